@@ -1,0 +1,139 @@
+//! The one-layer attention model MH(M; X_i) = sum_h S_ih X_i W^V_h W^O_h: residual, gradient,
+//! Jacobian.
+//!
+//! One set of formulas ([`Head`]) generic over [`Scalar`] serves every exact evaluation; the
+//! hot loop of gradient descent has its own vectorised path in [`crate::descent`], tested against it.
+
+mod dual;
+mod head;
+mod jacobian;
+mod scalar;
+
+pub use dual::Dual;
+pub use head::Head;
+pub use jacobian::{gradient, jacobian, residual};
+pub use scalar::Scalar;
+
+use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// The attention kernel: how scores become weights S.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kernel {
+    /// C_kj = q_k . kappa_j / sqrt(d), S = softmax over j: rows sum to 1.
+    Softmax,
+    /// C_kj = -|q_k - kappa_j|^2 / (2 sqrt(d)), S = exp(C): not normalised, entries in (0, 1].
+    Gaussian,
+}
+
+impl fmt::Display for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kernel::Softmax => "softmax",
+            Kernel::Gaussian => "gaussian",
+        })
+    }
+}
+
+impl FromStr for Kernel {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "softmax" => Ok(Kernel::Softmax),
+            "gaussian" => Ok(Kernel::Gaussian),
+            _ => Err(Error::input(format!(
+                "unknown kernel '{name}'; choose softmax or gaussian"
+            ))),
+        }
+    }
+}
+
+/// Which of W^Q, W^K, W^V gradient descent moves; at least one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Trained {
+    q: bool,
+    k: bool,
+    v: bool,
+}
+
+impl Trained {
+    /// Theorem 1: all weights.
+    pub const QKV: Trained = Trained {
+        q: true,
+        k: true,
+        v: true,
+    };
+    /// Theorem 2: W^Q alone.
+    pub const Q: Trained = Trained {
+        q: true,
+        k: false,
+        v: false,
+    };
+
+    /// Whether W^Q is trained.
+    pub fn q(self) -> bool {
+        self.q
+    }
+
+    /// Whether W^K is trained.
+    pub fn k(self) -> bool {
+        self.k
+    }
+
+    /// Whether W^V is trained.
+    pub fn v(self) -> bool {
+        self.v
+    }
+
+    /// The three answers in the order Q, K, V.
+    pub fn flags(self) -> [bool; 3] {
+        [self.q, self.k, self.v]
+    }
+}
+
+impl fmt::Display for Trained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (letter, on) in ["Q", "K", "V"].into_iter().zip(self.flags()) {
+            if on {
+                f.write_str(letter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl FromStr for Trained {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        let mut trained = Trained {
+            q: false,
+            k: false,
+            v: false,
+        };
+        for letter in text.chars() {
+            let block = match letter {
+                'Q' => &mut trained.q,
+                'K' => &mut trained.k,
+                'V' => &mut trained.v,
+                _ => return Err(not_a_subset(text)),
+            };
+            if std::mem::replace(block, true) {
+                return Err(not_a_subset(text));
+            }
+        }
+        if trained.flags().contains(&true) {
+            Ok(trained)
+        } else {
+            Err(not_a_subset(text))
+        }
+    }
+}
+
+fn not_a_subset(text: &str) -> Error {
+    Error::input(format!(
+        "'{text}' does not name trained blocks; give a non-empty subset of QKV such as QK"
+    ))
+}
