@@ -2,10 +2,13 @@
 #![allow(non_snake_case)] // names are the symbols of the theory: N, n, D, d, H, p, W^Q, B_0, J
 #![warn(missing_docs)]
 
+pub mod certificate;
 mod error;
 pub mod model;
 mod output;
 pub mod problem;
+mod rounding;
+pub mod spectrum;
 
 pub use error::{Error, Result};
 pub use model::{Kernel, Trained};

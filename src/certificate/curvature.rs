@@ -1,0 +1,120 @@
+//! h(rho): how fast the Jacobian can change within distance rho of M_0.
+
+use crate::model::{Head, Kernel, Trained};
+use crate::problem::{Dims, Instance};
+
+/// The closed form of h(rho), which bounds |D^2 F[delta, eps]| over unit directions in the trained
+/// blocks and over the ball of radius rho (Frobenius norm over all trained blocks) around M_0.
+///
+/// Then |J(M) - J(M')| <= h(rho) |M - M'| inside the ball. Per sample, query token and head, with
+/// x = |x_k|, xi = max_j |x_j|, o = |W^O_h|_2, 1_Q, 1_K, 1_V saying what is trained, and over the ball
+/// kap = max_j |kappa_j| + 1_K xi rho, qn = |q_k| + 1_Q x rho, ups = max_j |u_j| + 1_V xi o rho:
+///
+/// - softmax: a^2 = ((x kap)^2 1_Q + (xi qn)^2 1_K) / d and
+///   b_h = 2 ups a^2 + 1_Q 1_K ups x xi / sqrt(d) + 1_V a xi o;
+/// - Gaussian: g^2 = x^2 1_Q + xi^2 1_K and
+///   b_h = n ((2/e + 1) g^2 ups / sqrt(d) + 1_V e^{-1/2} d^{-1/4} g xi o);
+///
+/// h(rho)^2 = sum_{i,k} (max_h b_h)^2. With V alone trained the model is linear and h = 0.
+/// The proof is in `proofs-checks/README.md`. Evaluated in f64, without outward rounding.
+#[derive(Clone, Debug)]
+pub struct Curvature {
+    kernel: Kernel,
+    trained: Trained,
+    n: usize,
+    d: f64,
+    H: usize,
+    /// (i, k, h) in that order, h fastest.
+    tokens: Vec<Token>,
+}
+
+/// The quantities at the centre that the bound grows from.
+#[derive(Clone, Copy, Debug)]
+struct Token {
+    x: f64,
+    xi: f64,
+    o: f64,
+    kap: f64,
+    qn: f64,
+    ups: f64,
+}
+
+impl Curvature {
+    /// Gathers the norms at M_0.
+    pub fn new(instance: &Instance, trained: Trained) -> Self {
+        let Dims { N, n, d, H, .. } = instance.dims();
+        let spectral: Vec<f64> = instance.W().O.iter().map(spectral_norm).collect();
+        let longest = |rows: &nalgebra::DMatrix<f64>| {
+            rows.row_iter().map(|row| row.norm()).fold(0.0, f64::max)
+        };
+        let mut tokens = Vec::with_capacity(N * n * H);
+        for i in 0..N {
+            let X = &instance.X()[i];
+            let heads: Vec<_> = (0..H)
+                .map(|h| Head::new(instance, instance.W(), i, h))
+                .collect();
+            let maxima: Vec<_> = heads
+                .iter()
+                .map(|head| (longest(&head.kappa), longest(&head.u)))
+                .collect();
+            for k in 0..n {
+                for h in 0..H {
+                    tokens.push(Token {
+                        x: X.row(k).norm(),
+                        xi: longest(X),
+                        o: spectral[h],
+                        kap: maxima[h].0,
+                        qn: heads[h].q.row(k).norm(),
+                        ups: maxima[h].1,
+                    });
+                }
+            }
+        }
+        Curvature {
+            kernel: instance.kernel(),
+            trained,
+            n,
+            d: d as f64,
+            H,
+            tokens,
+        }
+    }
+
+    /// h(rho) for a radius rho >= 0.
+    pub fn h(&self, rho: f64) -> f64 {
+        let squares = self.tokens.chunks_exact(self.H).map(|heads| {
+            let b = heads.iter().map(|t| self.b(t, rho)).fold(0.0, f64::max);
+            b * b
+        });
+        squares.sum::<f64>().sqrt()
+    }
+
+    /// b_h of one (i, k, h).
+    fn b(&self, t: &Token, rho: f64) -> f64 {
+        let [in_q, in_k, in_v] = self.trained.flags().map(|on| f64::from(u8::from(on)));
+        let root_d = self.d.sqrt();
+        let kap = t.kap + in_k * t.xi * rho;
+        let qn = t.qn + in_q * t.x * rho;
+        let ups = t.ups + in_v * t.xi * t.o * rho;
+        match self.kernel {
+            Kernel::Softmax => {
+                let a2 = (in_q * (t.x * kap).powi(2) + in_k * (t.xi * qn).powi(2)) / self.d;
+                2.0 * ups * a2
+                    + in_q * in_k * ups * t.x * t.xi / root_d
+                    + in_v * a2.sqrt() * t.xi * t.o
+            }
+            Kernel::Gaussian => {
+                let g2 = in_q * t.x * t.x + in_k * t.xi * t.xi;
+                let e = std::f64::consts::E;
+                self.n as f64
+                    * ((2.0 / e + 1.0) * g2 * ups / root_d
+                        + in_v * g2.sqrt() * t.xi * t.o / (e.sqrt() * root_d.sqrt()))
+            }
+        }
+    }
+}
+
+/// |W|_2 of a small matrix.
+fn spectral_norm(W: &nalgebra::DMatrix<f64>) -> f64 {
+    W.clone().singular_values().max()
+}

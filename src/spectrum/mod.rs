@@ -1,0 +1,346 @@
+//! B_0, extreme singular values, and the four readings of beta.
+
+mod gram;
+mod linalg;
+
+use crate::model::{self, Head, Trained};
+use crate::problem::{Dims, Instance};
+use crate::rounding::{BlockNorms, Rounding, U, block_norms};
+use crate::{Error, Result};
+use linalg::{eigenvalues, singular_values};
+use nalgebra::DMatrix;
+use rayon::prelude::*;
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// Which constant the claim f(M_t) <= (1 - eta beta)^t f(M_0) is read with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reading {
+    /// sigma_min(W^O)^2 sigma_min(B_0)^2 with W^O the stacked Hd x p matrix: the poster's formula
+    /// read literally.
+    Stacked,
+    /// min_h sigma_min(W^O_h)^2 * sigma_min(B_0)^2: what the Polyak-Lojasiewicz proof supports for
+    /// concatenated heads.
+    PerHead,
+    /// lambda_min(J_V J_V') at M_0: the sharp constant of the value block.
+    Value,
+    /// lambda_min(J J') at M_0 over the trained blocks: the sharp Polyak-Lojasiewicz constant at M_0.
+    Ntk,
+}
+
+impl Reading {
+    /// All readings, in the order of the output files.
+    pub const ALL: [Reading; 4] = [
+        Reading::Stacked,
+        Reading::PerHead,
+        Reading::Value,
+        Reading::Ntk,
+    ];
+
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Reading::Stacked => "stacked",
+            Reading::PerHead => "per_head",
+            Reading::Value => "value",
+            Reading::Ntk => "ntk",
+        }
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Reading {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        let known = Reading::ALL.into_iter().find(|r| r.name() == name);
+        known.ok_or_else(|| {
+            Error::input(format!(
+                "unknown reading '{name}'; choose stacked, per_head, value or ntk"
+            ))
+        })
+    }
+}
+
+/// A computed number and a bound on its error: the exact one lies in [lower, upper].
+///
+/// For singular values the error is that of the matrix's entries (see the source of `rounding`)
+/// plus 10 min(rows, cols) u |A|_F for the decomposition: the usual backward-error model, stated
+/// and tested but not proven.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The computed number.
+    pub value: f64,
+    /// Bound on |value - exact|.
+    pub error: f64,
+}
+
+impl Estimate {
+    const ZERO: Estimate = Estimate {
+        value: 0.0,
+        error: 0.0,
+    };
+
+    /// Lower end, not below 0: every number here is a norm or a rate.
+    pub fn lower(self) -> f64 {
+        (self.value - self.error).max(0.0)
+    }
+
+    /// Upper end.
+    pub fn upper(self) -> f64 {
+        self.value + self.error
+    }
+
+    fn squared(self) -> Self {
+        Estimate {
+            value: self.value * self.value,
+            error: (2.0 * self.value + self.error) * self.error + U * self.value * self.value,
+        }
+    }
+
+    fn times(self, b: Self) -> Self {
+        Estimate {
+            value: self.value * b.value,
+            error: self.value * b.error
+                + b.value * self.error
+                + self.error * b.error
+                + U * self.value * b.value,
+        }
+    }
+}
+
+/// What the theorems' constants are made of, at M_0.
+#[derive(Clone, Debug)]
+pub struct Spectrum {
+    /// sigma_min(B_0), 0 if HD < Nn.
+    pub sigma_min_B0: Estimate,
+    /// |J_0|, the largest singular value of the Jacobian over the trained blocks.
+    pub jacobian_norm: Estimate,
+    betas: [Estimate; 4],
+}
+
+impl Spectrum {
+    /// Computes everything at M_0.
+    ///
+    /// Small instances form J and take its singular values (eps |J| / sigma relative accuracy);
+    /// beyond about 2^26 entries the Gram matrix J J' is built from structure instead, which resolves
+    /// lambda_min only down to about eps |J|^2: the error says so.
+    ///
+    /// # Errors
+    /// Entries that overflow f64; a decomposition that does not converge (not expected).
+    ///
+    /// ```
+    /// use gdcert::{Dims, Init, Instance, Kernel, Trained, spectrum::{Reading, Spectrum}};
+    /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+    /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
+    /// let spectrum = Spectrum::new(&instance, Trained::QKV)?;
+    /// // Three heads of equal norm: the literal reading is three times the per-head one.
+    /// let ratio = spectrum.beta(Reading::Stacked).value / spectrum.beta(Reading::PerHead).value;
+    /// assert!((ratio - 3.0).abs() < 1e-12);
+    /// # Ok::<(), gdcert::Error>(())
+    /// ```
+    pub fn new(instance: &Instance, trained: Trained) -> Result<Self> {
+        let dims = instance.dims();
+        let rounding = Rounding::new(instance);
+        let norms = block_norms(instance.W());
+        let B = B(instance);
+        let sigma_min_B0 = sigma(&B, rounding.B(&norms))?.0;
+
+        let mut per_head = Estimate {
+            value: f64::INFINITY,
+            error: 0.0,
+        };
+        for W in &instance.W().O {
+            let s = smallest_output_singular_value(W)?;
+            per_head.value = per_head.value.min(s.value);
+            per_head.error = per_head.error.max(s.error);
+        }
+        let W_O: Vec<_> = instance.W().O.iter().flat_map(|o| o.row_iter()).collect();
+        let stacked = smallest_output_singular_value(&DMatrix::from_rows(&W_O))?;
+
+        let value = value_block(instance, &B, &rounding, &norms)?;
+        let (smallest, jacobian_norm) = trained_blocks(instance, trained, &rounding, &norms)?;
+        let blocks = trained.flags().into_iter().filter(|&on| on).count();
+        let ntk = if blocks * dims.block_len() < dims.m() {
+            Estimate::ZERO
+        } else {
+            smallest
+        };
+        let b2 = sigma_min_B0.squared();
+        Ok(Spectrum {
+            sigma_min_B0,
+            jacobian_norm,
+            betas: [
+                stacked.squared().times(b2),
+                per_head.squared().times(b2),
+                value,
+                ntk,
+            ],
+        })
+    }
+
+    /// beta as a reading defines it at M_0, whether or not the reading applies to the trained blocks.
+    pub fn beta(&self, reading: Reading) -> Estimate {
+        self.betas[reading as usize]
+    }
+}
+
+/// B_0 = B(M_0) in R^{Nn x HD}: row block i is (S_i1 X_i, ..., S_iH X_i).
+pub fn B(instance: &Instance) -> DMatrix<f64> {
+    let Dims { N, n, D, H, .. } = instance.dims();
+    let blocks: Vec<_> = (0..N * H)
+        .into_par_iter()
+        .map(|ih| {
+            let (i, h) = (ih / H, ih % H);
+            Head::new(instance, instance.W(), i, h).S * &instance.X()[i]
+        })
+        .collect();
+    let mut B = DMatrix::zeros(N * n, H * D);
+    for (ih, block) in blocks.iter().enumerate() {
+        B.view_mut((ih / H * n, ih % H * D), (n, D))
+            .copy_from(block);
+    }
+    B
+}
+
+/// Smallest singular value over all rows (0 if there are fewer columns than rows) and largest.
+fn sigma(A: &DMatrix<f64>, entries: f64) -> Result<(Estimate, Estimate)> {
+    let s = singular_values(A)?;
+    let norm = s.iter().map(|s| s * s).sum::<f64>().sqrt();
+    let error = entries + 10.0 * s.len() as f64 * U * norm;
+    let smallest = if A.ncols() < A.nrows() {
+        Estimate::ZERO
+    } else {
+        Estimate {
+            value: s[s.len() - 1],
+            error,
+        }
+    };
+    Ok((smallest, Estimate { value: s[0], error }))
+}
+
+/// sigma_min(W) of an output matrix, sqrt(lambda_min(W'W)): 0 with fewer rows than columns.
+fn smallest_output_singular_value(W: &DMatrix<f64>) -> Result<Estimate> {
+    Ok(sigma(&W.transpose(), 0.0)?.0)
+}
+
+/// lambda_min(J_V J_V').
+///
+/// J_V J_V' = sum_h B_h B_h' (x) W^O_h' W^O_h is the Gram matrix of the blocks B_h (x) R_h' with
+/// R_h' R_h = W^O_h' W^O_h (QR), which has only HD min(d, p) columns: its singular values need no
+/// squaring and no J_V.
+fn value_block(
+    instance: &Instance,
+    B: &DMatrix<f64>,
+    rounding: &Rounding,
+    norms: &[BlockNorms],
+) -> Result<Estimate> {
+    let Dims { D, d, H, p, .. } = instance.dims();
+    let m = instance.dims().m();
+    let width = D * d.min(p);
+    if H * width < m {
+        return Ok(Estimate::ZERO);
+    }
+    let mut A = DMatrix::zeros(m, H * width);
+    for (h, W) in instance.W().O.iter().enumerate() {
+        let R_t = W.clone().qr().r().transpose();
+        let block = B.columns(h * D, D).kronecker(&R_t);
+        A.columns_mut(h * width, width).copy_from(&block);
+    }
+    let (_, entries) = rounding.jacobian(norms);
+    Ok(sigma(&A, entries)?.0.squared())
+}
+
+/// lambda_min(J J') and |J| over the trained blocks.
+fn trained_blocks(
+    instance: &Instance,
+    trained: Trained,
+    rounding: &Rounding,
+    norms: &[BlockNorms],
+) -> Result<(Estimate, Estimate)> {
+    let dims = instance.dims();
+    let (scores, value) = rounding.jacobian(norms);
+    let entries = trained
+        .flags()
+        .into_iter()
+        .zip([scores, scores, value])
+        .filter(|(on, _)| *on)
+        .map(|(_, e)| e * e)
+        .sum::<f64>()
+        .sqrt();
+    let blocks = trained.flags().into_iter().filter(|&on| on).count();
+    if form_jacobian(dims.m(), blocks * dims.block_len()) {
+        let J = model::jacobian(instance, instance.W(), trained);
+        let (smallest, largest) = sigma(&J, entries)?;
+        return Ok((smallest.squared(), largest));
+    }
+    let G = gram::gram(instance, trained);
+    let trace: f64 = (0..dims.m()).map(|a| G[(a, a)]).sum();
+    let lambda = eigenvalues(&G)?;
+    let norm = lambda[lambda.len() - 1].max(0.0).sqrt();
+    let products = (dims.D + dims.d + 2 * dims.n + 10 * dims.m()) as f64;
+    let error = (2.0 * norm + entries) * entries + products * U * trace;
+    let largest = Estimate {
+        value: norm,
+        error: error / norm.max(f64::MIN_POSITIVE),
+    };
+    let smallest = Estimate {
+        value: lambda[0].max(0.0),
+        error,
+    };
+    Ok((smallest, largest))
+}
+
+/// Whether J is small enough to be formed and decomposed: at most 2^26 entries (512 MB), and
+/// about 2^34 multiply-adds.
+fn form_jacobian(m: usize, parameters: usize) -> bool {
+    let entries = m as u128 * parameters as u128;
+    entries <= 1 << 26 && entries * m as u128 <= 1 << 34
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Init, Kernel};
+
+    /// The structural Gram matrix is J J', for every kernel, subset and p: both are sums of the
+    /// same products, so they agree to rounding.
+    #[test]
+    fn gram_from_structure_is_jacobian_times_its_transpose() {
+        for (seed, p) in [(0, 1), (1, 2), (2, 3)] {
+            let dims = Dims {
+                N: 3,
+                n: 4,
+                D: 5,
+                d: 3,
+                H: 2,
+                p,
+            };
+            for kernel in [Kernel::Softmax, Kernel::Gaussian] {
+                let instance = Instance::random(dims, kernel, Init::Lecun, seed).unwrap();
+                for trained in ["Q", "K", "V", "QK", "QV", "KV", "QKV"] {
+                    let trained: Trained = trained.parse().unwrap();
+                    let J = model::jacobian(&instance, instance.W(), trained);
+                    let expected = &J * J.transpose();
+                    let G = gram::gram(&instance, trained);
+                    let scale = expected.norm();
+                    for a in 0..dims.m() {
+                        for b in 0..dims.m() {
+                            let difference = (G[(a, b)] - expected[(a, b)]).abs();
+                            assert!(
+                                difference <= 1e-14 * scale,
+                                "{kernel} {trained} p={p} ({a},{b}): off by {difference:e}"
+                            );
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
