@@ -3,13 +3,17 @@
 #![warn(missing_docs)]
 
 pub mod certificate;
+pub mod descent;
 mod error;
 pub mod model;
 mod output;
 pub mod problem;
 mod rounding;
 pub mod spectrum;
+pub mod verdict;
+mod verify;
 
 pub use error::{Error, Result};
 pub use model::{Kernel, Trained};
 pub use problem::{Dims, Init, Instance, Weights};
+pub use verify::{Eta, Settings, Verification, deciding_reading, verify};

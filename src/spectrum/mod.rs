@@ -209,6 +209,11 @@ pub fn B(instance: &Instance) -> DMatrix<f64> {
     B
 }
 
+/// sigma_min(B) of a wide matrix, 0 if it has fewer columns than rows.
+pub(crate) fn sigma_min(B: &DMatrix<f64>) -> Result<f64> {
+    Ok(sigma(B, 0.0)?.0.value)
+}
+
 /// Smallest singular value over all rows (0 if there are fewer columns than rows) and largest.
 fn sigma(A: &DMatrix<f64>, entries: f64) -> Result<(Estimate, Estimate)> {
     let s = singular_values(A)?;

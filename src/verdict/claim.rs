@@ -1,0 +1,222 @@
+//! One reading of the claim, held against a trajectory.
+
+use super::Verdict;
+use crate::certificate::Obstruction;
+use crate::descent::{End, FLOOR_SHARE, Point, Trajectory};
+use crate::model::Trained;
+use crate::problem::Dims;
+use crate::rounding::U;
+use crate::spectrum::{Estimate, Reading, Spectrum};
+use serde::Serialize;
+
+/// The verdict on one reading, with what it rests on.
+#[derive(Clone, Debug, Serialize)]
+pub struct Claim {
+    /// Which beta the claim is read with.
+    #[serde(skip)]
+    pub reading: Reading,
+    /// What was found.
+    pub verdict: Verdict,
+    /// The claimed rate eta beta.
+    pub rate: f64,
+    /// Why the verdict is what it is, in a sentence.
+    pub reason: String,
+    /// Last step at which the comparison could be decided.
+    pub checked_to: usize,
+    /// First step at which the bound was exceeded beyond all errors.
+    pub first_violation: Option<usize>,
+    /// Smallest log(bound_t / f_t) over 1 <= t before the floor; negative where the bound is exceeded.
+    pub min_slack: Option<f64>,
+    /// First step at which f_t's evaluation error is no longer small against the bound.
+    pub floor_at: Option<usize>,
+    #[serde(skip)]
+    applies: bool,
+}
+
+impl Claim {
+    /// The bound (1 - eta beta)^t f_0, if the reading applies.
+    pub fn bound(&self, t: usize, f0: f64) -> Option<f64> {
+        self.applies.then(|| f0 * decay(self.rate, t))
+    }
+
+    /// Holds one reading against a trajectory.
+    pub(crate) fn new(
+        reading: Reading,
+        dims: Dims,
+        trained: Trained,
+        spectrum: &Spectrum,
+        obstruction: Option<&Obstruction>,
+        trajectory: &Trajectory,
+    ) -> Self {
+        let beta = spectrum.beta(reading);
+        let mut claim = Claim {
+            reading,
+            verdict: Verdict::NotApplicable,
+            rate: trajectory.eta * beta.value,
+            reason: String::new(),
+            checked_to: 0,
+            first_violation: None,
+            min_slack: None,
+            floor_at: None,
+            applies: false,
+        };
+        match hypothesis_failing(reading, dims, trained, spectrum, trajectory) {
+            Some(reason) => claim.reason = reason,
+            None => {
+                claim.applies = true;
+                claim.compare(beta, trajectory);
+            }
+        }
+        if let Some(obstruction) = obstruction {
+            claim.verdict = Verdict::Obstructed;
+            claim.reason = format!(
+                "no choice of the trained blocks brings the loss below {:e}",
+                obstruction.loss_lower
+            );
+        }
+        claim
+    }
+
+    /// Compares f_t with the bound at every recorded step, errors on both sides.
+    fn compare(&mut self, beta: Estimate, trajectory: &Trajectory) {
+        let eta = trajectory.eta;
+        let first = &trajectory.points[0];
+        let mut undecided = 0usize;
+        let mut decided = 0usize;
+        for point in &trajectory.points[1..] {
+            let t = point.t;
+            let bound = first.loss * decay(self.rate, t);
+            if point.loss_error > FLOOR_SHARE * bound {
+                self.floor_at = Some(t);
+                break;
+            }
+            if point.loss.is_finite() {
+                let slack = (bound / point.loss).ln();
+                self.min_slack = Some(self.min_slack.map_or(slack, |s| s.min(slack)));
+            }
+            // (1 - eta beta)^t with the ends of beta, f_0 with its error; 4 t u covers the power.
+            let power_error = 1.0 + 4.0 * (t as f64 + 4.0) * U;
+            let bound_upper =
+                (first.loss + first.loss_error) * decay(eta * beta.lower(), t) * power_error;
+            let bound_lower =
+                (first.loss - first.loss_error) * decay(eta * beta.upper(), t) / power_error;
+            if exceeds(point, bound_upper) {
+                self.checked_to = t;
+                self.first_violation = self.first_violation.or(Some(t));
+                decided += 1;
+            } else if point.loss + point.loss_error <= bound_lower {
+                self.checked_to = t;
+                decided += 1;
+            } else {
+                undecided += 1;
+            }
+        }
+        (self.verdict, self.reason) = self.conclude(trajectory, decided, undecided);
+    }
+
+    fn conclude(
+        &self,
+        trajectory: &Trajectory,
+        decided: usize,
+        undecided: usize,
+    ) -> (Verdict, String) {
+        let floor = match self.floor_at {
+            Some(t) => format!(
+                "; from t = {t} on the evaluation error of f_t is above {FLOOR_SHARE} of the bound and nothing is compared"
+            ),
+            None => String::new(),
+        };
+        let close = match undecided {
+            0 => String::new(),
+            k => format!("; {k} comparisons are too close for their errors and count neither way"),
+        };
+        if trajectory.end == End::Diverged {
+            let t = trajectory.points.len() - 1;
+            return (
+                Verdict::Diverged,
+                format!(
+                    "the loss at t = {t} is not finite or above 1e6 f_0; choose a smaller --eta"
+                ),
+            );
+        }
+        if let Some(t) = self.first_violation {
+            return (
+                Verdict::Violated,
+                format!("f_t exceeds the bound from t = {t}, beyond the errors of both{floor}"),
+            );
+        }
+        if decided == 0 {
+            return (
+                Verdict::NotApplicable,
+                format!("no step could be compared with the bound{floor}{close}"),
+            );
+        }
+        (
+            Verdict::Held,
+            format!(
+                "f_t stayed below the bound at every step to t = {}{floor}{close}",
+                self.checked_to
+            ),
+        )
+    }
+}
+
+fn exceeds(point: &Point, bound_upper: f64) -> bool {
+    // A loss that is not finite is above every bound; its error bound is not a number.
+    !point.loss.is_finite() || point.loss - point.loss_error > bound_upper
+}
+
+/// (1 - rate)^t without the cancellation of 1 - rate for small rates.
+fn decay(rate: f64, t: usize) -> f64 {
+    (t as f64 * (-rate).ln_1p()).exp()
+}
+
+/// The first hypothesis of a reading that fails, in words.
+fn hypothesis_failing(
+    reading: Reading,
+    dims: Dims,
+    trained: Trained,
+    spectrum: &Spectrum,
+    trajectory: &Trajectory,
+) -> Option<String> {
+    let Dims { N, n, D, d, H, p } = dims;
+    let needs_rows = matches!(reading, Reading::Stacked | Reading::PerHead);
+    if reading != Reading::Ntk && !trained.v() {
+        return Some(format!("needs W^V trained; trained is {trained}"));
+    }
+    if needs_rows && H * D < N * n {
+        return Some(format!(
+            "needs HD >= Nn; HD = {}, Nn = {}, so sigma_min(B_0) = 0",
+            H * D,
+            N * n
+        ));
+    }
+    if reading == Reading::PerHead && d < p {
+        return Some(format!("needs d >= p; d = {d}, p = {p}"));
+    }
+    let blocks = trained.flags().into_iter().filter(|&on| on).count();
+    let parameters = blocks * dims.block_len();
+    if reading == Reading::Ntk && parameters < dims.m() {
+        return Some(format!(
+            "needs at least m = {} trained parameters; there are {parameters}",
+            dims.m()
+        ));
+    }
+    let beta = spectrum.beta(reading);
+    if beta.lower() <= 0.0 {
+        return Some(format!(
+            "needs beta > 0; the computed {:e} is within its error {:.1e} of 0",
+            beta.value, beta.error
+        ));
+    }
+    let rate = trajectory.eta * beta.value;
+    if rate >= 1.0 {
+        return Some(format!(
+            "eta beta = {rate} >= 1 makes the bound meaningless; choose a smaller --eta"
+        ));
+    }
+    if trajectory.points[0].loss == 0.0 {
+        return Some("f_0 = 0: there is nothing to converge".to_owned());
+    }
+    None
+}

@@ -1,0 +1,73 @@
+//! Bounds against losses: the verdict on each reading of the claim
+//! f(M_t) <= (1 - eta beta)^t f(M_0).
+
+mod claim;
+mod file;
+
+pub use claim::Claim;
+pub use file::{Origin, trajectory_csv, verdict_json};
+
+use crate::{Error, Result};
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// What was found about one reading of the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The bound held at every step that was run and could be decided.
+    Held,
+    /// At some step the lower end of f_t's enclosure exceeds the bound formed with the lower end of
+    /// beta. A statement about the computed orbit, and about this reading only.
+    Violated,
+    /// Convergence to 0 is proven impossible (softmax with W^V fixed): it belongs to the instance and
+    /// is the verdict of every reading.
+    Obstructed,
+    /// The loss is not finite or above [`DIVERGED`](crate::descent::DIVERGED) times f_0.
+    Diverged,
+    /// A hypothesis of the reading fails; the claim's reason says which.
+    NotApplicable,
+}
+
+impl Verdict {
+    /// All verdicts.
+    pub const ALL: [Verdict; 5] = [
+        Verdict::Held,
+        Verdict::Violated,
+        Verdict::Obstructed,
+        Verdict::Diverged,
+        Verdict::NotApplicable,
+    ];
+
+    /// The name in files and flags.
+    pub fn name(self) -> &'static str {
+        match self {
+            Verdict::Held => "held",
+            Verdict::Violated => "violated",
+            Verdict::Obstructed => "obstructed",
+            Verdict::Diverged => "diverged",
+            Verdict::NotApplicable => "not_applicable",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Verdict {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        let known = Verdict::ALL.into_iter().find(|v| v.name() == name);
+        known.ok_or_else(|| {
+            let names: Vec<_> = Verdict::ALL.iter().map(|v| v.name()).collect();
+            Error::input(format!(
+                "unknown verdict '{name}'; choose one of {}",
+                names.join(", ")
+            ))
+        })
+    }
+}
