@@ -3,11 +3,16 @@
 #![warn(missing_docs)]
 
 pub mod certificate;
+pub mod cli;
 pub mod descent;
 mod error;
+pub mod experiment;
+pub mod memory;
 pub mod model;
 mod output;
+pub mod plot;
 pub mod problem;
+pub mod report;
 mod rounding;
 pub mod spectrum;
 pub mod verdict;

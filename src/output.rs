@@ -2,10 +2,30 @@
 
 use crate::{Error, Result};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use tempfile::NamedTempFile;
 
-/// Writes a temporary file beside `path`, flushes it to disk, then renames it.
+/// Writes one file: a temporary file beside it, flushed to disk, then renamed.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
+    rename(stage(path, bytes)?, path)
+}
+
+/// Writes several files of a folder: all are on disk before the first is renamed, so that a full
+/// disk leaves what was there before.
+pub(crate) fn write_all(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<()> {
+    let staged: Vec<(NamedTempFile, PathBuf)> = files
+        .iter()
+        .map(|(name, bytes)| {
+            let path = folder.join(name);
+            Ok((stage(&path, bytes)?, path))
+        })
+        .collect::<Result<_>>()?;
+    staged
+        .into_iter()
+        .try_for_each(|(file, path)| rename(file, &path))
+}
+
+fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let fail = |e| Error::write(path, e);
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -20,10 +40,17 @@ pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     }
     let mut file = builder
         .prefix(".gdcert-")
+        .suffix(".tmp")
         .tempfile_in(folder)
         .map_err(fail)?;
     file.write_all(bytes).map_err(fail)?;
     file.as_file().sync_all().map_err(fail)?;
-    file.persist(path).map_err(|e| fail(e.error))?;
-    Ok(())
+    Ok(file)
+}
+
+fn rename(file: NamedTempFile, path: &Path) -> Result<()> {
+    match file.persist(path) {
+        Ok(_) => Ok(()),
+        Err(e) => Err(Error::write(path, e.error)),
+    }
 }

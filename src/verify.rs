@@ -166,12 +166,6 @@ impl Verification {
         &self.trajectory.points[self.trajectory.points.len() - 1]
     }
 
-    /// The reading that decides when none is named: `per_head` for Theorem 1 (QKV trained), `ntk` for
-    /// every other subset.
-    pub fn deciding(&self) -> Reading {
-        deciding_reading(self.trained)
-    }
-
     /// The rates 1 - (f_T / f_S)^{1/(T - S)} measured on the run, with T the last step whose loss is
     /// above its rounding floor: over the whole run (S = 0) and over its last quarter.
     /// `None` where nothing was measured, or the loss is not finite.
@@ -189,7 +183,8 @@ impl Verification {
     }
 }
 
-/// The reading that decides for a trained subset when none is named.
+/// The reading that decides when none is named: `per_head` for Theorem 1 (QKV trained), `ntk` for
+/// every other subset.
 pub fn deciding_reading(trained: Trained) -> Reading {
     if trained == Trained::QKV {
         Reading::PerHead

@@ -19,7 +19,7 @@ pub struct Origin {
 
 /// `verdict.json`: schema `gdcert.verdict/1`. Numbers read back bit for bit; those that are not
 /// finite are null.
-pub fn verdict_json(found: &Verification, origin: &Origin) -> Value {
+pub fn verdict_json(found: &Verification, origin: &Origin, deciding: Reading) -> Value {
     let betas: Map<_, _> = Reading::ALL
         .map(|r| (r.name().to_owned(), number(found.spectrum.beta(r).value)))
         .into_iter()
@@ -59,7 +59,7 @@ pub fn verdict_json(found: &Verification, origin: &Origin) -> Value {
         "final_loss": number(found.last().loss),
         "measured_rate": rate,
         "measured_tail_rate": tail_rate,
-        "deciding": found.deciding(),
+        "deciding": deciding,
         "obstruction": found.obstruction,
         "claims": claims,
         "certificate": null,

@@ -1,0 +1,158 @@
+//! The command line, one file per subcommand. Everything it can do is in the library.
+//!
+//! Exit codes: 0 done and no claim refuted; 1 the deciding reading is violated or diverged, or
+//! `--expect` is not met; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
+
+mod instance;
+mod out;
+mod progress;
+mod reproduce;
+mod verify;
+
+use crate::{Error, Result};
+use clap::{Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Set by Ctrl-C (and SIGTERM); long work looks at it between steps.
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+#[derive(Parser)]
+#[command(
+    name = "gdcert",
+    version,
+    about = "Verifies convergence theorems for gradient descent on attention models, on concrete instances",
+    disable_help_subcommand = true
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Flags of every command.
+#[derive(clap::Args)]
+struct Common {
+    /// Number of threads (default: all cores); results do not depend on it
+    #[arg(long, global = true, value_name = "K")]
+    threads: Option<usize>,
+    /// Print the result as JSON on stdout instead of the summary
+    #[arg(long, global = true)]
+    json: bool,
+    /// Folder for the results (default gdcert-out/COMMAND)
+    #[arg(long, global = true, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Write into a folder that holds another command's results
+    #[arg(long, global = true)]
+    force: bool,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Verify(verify::Args),
+    Reproduce(reproduce::Args),
+}
+
+/// How a command that ran to its end exits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// 0: no claim refuted.
+    Fine,
+    /// 1: the deciding claim is refuted, or an expectation is not met.
+    Refuted,
+}
+
+/// Runs one command and returns the process's exit code. Never panics on bad input.
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let cli = match Cli::try_parse_from(&args) {
+        Ok(cli) => cli,
+        Err(e) if !e.use_stderr() => {
+            // --help and --version; a closed pipe is no error.
+            let _ = e.print();
+            return ExitCode::SUCCESS;
+        }
+        Err(e) => return complain(&one_line(&e.to_string())),
+    };
+    if let Err(e) = ctrlc::try_set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
+        return complain(&format!("cannot handle Ctrl-C: {e}"));
+    }
+    let line = command_line(&args);
+    match in_pool(cli, &line) {
+        Ok(Outcome::Fine) => ExitCode::SUCCESS,
+        Ok(Outcome::Refuted) => ExitCode::from(1),
+        Err(Error::Cancelled) => {
+            eprintln!(
+                "gdcert: stopped; nothing of the unfinished work was written. To run it again: {line}"
+            );
+            ExitCode::from(130)
+        }
+        Err(e) => complain(&e.to_string()),
+    }
+}
+
+fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
+    let mut pool = rayon::ThreadPoolBuilder::new();
+    if let Some(threads) = cli.common.threads {
+        if threads == 0 || threads > 4096 {
+            return Err(Error::input(format!(
+                "--threads {threads} must be between 1 and 4096"
+            )));
+        }
+        pool = pool.num_threads(threads);
+    }
+    let pool = pool
+        .build()
+        .map_err(|e| Error::input(format!("cannot start the threads: {e}; lower --threads")))?;
+    pool.install(|| match &cli.command {
+        Command::Verify(args) => verify::run(args, &cli.common, line),
+        Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
+    })
+}
+
+fn complain(what: &str) -> ExitCode {
+    eprintln!("gdcert: {}", one_line(what));
+    ExitCode::from(2)
+}
+
+/// Folds a message into one line, without clap's usage block.
+fn one_line(text: &str) -> String {
+    let text = text.split("\n\nUsage:").next().unwrap_or(text);
+    let text = text
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or(text);
+    let words: Vec<_> = text.split_whitespace().collect();
+    let line = words.join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+/// The command as one would type it, without the program's folder.
+fn command_line(args: &[OsString]) -> String {
+    let quoted = args.iter().skip(1).map(|arg| {
+        let arg = arg.to_string_lossy();
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+        if !arg.is_empty() && arg.chars().all(plain) {
+            arg.into_owned()
+        } else {
+            format!("'{}'", arg.replace('\'', "'\\''"))
+        }
+    });
+    std::iter::once("gdcert".to_owned())
+        .chain(quoted)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn interrupted() -> bool {
+    INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// Prints to stdout; a reader that went away is no error.
+fn print(text: &str) {
+    use std::io::Write;
+    let _ = std::io::stdout().write_all(text.as_bytes());
+}

@@ -1,0 +1,101 @@
+//! The output folder.
+
+use super::Common;
+use crate::output::write_all;
+use crate::{Error, Result};
+use serde_json::json;
+use std::path::{Path, PathBuf};
+
+/// The file that says which command a folder belongs to.
+const RUN: &str = "run.json";
+
+/// A writable folder for one command's results. Removed again if nothing came to be in it.
+pub(super) struct OutDir {
+    path: PathBuf,
+    run: Vec<u8>,
+}
+
+impl OutDir {
+    /// Opens or makes the folder for `command` (the subcommand), refusing another command's.
+    pub(super) fn open(
+        common: &Common,
+        command: &str,
+        line: &str,
+        seed: Option<u64>,
+    ) -> Result<Self> {
+        let path = match &common.out {
+            Some(path) => path.clone(),
+            None => Path::new("gdcert-out").join(command),
+        };
+        std::fs::create_dir_all(&path).map_err(|e| Error::write(&path, e))?;
+        let run = json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "command": line,
+            "subcommand": command,
+            "seed": seed,
+        });
+        let out = OutDir {
+            path,
+            run: format!("{run:#}\n").into_bytes(),
+        };
+        if !common.force {
+            out.refuse_foreign(command)?;
+        }
+        // Better to learn now than after the work that the folder is read-only.
+        tempfile::tempfile_in(&out.path).map_err(|e| Error::write(&out.path, e))?;
+        Ok(out)
+    }
+
+    fn refuse_foreign(&self, command: &str) -> Result<()> {
+        let marker = self.path.join(RUN);
+        if let Ok(bytes) = std::fs::read(&marker) {
+            let run: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+            return match run["subcommand"].as_str() {
+                Some(owner) if owner == command => Ok(()),
+                owner => Err(Error::file(
+                    &self.path,
+                    format!(
+                        "holds the results of '{}'; choose another --out or add --force",
+                        owner.unwrap_or("an unknown command")
+                    ),
+                )),
+            };
+        }
+        let mut entries = std::fs::read_dir(&self.path).map_err(|e| Error::write(&self.path, e))?;
+        match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(Error::file(
+                &self.path,
+                "is not empty and holds no results of gdcert; choose another --out or add --force",
+            )),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes files and the folder's run.json, all or none.
+    pub(super) fn write(&self, files: Vec<(&str, Vec<u8>)>) -> Result<()> {
+        let mut files = files;
+        files.push((RUN, self.run.clone()));
+        write_all(&self.path, &files)
+    }
+
+    /// A folder below this one for one part of the work.
+    pub(super) fn below(&self, part: &Path) -> Result<OutDir> {
+        let path = self.path.join(part);
+        std::fs::create_dir_all(&path).map_err(|e| Error::write(&path, e))?;
+        Ok(OutDir {
+            path,
+            run: self.run.clone(),
+        })
+    }
+}
+
+impl Drop for OutDir {
+    fn drop(&mut self) {
+        // Fails, as it should, when there is something in it.
+        let _ = std::fs::remove_dir(&self.path);
+    }
+}

@@ -1,0 +1,67 @@
+//! Progress: a bar on a terminal, now and then a plain line otherwise.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::IsTerminal;
+use std::time::{Duration, Instant};
+
+/// How often a plain line is printed.
+const EVERY: Duration = Duration::from_secs(10);
+
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    what: String,
+    total: u64,
+    started: Instant,
+    last: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(what: &str, total: usize) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style =
+                ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+            let bar = ProgressBar::with_draw_target(
+                Some(total as u64),
+                ProgressDrawTarget::stderr_with_hz(5),
+            )
+            .with_message(what.to_owned());
+            match style {
+                Ok(style) => bar.with_style(style),
+                Err(_) => bar,
+            }
+        });
+        let now = Instant::now();
+        Progress {
+            bar,
+            what: what.to_owned(),
+            total: total as u64,
+            started: now,
+            last: now,
+        }
+    }
+
+    pub(super) fn at(&mut self, done: usize) {
+        match &self.bar {
+            Some(bar) => bar.set_position(done as u64),
+            // Looking at the clock costs more than a small step: not at every one.
+            None if done % 64 == 0 && self.last.elapsed() > EVERY => {
+                self.last = Instant::now();
+                let spent = self.started.elapsed().as_secs_f64();
+                let left = spent / done.max(1) as f64 * (self.total as f64 - done as f64);
+                eprintln!(
+                    "{}: {done} of {}, about {left:.0} s left",
+                    self.what, self.total
+                );
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

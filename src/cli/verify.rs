@@ -1,0 +1,122 @@
+//! `gdcert verify`: does the bound hold on this instance?
+
+use super::instance::InstanceArgs;
+use super::out::OutDir;
+use super::progress::Progress;
+use super::{Common, Outcome, interrupted, print};
+use crate::descent::Steps;
+use crate::memory::check_room;
+use crate::report::{summary, verification_files};
+use crate::spectrum::Reading;
+use crate::verdict::{Origin, Verdict, verdict_json};
+use crate::verify::{Eta, Settings, deciding_reading, verify};
+use crate::{Error, Result};
+use std::ops::ControlFlow;
+
+/// Runs exact gradient descent on one instance and holds every reading of beta against it
+///
+/// Writes verdict.json, trajectory.csv, instance.safetensors and rate-vs-bound.svg and .png.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --kernel gaussian --init lazy --scale 10"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    /// Step: auto (0.5 / |J_0|^2) or a number
+    #[arg(
+        long,
+        value_name = "auto|X",
+        default_value = "auto",
+        allow_hyphen_values = true
+    )]
+    eta: String,
+    /// Run exactly this many steps [default: to 2000 or to the rounding floor]
+    #[arg(long, value_name = "T")]
+    steps: Option<usize>,
+    /// The reading that decides the exit code: stacked, per_head, value or ntk
+    /// [default: per_head when QKV are trained, else ntk]
+    #[arg(long, value_name = "R")]
+    reading: Option<String>,
+    /// Exit with 1 unless the deciding reading has this verdict
+    #[arg(long, value_name = "VERDICT")]
+    expect: Option<String>,
+    /// Radii at which to report the curvature bound h
+    #[arg(
+        long,
+        value_name = "R,R",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        default_value = "0"
+    )]
+    curvature_at: Vec<f64>,
+}
+
+pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
+    let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
+    let expect: Option<Verdict> = args.expect.as_deref().map(str::parse).transpose()?;
+    let settings = Settings {
+        trained: args.instance.trained()?,
+        eta: eta(&args.eta)?,
+        steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+        curvature_at: args.curvature_at.clone(),
+    };
+    let source = args
+        .instance
+        .load(|dims| check_room(dims, settings.trained, settings.steps))?;
+    let out = OutDir::open(common, "verify", line, source.seed)?;
+
+    let mut progress = Progress::new("gradient descent", settings.steps.limit());
+    let found = verify(&source.instance, &settings, &mut |point| {
+        progress.at(point.t);
+        if interrupted() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    drop(progress);
+
+    let origin = Origin {
+        command: line.to_owned(),
+        seed: source.seed,
+        init: source.init,
+    };
+    let deciding = reading.unwrap_or(deciding_reading(settings.trained));
+    out.write(verification_files(
+        &source.instance,
+        &found,
+        &origin,
+        &source.title,
+        deciding,
+    )?)?;
+    if common.json {
+        print(&format!("{:#}\n", verdict_json(&found, &origin, deciding)));
+    } else {
+        print(&summary(&found, &source.title, deciding));
+        print(&format!("Files in {}\n", out.path().display()));
+    }
+
+    let verdict = found.claim(deciding).verdict;
+    Ok(match expect {
+        Some(expected) if expected == verdict => Outcome::Fine,
+        Some(expected) => {
+            eprintln!("gdcert: expected {expected} for the reading {deciding}, found {verdict}");
+            Outcome::Refuted
+        }
+        None if matches!(verdict, Verdict::Violated | Verdict::Diverged) => Outcome::Refuted,
+        None => Outcome::Fine,
+    })
+}
+
+fn eta(text: &str) -> Result<Eta> {
+    if text == "auto" {
+        return Ok(Eta::Auto);
+    }
+    match text.parse::<f64>() {
+        Ok(eta) if eta.is_finite() && eta > 0.0 => Ok(Eta::Fixed(eta)),
+        _ => Err(Error::input(format!(
+            "--eta {text} must be auto or a finite number above 0"
+        ))),
+    }
+}

@@ -1,0 +1,63 @@
+//! Whether an instance and its run fit into this machine's memory.
+
+use crate::descent::{Point, Steps};
+use crate::model::Trained;
+use crate::problem::Dims;
+use crate::{Error, Result};
+
+/// Refuses sizes whose verification would not fit into the memory that is available now.
+///
+/// The estimate counts the instance and the stepper's copies, B_0 and the value block with their
+/// decompositions, J (or J J' where J is too large) and the trajectory. Where the system does not tell how
+/// much memory is available (it does on Linux), only the address space is a limit.
+pub fn check_room(dims: Dims, trained: Trained, steps: Steps) -> Result<()> {
+    let needed = bytes_needed(dims, trained, steps);
+    let room = available_bytes().unwrap_or(isize::MAX as u128);
+    match needed {
+        Some(needed) if needed <= room => Ok(()),
+        needed => Err(Error::input(format!(
+            "sizes {dims} with {} steps need about {} of memory, and {} are available; choose smaller ones",
+            steps.limit(),
+            needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
+            gigabytes(room),
+        ))),
+    }
+}
+
+fn gigabytes(bytes: u128) -> String {
+    format!("{:.1} GB", bytes as f64 / 1e9)
+}
+
+/// `None` if the number itself overflows.
+fn bytes_needed(dims: Dims, trained: Trained, steps: Steps) -> Option<u128> {
+    let Dims { N, n, D, d, H, p } = dims;
+    let mul = |factors: &[usize]| {
+        factors
+            .iter()
+            .try_fold(8u128, |acc, &f| acc.checked_mul(f as u128))
+    };
+    let blocks = trained.flags().into_iter().filter(|&on| on).count();
+    let B = mul(&[3, N, n, H, D])?;
+    let value_block = mul(&[2, N, n, p, H, D, d.min(p)])?;
+    let J = mul(&[2, N, n, p, blocks, H, D, d])?;
+    let gram = mul(&[8, N, n, p, N, n, p])?;
+    let heads = mul(&[12, N, n, H, d])?.checked_add(mul(&[3, N, n, n, H])?)?;
+    let points = (steps.limit() as u128)
+        .checked_add(1)?
+        .checked_mul(std::mem::size_of::<Point>() as u128)?;
+    dims.bytes()?
+        .checked_mul(5)?
+        .checked_add(B)?
+        .checked_add(value_block)?
+        .checked_add(J.min(gram))?
+        .checked_add(heads)?
+        .checked_add(points)
+}
+
+/// MemAvailable, in bytes.
+fn available_bytes() -> Option<u128> {
+    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
+    let kilobytes: u128 = line.split_whitespace().nth(1)?.parse().ok()?;
+    kilobytes.checked_mul(1024)
+}

@@ -1,0 +1,35 @@
+//! What a person reads: the terminal summary, and the files of a verification.
+
+mod summary;
+
+pub use summary::summary;
+
+use crate::Result;
+use crate::plot;
+use crate::problem::Instance;
+use crate::spectrum::Reading;
+use crate::verdict::{Origin, trajectory_csv, verdict_json};
+use crate::verify::Verification;
+
+/// The files of one verification, by name: `verdict.json`, `trajectory.csv`, `instance.safetensors`,
+/// `rate-vs-bound.svg` and `.png`.
+///
+/// # Errors
+/// None is expected; a figure that cannot be drawn.
+pub fn verification_files(
+    instance: &Instance,
+    found: &Verification,
+    origin: &Origin,
+    title: &str,
+    deciding: Reading,
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let verdict = format!("{:#}\n", verdict_json(found, origin, deciding));
+    let figure = plot::rate_vs_bound(found, title)?;
+    Ok(vec![
+        ("instance.safetensors", instance.to_bytes()?),
+        ("trajectory.csv", trajectory_csv(found)?),
+        ("rate-vs-bound.svg", figure.svg.into_bytes()),
+        ("rate-vs-bound.png", figure.png),
+        ("verdict.json", verdict.into_bytes()),
+    ])
+}
