@@ -24,7 +24,7 @@ pub fn verification_files(
     deciding: Reading,
 ) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let verdict = format!("{:#}\n", verdict_json(found, origin, deciding));
-    let figure = plot::rate_vs_bound(found, title)?;
+    let figure = plot::rate_vs_bound(found, title, deciding)?;
     Ok(vec![
         ("instance.safetensors", instance.to_bytes()?),
         ("trajectory.csv", trajectory_csv(found)?),

@@ -1,0 +1,142 @@
+//! One panel: a frame with two axes, and curves cut at its edges.
+
+use super::axis::{Axis, Tick};
+use super::canvas::{Align, Canvas, Line, Rgb, Xy};
+use super::place::Rect;
+use super::thin::thin;
+use crate::Result;
+use plotters_backend::DrawingBackend;
+
+pub(super) const BLACK: Rgb = (0, 0, 0);
+pub(super) const GREY: Rgb = (95, 95, 95);
+const GRID: Rgb = (225, 225, 225);
+/// Size of tick labels in points.
+pub(super) const SMALL: f64 = 11.5;
+
+/// A frame and its axes; x is linear and shared by the panels of a figure.
+pub(super) struct Panel {
+    pub frame: Rect,
+    pub x: Axis,
+    pub y: Axis,
+}
+
+impl Panel {
+    /// Where a point of the axes is on the figure.
+    pub fn at(&self, x: f64, y: f64) -> Xy {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = self.frame;
+        // Far outside is outside: keeps the arithmetic of cutting in range.
+        let y = self.y.at(y).clamp(-50.0, 50.0);
+        (
+            left + self.x.at(x) * (right - left),
+            bottom - y * (bottom - top),
+        )
+    }
+
+    /// Grid lines, frame ticks and labels; the steps' labels only if `with_x`.
+    pub fn draw_axes<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<'_, B>,
+        with_x: bool,
+    ) -> Result<()> {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = self.frame;
+        let wanted = ((bottom - top) / 26.0).clamp(3.0, 7.0) as usize;
+        for Tick { at, label } in self.y.ticks(wanted) {
+            let y = bottom - at * (bottom - top);
+            let length = if label.is_some() { 5.0 } else { 3.0 };
+            if let Some(label) = label {
+                canvas.line(&[(left, y), (right, y)], Line::solid(GRID, 0.7))?;
+                canvas.text(&label, (left - 8.0, y + 4.0), SMALL, BLACK, Align::Right)?;
+            }
+            canvas.line(&[(left - length, y), (left, y)], Line::solid(BLACK, 0.8))?;
+        }
+        for Tick { at, label } in self.x.whole_ticks(6) {
+            let x = left + at * (right - left);
+            canvas.line(&[(x, top), (x, bottom)], Line::solid(GRID, 0.7))?;
+            canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8))?;
+            if let (Some(label), true) = (label, with_x) {
+                canvas.text(&label, (x, bottom + 18.0), SMALL, BLACK, Align::Center)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The frame, drawn last so that curves end under it.
+    pub fn draw_frame<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = self.frame;
+        let corners = [
+            (left, top),
+            (right, top),
+            (right, bottom),
+            (left, bottom),
+            (left, top),
+        ];
+        canvas.line(&corners, Line::solid(BLACK, 0.9))
+    }
+
+    /// A series in axis coordinates as paths on the figure: thinned, interrupted where y is not a
+    /// number, cut at the frame.
+    pub fn paths(&self, series: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<Xy>> {
+        let per_point = (self.x.high() - self.x.low()) / (self.frame.right - self.frame.left);
+        let mut paths: Vec<Vec<Xy>> = Vec::new();
+        let mut open = false;
+        let points = thin(series, 2.0 * per_point);
+        for pair in points.windows(2) {
+            if pair.iter().any(|p| p.1.is_nan()) {
+                open = false;
+                continue;
+            }
+            let (a, b) = (self.at(pair[0].0, pair[0].1), self.at(pair[1].0, pair[1].1));
+            let Some((from, to)) = self.cut(a, b) else {
+                open = false;
+                continue;
+            };
+            match paths.last_mut() {
+                Some(path) if open && from == a => path.push(to),
+                _ => paths.push(vec![from, to]),
+            }
+            open = to == b;
+        }
+        paths
+    }
+
+    /// The part of a segment between the frame's upper and lower edge.
+    fn cut(&self, a: Xy, b: Xy) -> Option<(Xy, Xy)> {
+        let Rect { top, bottom, .. } = self.frame;
+        let (mut s0, mut s1) = (0.0f64, 1.0f64);
+        let dy = b.1 - a.1;
+        if dy == 0.0 {
+            return (top..=bottom).contains(&a.1).then_some((a, b));
+        }
+        let (mut enter, mut leave) = ((top - a.1) / dy, (bottom - a.1) / dy);
+        if enter > leave {
+            std::mem::swap(&mut enter, &mut leave);
+        }
+        s0 = s0.max(enter);
+        s1 = s1.min(leave);
+        let point = |s: f64| {
+            if s == 0.0 {
+                a
+            } else if s == 1.0 {
+                b
+            } else {
+                (a.0 + s * (b.0 - a.0), a.1 + s * dy)
+            }
+        };
+        (s0 <= s1).then(|| (point(s0), point(s1)))
+    }
+}
