@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use crate::certificate::Obstruction;
-use crate::descent::{End, FLOOR_SHARE, Point, Trajectory};
+use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
 use crate::model::Trained;
 use crate::problem::Dims;
 use crate::rounding::U;
@@ -67,7 +67,14 @@ impl Claim {
                 claim.compare(beta, trajectory);
             }
         }
-        if let Some(obstruction) = obstruction {
+        // These two belong to the run and to the instance, whatever the reading.
+        if trajectory.end == End::Diverged {
+            claim.verdict = Verdict::Diverged;
+            claim.reason = format!(
+                "the loss at t = {} is not finite or above {DIVERGED:e} f_0; choose a smaller --eta",
+                trajectory.points.len() - 1
+            );
+        } else if let Some(obstruction) = obstruction {
             claim.verdict = Verdict::Obstructed;
             claim.reason = format!(
                 "no choice of the trained blocks brings the loss below {:e}",
@@ -111,15 +118,10 @@ impl Claim {
                 undecided += 1;
             }
         }
-        (self.verdict, self.reason) = self.conclude(trajectory, decided, undecided);
+        (self.verdict, self.reason) = self.conclude(decided, undecided);
     }
 
-    fn conclude(
-        &self,
-        trajectory: &Trajectory,
-        decided: usize,
-        undecided: usize,
-    ) -> (Verdict, String) {
+    fn conclude(&self, decided: usize, undecided: usize) -> (Verdict, String) {
         let floor = match self.floor_at {
             Some(t) => format!(
                 "; from t = {t} on the evaluation error of f_t is above {FLOOR_SHARE} of the bound and nothing is compared"
@@ -130,15 +132,6 @@ impl Claim {
             0 => String::new(),
             k => format!("; {k} comparisons are too close for their errors and count neither way"),
         };
-        if trajectory.end == End::Diverged {
-            let t = trajectory.points.len() - 1;
-            return (
-                Verdict::Diverged,
-                format!(
-                    "the loss at t = {t} is not finite or above 1e6 f_0; choose a smaller --eta"
-                ),
-            );
-        }
         if let Some(t) = self.first_violation {
             return (
                 Verdict::Violated,
