@@ -36,7 +36,11 @@ fn three_instances_have_their_hashes() {
             draw(b, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 1),
             draw(b, Kernel::Softmax, Init::ConstantValue { s: 3.0 }, u64::MAX),
         ],
-        ["d8fc6ac6772e0f3626010fdb90885cc000f34ee8effb8aeff4aa370265e92b49", "f8ca74a4257817bbaf8458bb876b643e7626617313fef9b8986c3a712dfe67c5", "b3251c1e360d49c4ea58e3a3525967b2f1dce0a17ce6e8e59c5b406c7388d82e",]
+        [
+            "d8fc6ac6772e0f3626010fdb90885cc000f34ee8effb8aeff4aa370265e92b49",
+            "f8ca74a4257817bbaf8458bb876b643e7626617313fef9b8986c3a712dfe67c5",
+            "b3251c1e360d49c4ea58e3a3525967b2f1dce0a17ce6e8e59c5b406c7388d82e",
+        ]
     );
 }
 

@@ -1,8 +1,8 @@
 //! Expected values from an independent program, where the maintainers' case folder is at hand.
 
 use gdcert::certificate::{Curvature, f_hull};
-use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::descent::{Steps, descend};
+use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::{Instance, Trained, model};
 use serde_json::Value;
 use std::ops::ControlFlow;
