@@ -5,4 +5,4 @@ mod hull;
 
 pub use curvature::Curvature;
 pub(crate) use hull::obstruction;
-pub use hull::{Obstruction, f_hull};
+pub use hull::{Obstruction, Reason, f_hull};
