@@ -1,4 +1,60 @@
-#![doc = "gdcert"]
+//! gdcert *verifies* convergence theorems for gradient descent on attention models, on concrete
+//! instances: does f(M_t) <= (1 - eta beta)^t f(M_0) hold on mine, with which constant beta, for how long?
+//!
+//! The setting is the NeurIPS 2024 poster *Unraveling the Gradient Descent Dynamics of Transformers*
+//! (arXiv 2411.07538): a one-layer attention model
+//!
+//! ```text
+//! MH(M; X_i) = sum_h S_ih X_i W^V_h W^O_h        X_i: n x D,   W^Q_h, W^K_h, W^V_h: D x d,   W^O_h: d x p
+//! f(M) = 1/2 sum_i |MH(M; X_i) - y_i|^2          y_i: n x p,   i = 1..N,   h = 1..H,   m = N n p residuals
+//! ```
+//!
+//! with softmax or Gaussian attention weights S_ih, and exact full-batch gradient descent with a
+//! fixed step eta on any subset of {W^Q, W^K, W^V}. Names in the code are these symbols.
+//!
+//! # The map
+//!
+//! Data flows one way:
+//!
+//! | question | module |
+//! |---|---|
+//! | What is an instance, where does it come from, how is it stored? | [`problem`] |
+//! | Residual, gradient, Jacobian, for any [`model::Scalar`] | [`model`] |
+//! | B_0, singular values, the four readings of beta | [`spectrum`] |
+//! | Running gradient descent | [`descent`] |
+//! | Did the bound hold? | [`verdict`] |
+//! | What holds beyond the steps that were run? | [`certificate`] |
+//! | The figure, the summary, the files | [`plot`], [`report`] |
+//! | The poster's claims, one named experiment each | [`experiment`] |
+//! | The command line | [`cli`] |
+//!
+//! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:
+//!
+//! ```
+//! use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, spectrum::Reading};
+//! use std::ops::ControlFlow;
+//!
+//! let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+//! let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
+//! let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
+//! for claim in &found.claims {
+//!     println!("{}: {} ({})", claim.reading, claim.verdict, claim.reason);
+//! }
+//! // With three heads the formula read literally is refuted; read per head it holds.
+//! assert!(found.claim(Reading::Stacked).first_violation.is_some());
+//! assert!(found.claim(Reading::PerHead).first_violation.is_none());
+//! # Ok::<(), gdcert::Error>(())
+//! ```
+//!
+//! Statements and proofs are in `proofs-checks/README.md`, one executable check beside each.
+//!
+//! # What the numbers mean
+//!
+//! Losses are f64 evaluations with a bound on their error ([`descent::Point::loss_error`]), derived in
+//! the source of the private module `rounding`. A comparison that the errors could turn counts neither
+//! way, and a violation needs the error bounds on both sides. Results do not depend on the number
+//! of threads; the same seed draws the same instance on every machine.
+
 #![allow(non_snake_case)] // names are the symbols of the theory: N, n, D, d, H, p, W^Q, B_0, J
 #![warn(missing_docs)]
 

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 /// The step of gradient descent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Eta {
-    /// 0.5 / |J_0|^2.
+    /// 0.5 / |J_0|^2; 1 if |J_0| is within its error of 0.
     Auto,
     /// This number.
     Fixed(f64),
@@ -111,13 +111,10 @@ pub fn verify(
     let spectrum = Spectrum::new(instance, trained)?;
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
+        // Where J_0 is not distinguishable from 0 its inverse would be noise, and nothing moves anyway.
+        Eta::Auto if spectrum.jacobian_norm.lower() == 0.0 => 1.0,
         Eta::Auto => 0.5 / spectrum.jacobian_norm.value.powi(2),
     };
-    if settings.eta == Eta::Auto && !eta.is_finite() {
-        return Err(Error::input(
-            "--eta auto is 0.5/|J_0|^2, but J_0 = 0 here; give --eta a number",
-        ));
-    }
     let r = model::residual(instance, instance.W());
     let gradient = model::gradient(instance, instance.W());
     let norm = |block: &[nalgebra::DMatrix<f64>]| -> f64 {

@@ -1,9 +1,11 @@
 //! Expected values from an independent program, where the maintainers' case folder is at hand.
 
 use gdcert::certificate::{Curvature, f_hull};
+use gdcert::descent::{Steps, descend};
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::{Instance, Trained, model};
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The instance files of the case folder; empty, saying so, where it is absent.
@@ -91,6 +93,31 @@ fn betas_norms_curvature_and_hull_agree() {
         match f_hull(&instance) {
             Some(f) => close(&at("f_hull"), f, &expected["f_hull"], 1e-9),
             None => assert!(expected["f_hull"].is_null()),
+        }
+    }
+}
+
+/// Fifty steps at the case's own eta. Rounding errors grow along a run: 1e-8.
+#[test]
+fn losses_agree() {
+    for file in cases() {
+        let expected: Value =
+            serde_json::from_slice(&std::fs::read(file.with_extension("json")).unwrap()).unwrap();
+        let instance = Instance::read(&file, None).unwrap();
+        let trained: Trained = expected["train"].as_str().unwrap().parse().unwrap();
+        let losses = expected["losses"].as_array().unwrap();
+        let run = descend(
+            &instance,
+            trained,
+            expected["eta"].as_f64().unwrap(),
+            Steps::Exactly(losses.len() - 1),
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
+        assert_eq!(run.points.len(), losses.len());
+        for (point, loss) in run.points.iter().zip(losses) {
+            let name = format!("{} f_{}", file.display(), point.t);
+            close(&name, point.loss, loss, 1e-8);
         }
     }
 }

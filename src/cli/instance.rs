@@ -1,5 +1,6 @@
 //! The flags that name an instance.
 
+use super::whole;
 use crate::model::{Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};
 use crate::{Error, Result};
@@ -10,6 +11,7 @@ pub(super) struct InstanceArgs {
     /// Samples
     #[arg(
         short = 'N',
+        allow_negative_numbers = true, value_parser = whole::<usize>,
         value_name = "N",
         conflicts_with = "instance",
         help_heading = "Instance"
@@ -18,6 +20,7 @@ pub(super) struct InstanceArgs {
     /// Tokens per sample
     #[arg(
         short = 'n',
+        allow_negative_numbers = true, value_parser = whole::<usize>,
         value_name = "n",
         conflicts_with = "instance",
         help_heading = "Instance"
@@ -26,6 +29,7 @@ pub(super) struct InstanceArgs {
     /// Embedding dimension
     #[arg(
         short = 'D',
+        allow_negative_numbers = true, value_parser = whole::<usize>,
         value_name = "D",
         conflicts_with = "instance",
         help_heading = "Instance"
@@ -34,6 +38,7 @@ pub(super) struct InstanceArgs {
     /// Head dimension
     #[arg(
         short = 'd',
+        allow_negative_numbers = true, value_parser = whole::<usize>,
         value_name = "d",
         conflicts_with = "instance",
         help_heading = "Instance"
@@ -42,6 +47,7 @@ pub(super) struct InstanceArgs {
     /// Heads
     #[arg(
         short = 'H',
+        allow_negative_numbers = true, value_parser = whole::<usize>,
         value_name = "H",
         conflicts_with = "instance",
         help_heading = "Instance"
@@ -50,6 +56,7 @@ pub(super) struct InstanceArgs {
     /// Output width [default: 1]
     #[arg(
         short = 'p',
+        allow_negative_numbers = true, value_parser = whole::<usize>,
         value_name = "p",
         conflicts_with = "instance",
         help_heading = "Instance"
@@ -74,6 +81,7 @@ pub(super) struct InstanceArgs {
     #[arg(
         long,
         value_name = "S",
+        allow_negative_numbers = true, value_parser = whole::<u64>,
         conflicts_with = "instance",
         help_heading = "Instance"
     )]
@@ -82,7 +90,12 @@ pub(super) struct InstanceArgs {
     #[arg(long, value_name = "FILE", help_heading = "Instance")]
     instance: Option<PathBuf>,
     /// 1 trains W^Q, W^K, W^V; 2 trains W^Q alone
-    #[arg(long, value_name = "1|2", default_value_t = 1)]
+    #[arg(
+        long,
+        value_name = "1|2",
+        allow_negative_numbers = true, value_parser = whole::<u8>,
+        default_value_t = 1
+    )]
     theorem: u8,
     /// Trained blocks, a non-empty subset of QKV; overrides --theorem
     #[arg(long, value_name = "QKV")]

@@ -37,7 +37,7 @@ struct Cli {
 #[derive(clap::Args)]
 struct Common {
     /// Number of threads (default: all cores); results do not depend on it
-    #[arg(long, global = true, value_name = "K")]
+    #[arg(long, global = true, value_name = "K", allow_negative_numbers = true, value_parser = whole::<usize>)]
     threads: Option<usize>,
     /// Print the result as JSON on stdout instead of the summary
     #[arg(long, global = true)]
@@ -75,7 +75,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             let _ = e.print();
             return ExitCode::SUCCESS;
         }
-        Err(e) => return complain(&one_line(&e.to_string())),
+        Err(e) => return complain(&usage_error(&e)),
     };
     if let Err(e) = ctrlc::try_set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
         return complain(&format!("cannot handle Ctrl-C: {e}"));
@@ -116,6 +116,25 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
 fn complain(what: &str) -> ExitCode {
     eprintln!("gdcert: {}", one_line(what));
     ExitCode::from(2)
+}
+
+/// A clap error with its mend.
+fn usage_error(e: &clap::Error) -> String {
+    use clap::error::ErrorKind;
+    let text = one_line(&e.to_string());
+    match e.kind() {
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            "no command given; try gdcert reproduce, or see gdcert --help".to_owned()
+        }
+        ErrorKind::InvalidValue | ErrorKind::ValueValidation => text,
+        _ => format!("{text}; see --help"),
+    }
+}
+
+/// Parses a count, saying what it should be.
+fn whole<T: std::str::FromStr>(text: &str) -> std::result::Result<T, String> {
+    text.parse()
+        .map_err(|_| "it must be a whole number of at least 0".to_owned())
 }
 
 /// Folds a message into one line, without clap's usage block.

@@ -18,7 +18,10 @@ use std::path::Path;
 /// Every case gets a folder with the files `gdcert verify` writes; summary.csv and summary.json
 /// gather them.
 #[derive(clap::Args)]
-#[command(after_help = "Example: gdcert reproduce --only theorem-1-gaussian")]
+#[command(
+    allow_negative_numbers = true,
+    after_help = "Example: gdcert reproduce --only theorem-1-gaussian"
+)]
 pub(super) struct Args {
     /// Only this claim: theorem-1-softmax, theorem-1-gaussian, readings-of-beta or theorem-2
     #[arg(long, value_name = "CLAIM")]

@@ -3,7 +3,7 @@
 use super::instance::InstanceArgs;
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print};
+use super::{Common, Outcome, interrupted, print, whole};
 use crate::descent::Steps;
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
@@ -32,7 +32,7 @@ pub(super) struct Args {
     )]
     eta: String,
     /// Run exactly this many steps [default: to 2000 or to the rounding floor]
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>)]
     steps: Option<usize>,
     /// The reading that decides the exit code: stacked, per_head, value or ntk
     /// [default: per_head when QKV are trained, else ntk]

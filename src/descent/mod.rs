@@ -76,8 +76,9 @@ pub struct Trajectory {
 
 /// Runs gradient descent on the trained blocks from M_0.
 ///
-/// `observe` sees every point and stops the run by breaking. sigma_min(B_t) is recorded
-/// at about 40 values of t, spaced evenly at first and then geometrically.
+/// `observe` sees every point and stops the run by breaking. sigma_min(B_t) is recorded at t = 0, 1, 2, ...
+/// and then ever more sparsely, t growing by an eighth (about 50 values in 2000 steps), or by
+/// doubling where N n > 256 and each costs a large decomposition.
 ///
 /// # Errors
 /// eta not finite or not above 0; [`Error::Cancelled`] if `observe` breaks.
@@ -98,6 +99,7 @@ pub fn descend(
     let mut norms = Vec::with_capacity(instance.dims().H);
     let mut points = Vec::new();
     let mut next_sigma = 0;
+    let small = instance.dims().tokens() <= 256;
     let end = loop {
         let t = points.len();
         let loss = stepper.evaluate();
@@ -115,7 +117,7 @@ pub fn descend(
         let diverged = !loss.is_finite() || loss > DIVERGED * f0;
         if t == next_sigma && !diverged {
             point.sigma_min_B = Some(sigma_min(&stepper.B())?);
-            next_sigma = t + 1 + t / 8;
+            next_sigma = t + 1 + if small { t / 8 } else { t };
         }
         points.push(point);
         if observe(&point).is_break() {

@@ -122,7 +122,7 @@ pub struct Spectrum {
     pub sigma_min_B0: Estimate,
     /// |J_0|, the largest singular value of the Jacobian over the trained blocks.
     pub jacobian_norm: Estimate,
-    betas: [Estimate; 4],
+    pub(crate) betas: [Estimate; 4],
 }
 
 impl Spectrum {

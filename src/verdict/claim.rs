@@ -2,7 +2,7 @@
 
 use super::Verdict;
 use crate::certificate::Obstruction;
-use crate::descent::{End, FLOOR_SHARE, Point, Trajectory};
+use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
 use crate::model::Trained;
 use crate::problem::Dims;
 use crate::rounding::U;
@@ -67,7 +67,14 @@ impl Claim {
                 claim.compare(beta, trajectory);
             }
         }
-        if let Some(obstruction) = obstruction {
+        // These two belong to the run and to the instance, whatever the reading.
+        if trajectory.end == End::Diverged {
+            claim.verdict = Verdict::Diverged;
+            claim.reason = format!(
+                "the loss at t = {} is not finite or above {DIVERGED:e} f_0; choose a smaller --eta",
+                trajectory.points.len() - 1
+            );
+        } else if let Some(obstruction) = obstruction {
             claim.verdict = Verdict::Obstructed;
             claim.reason = format!(
                 "no choice of the trained blocks brings the loss below {:e}",
@@ -94,8 +101,10 @@ impl Claim {
                 let slack = (bound / point.loss).ln();
                 self.min_slack = Some(self.min_slack.map_or(slack, |s| s.min(slack)));
             }
-            // (1 - eta beta)^t with the ends of beta, f_0 with its error; 4 t u covers the power.
-            let power_error = 1.0 + 4.0 * (t as f64 + 4.0) * U;
+            // (1 - eta beta)^t with the ends of beta, f_0 with its error. exp(t log(1 - rate)) is off
+            // by a few roundings of its exponent.
+            let exponent = t as f64 * -(-self.rate).ln_1p();
+            let power_error = 1.0 + 4.0 * (exponent + 4.0) * U;
             let bound_upper =
                 (first.loss + first.loss_error) * decay(eta * beta.lower(), t) * power_error;
             let bound_lower =
@@ -111,15 +120,10 @@ impl Claim {
                 undecided += 1;
             }
         }
-        (self.verdict, self.reason) = self.conclude(trajectory, decided, undecided);
+        (self.verdict, self.reason) = self.conclude(decided, undecided);
     }
 
-    fn conclude(
-        &self,
-        trajectory: &Trajectory,
-        decided: usize,
-        undecided: usize,
-    ) -> (Verdict, String) {
+    fn conclude(&self, decided: usize, undecided: usize) -> (Verdict, String) {
         let floor = match self.floor_at {
             Some(t) => format!(
                 "; from t = {t} on the evaluation error of f_t is above {FLOOR_SHARE} of the bound and nothing is compared"
@@ -130,15 +134,6 @@ impl Claim {
             0 => String::new(),
             k => format!("; {k} comparisons are too close for their errors and count neither way"),
         };
-        if trajectory.end == End::Diverged {
-            let t = trajectory.points.len() - 1;
-            return (
-                Verdict::Diverged,
-                format!(
-                    "the loss at t = {t} is not finite or above 1e6 f_0; choose a smaller --eta"
-                ),
-            );
-        }
         if let Some(t) = self.first_violation {
             return (
                 Verdict::Violated,
@@ -219,4 +214,144 @@ fn hypothesis_failing(
         return Some("f_0 = 0: there is nothing to converge".to_owned());
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::certificate::{Obstruction, Reason};
+
+    const DIMS: Dims = Dims {
+        N: 1,
+        n: 2,
+        D: 4,
+        d: 2,
+        H: 1,
+        p: 1,
+    };
+
+    /// A run with the given losses and one error for all of them, held against eta beta = `rate`.
+    fn claim(rate: f64, losses: &[f64], error: f64, beta_error: f64) -> Claim {
+        judged(rate, losses, error, beta_error, End::Steps, None)
+    }
+
+    fn judged(
+        rate: f64,
+        losses: &[f64],
+        error: f64,
+        beta_error: f64,
+        end: End,
+        obstruction: Option<&Obstruction>,
+    ) -> Claim {
+        let beta = Estimate {
+            value: rate,
+            error: beta_error,
+        };
+        let spectrum = Spectrum {
+            sigma_min_B0: beta,
+            jacobian_norm: beta,
+            betas: [beta; 4],
+        };
+        let point = |(t, &loss)| Point {
+            t,
+            loss,
+            loss_error: error,
+            grad_norms: [0.0; 3],
+            moved: [0.0; 3],
+            sigma_min_B: None,
+        };
+        let points = losses.iter().enumerate().map(point).collect();
+        let trajectory = Trajectory {
+            eta: 1.0,
+            points,
+            end,
+        };
+        let per_head = Reading::PerHead;
+        Claim::new(
+            per_head,
+            DIMS,
+            Trained::QKV,
+            &spectrum,
+            obstruction,
+            &trajectory,
+        )
+    }
+
+    #[test]
+    fn a_faster_run_holds_and_a_slower_one_is_violated_where_it_crosses() {
+        // Bound 0.9^t; the run is 0.8^t, then stalls at 0.8^3 = 0.512, above 0.9^7 = 0.478 but not 0.9^6 = 0.531.
+        let mut losses: Vec<f64> = (0..4).map(|t| 0.8f64.powi(t)).collect();
+        losses.extend([0.512; 3]);
+        let held = claim(0.1, &losses, 1e-15, 1e-15);
+        assert_eq!(
+            (held.verdict, held.checked_to, held.first_violation),
+            (Verdict::Held, 6, None)
+        );
+        let slack = held.min_slack.unwrap();
+        assert!((slack - (0.9f64.powi(6) / 0.512).ln()).abs() < 1e-12);
+        losses.push(0.512);
+        let violated = claim(0.1, &losses, 1e-15, 1e-15);
+        assert_eq!(violated.verdict, Verdict::Violated);
+        assert_eq!(violated.first_violation, Some(7));
+        assert!(violated.min_slack.unwrap() < 0.0);
+    }
+
+    #[test]
+    fn what_errors_could_turn_counts_neither_way() {
+        // 0.0001 above the bound at t = 1: within the loss's error, or within that of beta.
+        let losses = [1.0, 0.9001, 0.5];
+        for (error, beta_error) in [(1e-3, 0.0), (1e-9, 1e-3)] {
+            let c = claim(0.1, &losses, error, beta_error);
+            assert_eq!(
+                (c.verdict, c.first_violation),
+                (Verdict::Held, None),
+                "{c:?}"
+            );
+            assert!(
+                c.reason.contains("1 comparisons are too close"),
+                "{}",
+                c.reason
+            );
+        }
+        assert_eq!(claim(0.1, &losses, 1e-9, 1e-9).first_violation, Some(1));
+        // Nothing decided at all is not a pass.
+        let c = claim(0.1, &losses[..2], 1e-3, 0.0);
+        assert_eq!(c.verdict, Verdict::NotApplicable);
+    }
+
+    #[test]
+    fn nothing_is_compared_below_the_floor() {
+        // The loss stalls at its error; the bound 0.1^t falls below ten times the error at t = 4.
+        let losses = [1.0, 1e-2, 1e-4, 1e-4, 1e-4, 1e-4];
+        let c = claim(0.9, &losses, 5e-5, 1e-15);
+        assert_eq!(
+            (c.verdict, c.floor_at, c.first_violation),
+            (Verdict::Held, Some(4), None)
+        );
+        assert_eq!(c.checked_to, 3);
+    }
+
+    #[test]
+    fn precedence_of_run_and_instance() {
+        let obstruction = Obstruction {
+            reason: Reason::Hull,
+            loss_lower: 0.5,
+        };
+        let losses = [1.0, 1.0];
+        let c = judged(0.1, &losses, 1e-15, 0.0, End::Steps, Some(&obstruction));
+        assert_eq!(c.verdict, Verdict::Obstructed);
+        let c = judged(
+            0.1,
+            &[1.0, f64::NAN],
+            1e-15,
+            0.0,
+            End::Diverged,
+            Some(&obstruction),
+        );
+        assert_eq!(c.verdict, Verdict::Diverged);
+        for rate in [0.0, 1.0, 2.0] {
+            let c = claim(rate, &losses, 1e-15, 0.0);
+            assert_eq!((c.verdict, c.bound(1, 1.0)), (Verdict::NotApplicable, None));
+        }
+    }
 }

@@ -24,7 +24,8 @@ pub enum Verdict {
     /// Convergence to 0 is proven impossible (softmax with W^V fixed): it belongs to the instance and
     /// is the verdict of every reading.
     Obstructed,
-    /// The loss is not finite or above [`DIVERGED`](crate::descent::DIVERGED) times f_0.
+    /// The loss is not finite or above [`DIVERGED`](crate::descent::DIVERGED) times f_0: it belongs to
+    /// the run and is the verdict of every reading.
     Diverged,
     /// A hypothesis of the reading fails; the claim's reason says which.
     NotApplicable,
