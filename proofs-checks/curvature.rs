@@ -249,6 +249,57 @@ fn three_terms_are_attained() {
     ratio("softmax scores", &opposite(&no_scores), "QK");
 }
 
+/// The other terms, as far as they can be met: two keys kappa and -kappa with weights P and 1 - P make the third
+/// central moment 8 P (1 - P) (1 - 2P) ups a^2, largest at P = (3 - sqrt 3) / 6; one Gaussian token with q = kappa
+/// leaves g^2 ups / sqrt(d).
+#[test]
+fn the_other_terms_are_met_within_their_slack() {
+    let dims = Dims {
+        N: 1,
+        n: 2,
+        D: 3,
+        d: 2,
+        H: 1,
+        p: 1,
+    };
+    let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 3).unwrap();
+    let x = instance.X()[0].row(0).into_owned();
+    let X = vec![DMatrix::from_rows(&[x.clone(), -x])];
+    let rebuilt =
+        |W: Weights| Instance::new(Kernel::Softmax, X.clone(), instance.y().to_vec(), W).unwrap();
+    let unit = rebuilt(instance.W().clone());
+    let head = model::Head::new(&unit, unit.W(), 0, 0);
+    // P / (1 - P) = e^{2 c}.
+    let P = (3.0 - 3f64.sqrt()) / 6.0;
+    let score = (head.q.row(0).dot(&head.kappa.row(0)) / 2f64.sqrt()).abs();
+    let factor = 0.5 * (1.0 / P - 1.0).ln() / score;
+    let mut W = instance.W().clone();
+    W.Q[0] *= factor;
+    let softmax = rebuilt(W);
+
+    let one = Dims { n: 1, ..dims };
+    let gaussian = Draw {
+        dims: one,
+        kernel: Kernel::Gaussian,
+        init: Init::Lecun,
+        tau: 1e-6,
+        seed: 0,
+    };
+    let e = std::f64::consts::E;
+    for (instance, expected) in [
+        (softmax, 4.0 * P * (1.0 - P) * (1.0 - 2.0 * P)),
+        (gaussian.instance(), 1.0 / (2.0 / e + 1.0)),
+    ] {
+        let rho = 1e-9;
+        let h = Curvature::new(&instance, Trained::Q).h(rho);
+        let found = (0..20).map(|seed| adversary(&instance, Trained::Q, rho, seed, 3));
+        let ratio = found.fold(0.0, f64::max) / h;
+        println!("{}: {ratio:.6}, expected {expected:.6}", instance.kernel());
+        // tau and rho are small, not 0.
+        approx::assert_relative_eq!(ratio, expected, max_relative = 1e-5);
+    }
+}
+
 /// What the two tests above maximise is the second derivative: it is symmetric, and second differences of the
 /// residual converge to it.
 #[test]

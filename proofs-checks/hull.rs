@@ -1,4 +1,4 @@
-//! Proposition 9: softmax outputs lie in the hull of the values, so f >= f_hull whatever W^Q and W^K are.
+//! Proposition 7: softmax outputs lie in the hull of the values, so f >= f_hull whatever W^Q and W^K are.
 
 #![allow(non_snake_case)] // names are the symbols of the statements
 

@@ -86,6 +86,42 @@ fn loss_errors_are_bounds() {
     assert!(median > 1e-4);
 }
 
+/// Where attention amplifies rounding: queries and keys share a component of size tau which cancels, in the scores'
+/// differences (softmax) or in q - kappa (Gaussian), and leaves weights that are neither uniform nor saturated.
+#[test]
+fn loss_errors_are_bounds_when_large_scores_cancel() {
+    let looseness = Looseness::default();
+    let property = |(mut draw, tau): (Draw, f64)| {
+        draw.tau = tau;
+        draw.dims.D += 1;
+        let instance = draw.instance();
+        let mut W = instance.W().clone();
+        let rest = match draw.kernel {
+            gdcert::Kernel::Softmax => tau.powi(-2),
+            gdcert::Kernel::Gaussian => tau.recip(),
+        };
+        for h in 0..draw.dims.H {
+            for w in [&mut W.Q[h], &mut W.K[h]] {
+                w.rows_mut(1, draw.dims.D - 1).scale_mut(rest);
+            }
+            let shared = W.Q[h].row(0).into_owned();
+            W.K[h].set_row(0, &shared);
+        }
+        let mut X = instance.X().to_vec();
+        X.iter_mut().for_each(|x| x.column_mut(0).fill(1.0));
+        let instance = Instance::new(draw.kernel, X, instance.y().to_vec(), W).unwrap();
+        let (f, bound) = loss(&instance);
+        let error = distance(reference_loss(&instance), f);
+        prop_assert!(error <= bound, "off by {error:e} > {bound:e}, f = {f:e}");
+        looseness.see(error, bound);
+        Ok(())
+    };
+    runner(1000, regressions!("rounding"))
+        .run(&(draws(), scales(0.0..5.0)), property)
+        .unwrap();
+    looseness.report("loss with cancelling scores");
+}
+
 /// Where it matters most: late iterates, whose residual is the small difference of large numbers.
 #[test]
 fn loss_errors_are_bounds_near_convergence() {
