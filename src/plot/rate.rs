@@ -470,14 +470,14 @@ impl RateVsBound<'_> {
         let trained: Vec<usize> = (0..3).filter(|&b| self.found.trained.flags()[b]).collect();
         let moved = |b: usize| self.points().iter().map(move |p| (p.t as f64, p.moved[b]));
         let positive = |b: usize| moved(b).map(|p| p.1).filter(|y| *y > 0.0 && y.is_finite());
-        // Blocks that move on different scales, or a run that diverges, need a logarithmic axis.
         let furthest = trained.iter().map(|&b| positive(b).fold(0.0, f64::max));
         let (least, most) = range(furthest.filter(|y| *y > 0.0));
         let obstruction = self.found.obstruction.as_ref();
         let zero_gradient = obstruction.is_some_and(|o| o.reason == Reason::ZeroGradient);
         // Where the gradient is exactly zero, what moves is rounding.
         let most = if zero_gradient { 0.0 } else { most };
-        let log = most > 20.0 * least;
+        // Blocks that move on different scales, and numbers with long labels, need a logarithmic axis.
+        let log = most > 20.0 * least || most > 1e6 || (most > 0.0 && most < 1e-3);
         let all = trained.iter().flat_map(|&b| positive(b));
         let axis = if log {
             let (low, high) = range(all.map(f64::log10));
