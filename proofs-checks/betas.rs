@@ -1,6 +1,5 @@
 //! Proposition 4: the order of the four readings of beta.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

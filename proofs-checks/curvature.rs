@@ -4,7 +4,6 @@
 //! Jacobian on dual numbers. For fixed delta the best eps is a singular vector, so the two directions are
 //! maximised in turn; the centre climbs by random steps in the ball.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

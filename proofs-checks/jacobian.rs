@@ -1,6 +1,5 @@
 //! Lemmas 1 and 2: the blocks of the Jacobian, and the gradient J'r.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

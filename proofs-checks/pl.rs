@@ -1,6 +1,5 @@
 //! Lemma 5: the Polyak-Lojasiewicz inequality |grad f|^2 >= 2 beta_ntk f.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! The error bounds that every comparison uses: f64 results against the same formulas in double-double.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

@@ -1,7 +1,6 @@
 //! Theorem 2, W^Q alone: paired heads at a large value scale converge (Theorem 2'), both kernels; with values
 //! that ignore the token, softmax can not move and the Gaussian kernel converges.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! Theorem A: where its conditions close, gradient descent stays in the ball and f decreases by the stated factor.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! Lemma 3: J_V J_V' = sum_h (B_h B_h') (x) (W^O_h' W^O_h).
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

@@ -1,6 +1,5 @@
 //! Proposition 8: values that do not depend on the token make softmax blind to W^Q and W^K, and only softmax.
 
-#![allow(non_snake_case)] // names are the symbols of the statements
 
 mod common;
 

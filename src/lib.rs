@@ -55,7 +55,6 @@
 //! way, and a violation needs the error bounds on both sides. Results do not depend on the number
 //! of threads; the same seed draws the same instance on every machine.
 
-#![allow(non_snake_case)] // names are the symbols of the theory: N, n, D, d, H, p, W^Q, B_0, J
 #![warn(missing_docs)]
 
 pub mod certificate;

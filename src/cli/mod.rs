@@ -52,7 +52,7 @@ struct Common {
 
 #[derive(Subcommand)]
 enum Command {
-    Verify(verify::Args),
+    Verify(Box<verify::Args>),
     Reproduce(reproduce::Args),
 }
 

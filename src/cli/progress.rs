@@ -44,7 +44,7 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.set_position(done as u64),
             // Looking at the clock costs more than a small step: not at every one.
-            None if done % 64 == 0 && self.last.elapsed() > EVERY => {
+            None if done.is_multiple_of(64) && self.last.elapsed() > EVERY => {
                 self.last = Instant::now();
                 let spent = self.started.elapsed().as_secs_f64();
                 let left = spent / done.max(1) as f64 * (self.total as f64 - done as f64);

@@ -77,7 +77,7 @@ impl Claim {
         } else if let Some(obstruction) = obstruction {
             claim.verdict = Verdict::Obstructed;
             claim.reason = format!(
-                "no choice of the trained blocks brings the loss below {:e}",
+                "no choice of the trained blocks brings the loss below {:.4e}",
                 obstruction.loss_lower
             );
         }
@@ -200,14 +200,14 @@ fn hypothesis_failing(
     let beta = spectrum.beta(reading);
     if beta.lower() <= 0.0 {
         return Some(format!(
-            "needs beta > 0; the computed {:e} is within its error {:.1e} of 0",
+            "needs beta > 0; the computed {:.3e} is within its error {:.1e} of 0",
             beta.value, beta.error
         ));
     }
     let rate = trajectory.eta * beta.value;
     if rate >= 1.0 {
         return Some(format!(
-            "eta beta = {rate} >= 1 makes the bound meaningless; choose a smaller --eta"
+            "eta beta = {rate:.4} >= 1 makes the bound meaningless; choose a smaller --eta"
         ));
     }
     if trajectory.points[0].loss == 0.0 {
