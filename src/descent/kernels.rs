@@ -205,8 +205,8 @@ unsafe fn tile_of<S: Simd, F: Fold, const ROWS: usize>(
 /// A tile of ROWS rows and VECTORS vectors of columns, held in registers along the whole depth.
 ///
 /// # Safety
-/// With `at` = (a, b): a[r * shape.a[0] + t * shape.a[1]] and b[t * shape.b + l] can be read and
-/// c[r * shape.c + l] read and written, for r < ROWS, t < shape.depth, l < VECTORS * L.
+/// With `at` = (a, b): `a[r * shape.a[0] + t * shape.a[1]]` and `b[t * shape.b + l]` can be read and
+/// `c[r * shape.c + l]` read and written, for r < ROWS, t < shape.depth, l < VECTORS * L.
 #[expect(
     clippy::needless_range_loop,
     reason = "indices say what is a row and what a column"
@@ -628,7 +628,7 @@ fn value_gradient<S: Simd>(s: S, shape: &Shape, St: &[f64], r: &[f64], du: &mut 
     }
 }
 
-/// A'_jk = S'_jk sum_c r_ck (u_cj - [softmax] out_ck) / sqrt(d) of one sample.
+/// A'_jk = S'_jk sum_c r_ck (u_cj - \[softmax\] out_ck) / sqrt(d) of one sample.
 #[inline(always)]
 fn score_gradient<S: Simd>(
     s: S,
