@@ -1,5 +1,7 @@
 //! Exact gradient descent with a fixed step, and the trajectory it leaves.
 
+mod kernels;
+mod simd;
 mod step;
 
 pub use step::Stepper;
