@@ -1,6 +1,5 @@
 //! Proposition 4: the order of the four readings of beta.
 
-
 mod common;
 
 use common::*;

@@ -4,7 +4,6 @@
 //! Jacobian on dual numbers. For fixed delta the best eps is a singular vector, so the two directions are
 //! maximised in turn; the centre climbs by random steps in the ball.
 
-
 mod common;
 
 use common::*;
@@ -89,7 +88,7 @@ fn second_derivatives_stay_below_h() {
     let radii = prop_oneof![Just(0.0), scales(-2.0..1.0)];
     let property = |(draw, trained, rho, seed): (Draw, Trained, f64, u64)| {
         let instance = draw.instance();
-        let h = Curvature::new(&instance, trained).h(rho);
+        let h = Curvature::new(&instance, trained).unwrap().h(rho);
         let [at, delta, eps] =
             [0, 1, 2].map(|k: u64| direction(draw.dims, trained, seed.wrapping_add(k << 32)));
         let M = offset(instance.W(), trained, &(at * rho));
@@ -152,7 +151,7 @@ fn the_adversary_comes_close() {
                     let instance = draw.instance();
                     let trained = trained(subset);
                     for rho in [1e-3, 0.5] {
-                        let h = Curvature::new(&instance, trained).h(rho);
+                        let h = Curvature::new(&instance, trained).unwrap().h(rho);
                         if h == 0.0 {
                             continue; // W^V = 0 and not trained
                         }
@@ -180,7 +179,7 @@ fn the_adversary_comes_close() {
 fn three_terms_are_attained() {
     let ratio = |name: &str, instance: &Instance, subset: &str| {
         let rho = 1e-9;
-        let h = Curvature::new(instance, trained(subset)).h(rho);
+        let h = Curvature::new(instance, trained(subset)).unwrap().h(rho);
         let found = (0..20).map(|seed| adversary(instance, trained(subset), rho, seed, 3));
         let ratio = found.fold(0.0, f64::max) / h;
         println!("{name}, {subset}: {ratio:.6}");
@@ -290,7 +289,7 @@ fn the_other_terms_are_met_within_their_slack() {
         (gaussian.instance(), 1.0 / (2.0 / e + 1.0)),
     ] {
         let rho = 1e-9;
-        let h = Curvature::new(&instance, Trained::Q).h(rho);
+        let h = Curvature::new(&instance, Trained::Q).unwrap().h(rho);
         let found = (0..20).map(|seed| adversary(&instance, Trained::Q, rho, seed, 3));
         let ratio = found.fold(0.0, f64::max) / h;
         println!("{}: {ratio:.6}, expected {expected:.6}", instance.kernel());
@@ -311,7 +310,7 @@ fn dual_jacobians_give_the_second_derivative() {
         let one = second(&instance, M, trained, &delta) * &eps;
         let other = second(&instance, M, trained, &eps) * &delta;
         let t = 1e-4;
-        let h = Curvature::new(&instance, trained).h(2.0 * t);
+        let h = Curvature::new(&instance, trained).unwrap().h(2.0 * t);
         // Both are evaluated from terms of size h or smaller (times the few that cancel).
         prop_assert!((&one - other).norm() <= 1e-10 * h, "not symmetric");
 
@@ -355,7 +354,7 @@ fn the_jacobian_is_lipschitz_in_the_ball() {
             .map(|at| offset(instance.W(), trained, at));
         let J = J.map(|M| model::jacobian(&instance, &M, trained));
         let change = top(&(&J[0] - &J[1])).0;
-        let h = Curvature::new(&instance, trained).h(rho);
+        let h = Curvature::new(&instance, trained).unwrap().h(rho);
         let bound = h * (&points[0] - &points[1]).norm();
         // Errors of both Jacobians; their points are within rho of M_0, and rho is at most 1.
         let rounding = 4.0 * jacobian_error(&instance, trained) + 1e-13 * (h + J[0].norm());
@@ -380,7 +379,7 @@ fn the_model_is_linear_in_the_values() {
         let J = [instance.W(), &moved].map(|M| model::jacobian(&instance, M, V));
         // J_V is computed without W^V: equal to the last bit.
         prop_assert_eq!(&J[0], &J[1]);
-        prop_assert_eq!(Curvature::new(&instance, V).h(7.0), 0.0);
+        prop_assert_eq!(Curvature::new(&instance, V).unwrap().h(7.0), 0.0);
         Ok(())
     };
     runner(50, regressions!("curvature"))

@@ -1,6 +1,5 @@
 //! Proposition 7: softmax outputs lie in the hull of the values, so f >= f_hull whatever W^Q and W^K are.
 
-
 mod common;
 
 use common::*;

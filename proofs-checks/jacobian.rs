@@ -1,6 +1,5 @@
 //! Lemmas 1 and 2: the blocks of the Jacobian, and the gradient J'r.
 
-
 mod common;
 
 use common::*;
@@ -61,7 +60,7 @@ fn blocks_are_limits_of_central_differences() {
         let difference = (residual(&instance, &plus) - residual(&instance, &minus)) / (2.0 * t);
         let Jd = model::jacobian(&instance, W, trained) * &delta;
 
-        let h = Curvature::new(&instance, trained).h(t);
+        let h = Curvature::new(&instance, trained).unwrap().h(t);
         let r_error =
             residual_error(&at(&instance, plus)).max(residual_error(&at(&instance, minus)));
         // The points M +- t delta are themselves rounded: |M| u moves r by at most about |J| |M| u.

@@ -2,7 +2,6 @@
 //! the per-head reading holds. Theorem 1 asserts that some initialization and step exist; what is
 //! refuted is a reading of its constant, not the theorem.
 
-
 mod common;
 
 use common::*;

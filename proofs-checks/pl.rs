@@ -1,6 +1,5 @@
 //! Lemma 5: the Polyak-Lojasiewicz inequality |grad f|^2 >= 2 beta_ntk f.
 
-
 mod common;
 
 use common::*;

@@ -1,6 +1,5 @@
 //! The error bounds that every comparison uses: f64 results against the same formulas in double-double.
 
-
 mod common;
 
 use common::double_double::{DoubleDouble, distance, singular_values};

@@ -1,7 +1,6 @@
 //! Theorem 2, W^Q alone: paired heads at a large value scale converge (Theorem 2'), both kernels; with values
 //! that ignore the token, softmax can not move and the Gaussian kernel converges.
 
-
 mod common;
 
 use common::theorem_a::{Centre, Step, by_doubling};
@@ -102,7 +101,7 @@ fn the_scale_has_a_closed_form() {
                 .value
                 .sqrt();
             let y = residual(&unit, unit.W()).norm();
-            let h1 = Curvature::new(&unit, Trained::Q).h(0.0);
+            let h1 = Curvature::new(&unit, Trained::Q).unwrap().h(0.0);
             for theta in [0.1, 0.5, 0.9] {
                 let s_star = 2.0 * y * h1 / (a * a * (1.0 - 1.0 / f64::sqrt(2.0 - theta)));
                 let gain_over_beta = |s: f64| {

@@ -1,6 +1,5 @@
 //! Theorem A: where its conditions close, gradient descent stays in the ball and f decreases by the stated factor.
 
-
 mod common;
 
 use common::theorem_a::{Centre, Closed, Step, by_doubling};

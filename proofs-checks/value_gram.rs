@@ -1,6 +1,5 @@
 //! Lemma 3: J_V J_V' = sum_h (B_h B_h') (x) (W^O_h' W^O_h).
 
-
 mod common;
 
 use common::*;

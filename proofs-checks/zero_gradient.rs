@@ -1,6 +1,5 @@
 //! Proposition 8: values that do not depend on the token make softmax blind to W^Q and W^K, and only softmax.
 
-
 mod common;
 
 use common::*;

@@ -103,7 +103,7 @@ pub fn verify(
             "the radius {rho} must be a finite number of at least 0"
         )));
     }
-    let curvature = Curvature::new(instance, trained);
+    let curvature = Curvature::new(instance, trained)?;
     let curvature = settings
         .curvature_at
         .iter()

@@ -86,7 +86,7 @@ fn betas_norms_curvature_and_hull_agree() {
             close(&at(name), norm, &expected["grad_norms"][name], 1e-9);
         }
 
-        let curvature = Curvature::new(&instance, trained);
+        let curvature = Curvature::new(&instance, trained).unwrap();
         for (rho, h) in expected["h"].as_object().unwrap() {
             close(&at("h"), curvature.h(rho.parse().unwrap()), h, 1e-9);
         }

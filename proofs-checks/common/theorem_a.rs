@@ -39,7 +39,7 @@ impl Centre {
             alpha: spectrum.beta(Reading::Ntk).lower().sqrt(),
             jacobian_norm: spectrum.jacobian_norm.upper(),
             r: residual(instance, instance.W()).norm() * (1.0 + 1e-12), // its error is near 1e-15
-            curvature: Curvature::new(instance, trained),
+            curvature: Curvature::new(instance, trained).unwrap(),
         }
     }
 

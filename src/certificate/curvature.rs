@@ -1,7 +1,9 @@
 //! h(rho): how fast the Jacobian can change within distance rho of M_0.
 
+use crate::Result;
 use crate::model::{Head, Kernel, Trained};
 use crate::problem::{Dims, Instance};
+use crate::spectrum::singular_values;
 
 /// The closed form of h(rho), which bounds |D^2 F[delta, eps]| over unit directions in the trained
 /// blocks and over the ball of radius rho (Frobenius norm over all trained blocks) around M_0.
@@ -41,9 +43,13 @@ struct Token {
 
 impl Curvature {
     /// Gathers the norms at M_0.
-    pub fn new(instance: &Instance, trained: Trained) -> Self {
+    ///
+    /// # Errors
+    /// A decomposition that does not converge (not expected).
+    pub fn new(instance: &Instance, trained: Trained) -> Result<Self> {
         let Dims { N, n, d, H, .. } = instance.dims();
-        let spectral: Vec<f64> = instance.W().O.iter().map(spectral_norm).collect();
+        let spectral = instance.W().O.iter().map(|W| Ok(singular_values(W)?[0]));
+        let spectral = spectral.collect::<Result<Vec<f64>>>()?;
         let longest = |rows: &nalgebra::DMatrix<f64>| {
             rows.row_iter().map(|row| row.norm()).fold(0.0, f64::max)
         };
@@ -70,14 +76,14 @@ impl Curvature {
                 }
             }
         }
-        Curvature {
+        Ok(Curvature {
             kernel: instance.kernel(),
             trained,
             n,
             d: d as f64,
             H,
             tokens,
-        }
+        })
     }
 
     /// h(rho) for a radius rho >= 0.
@@ -112,9 +118,4 @@ impl Curvature {
             }
         }
     }
-}
-
-/// |W|_2 of a small matrix.
-fn spectral_norm(W: &nalgebra::DMatrix<f64>) -> f64 {
-    W.clone().singular_values().max()
 }
