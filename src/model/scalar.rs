@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
-/// What a number must do so that [`residual`](super::residual), [`jacobian`](super::jacobian) and
+/// What a number must do so that [`residual`](super::residual), [`jacobian`](super::jacobian()) and
 /// [`gradient`](super::gradient) run on it: field operations, exp and sqrt.
 ///
 /// `f64` evaluates, [`Dual`](super::Dual) differentiates.
