@@ -173,8 +173,12 @@ impl Verification {
         if last.t == 0 {
             return None;
         }
-        let rate =
-            |start: &Point| -((last.loss / start.loss).ln() / (last.t - start.t) as f64).exp_m1();
+        let rate = |start: &Point| {
+            if (last.loss - start.loss).abs() <= last.loss_error + start.loss_error {
+                return 0.0; // not distinguishable from no change
+            }
+            -((last.loss / start.loss).ln() / (last.t - start.t) as f64).exp_m1()
+        };
         let quarter = &points[(3 * last.t / 4).min(last.t - 1)];
         Some((rate(&points[0]), rate(quarter)))
     }
