@@ -113,9 +113,11 @@ fn table_row(case: &Case, found: &Verification) -> String {
         "  {:<24} {:<9} {:<13} {:<10} {:<6} {:<9} {}\n",
         case.name,
         case.reading.name(),
-        format!("{:.3e}", claim.rate),
+        claim
+            .bound(0, 1.0)
+            .map_or("-".into(), |_| format!("{:.3e}", claim.rate)),
         rate.map_or("-".into(), |r| format!("{r:.3e}")),
-        rate.filter(|_| claim.rate > 0.0)
+        rate.filter(|_| claim.bound(0, 1.0).is_some())
             .map_or("-".into(), |r| format!("{:.2}", r / claim.rate)),
         format!("{:.1e}", found.last().loss / found.loss0()),
         claim.verdict,
