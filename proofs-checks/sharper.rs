@@ -78,11 +78,12 @@ fn unit(v: DVector<f64>) -> DVector<f64> {
     if norm > 0.0 { v / norm } else { v }
 }
 
-/// D^2 F[delta, .] at W, m x (3 len), by central differences of the Jacobian.
+/// D^2 F[delta, .] at W, m x (3 len), by central differences of the Jacobian, extrapolated once.
 fn second(instance: &Instance, W: &Weights, delta: &DVector<f64>) -> DMatrix<f64> {
-    let step = 1e-4;
     let at = |by: f64| model::jacobian(instance, &moved(W, delta, by), Trained::QKV);
-    (at(step) - at(-step)) / (2.0 * step)
+    let central = |step: f64| (at(step) - at(-step)) / (2.0 * step);
+    let step = 1e-4;
+    (central(step) * 4.0 - central(2.0 * step)) / 3.0
 }
 
 /// The largest |D^2 F[delta_b, eps_c]| found at W by alternating maximisation: eps and z are the leading singular
@@ -94,13 +95,15 @@ fn maximised(instance: &Instance, W: &Weights, rng: &mut Rng, b: usize, c: usize
     let mut to = c;
     for _ in 0..7 {
         let A = second(instance, W, &delta);
-        let svd = A.columns(to * len, len).into_owned().svd(false, true);
-        let (top, value) = svd.singular_values.argmax();
-        best = best.max(value);
+        // Power iteration: |A v| of a unit v never exceeds the norm, whatever its accuracy.
+        let A = A.columns(to * len, len);
+        let mut v = DVector::from_fn(len, |_, _| rng.normal());
+        for _ in 0..12 {
+            v = unit(A.tr_mul(&(A * unit(v))));
+        }
+        best = best.max((A * &v).norm());
         let mut next = DVector::zeros(3 * len);
-        let v_t = svd.v_t.unwrap();
-        next.rows_mut(to * len, len)
-            .copy_from(&v_t.row(top).transpose());
+        next.rows_mut(to * len, len).copy_from(&v);
         delta = next;
         to = b + c - to;
     }
@@ -113,6 +116,7 @@ fn second_derivatives_never_exceed_H() {
     let mut rng = Rng(1);
     for kernel in [Kernel::Softmax, Kernel::Gaussian] {
         let mut largest = [[0.0f64; 3]; 3];
+        let mut boxes = 0;
         for _ in 0..1200 {
             let instance = tiny(&mut rng, kernel);
             let sharp: Sharp = Sharp::new(&instance, Trained::QKV);
@@ -125,6 +129,10 @@ fn second_derivatives_never_exceed_H() {
                 if still && b != only { 0.0 } else { radius }
             });
             let H = sharp.H(&radii);
+            if !H.iter().flatten().all(|h| h.is_finite()) {
+                continue; // the box is so large that a bound overflowed: nothing is claimed
+            }
+            boxes += 1;
             for _ in 0..3 {
                 let mut W = instance.W().clone();
                 for (b, radius) in radii.iter().enumerate() {
@@ -138,7 +146,7 @@ fn second_derivatives_never_exceed_H() {
                 for (b, c) in [(0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2)] {
                     let found = maximised(&instance, &W, &mut rng, b, c);
                     let scale = instance.X().iter().map(|x| x.norm()).sum::<f64>();
-                    let noise = 1e-6 * H[b][c] + 1e-6 * (1.0 + scale.powi(4));
+                    let noise = 1e-6 * H[b][c] + 1e-8 * (1.0 + scale.powi(4));
                     assert!(
                         found <= H[b][c] + noise,
                         "{kernel} {} block {b},{c} radii {radii:?}: {found} > {}",
@@ -151,7 +159,8 @@ fn second_derivatives_never_exceed_H() {
                 }
             }
         }
-        println!("{kernel}: largest ratio by block {largest:.3?}");
+        println!("{kernel}: {boxes} boxes, largest ratio by block {largest:.3?}");
+        assert!(boxes > 1000);
     }
 }
 
@@ -166,7 +175,13 @@ fn run(instance: &Instance, trained: Trained, closed: &Closed, steps: usize) -> 
         0.5 * r.iter().map(|r| r * r).sum::<f64>()
     };
     let mut before = loss(&instance);
-    let floor = 1e-20 * before;
+    // The residual's rounding error is a few ulps of the sums of |x| |W^V| |W^O|.
+    let sizes =
+        W0.V.iter()
+            .zip(&W0.O)
+            .map(|(v, o)| (v.norm() + closed.radii[2]) * o.norm());
+    let tokens: f64 = instance.X().iter().map(|x| x.norm()).sum();
+    let rounding = 1e-14 * (1.0 + tokens * sizes.sum::<f64>());
     for t in 0..steps {
         let g = model::gradient(&instance, instance.W());
         let mut W = instance.W().clone();
@@ -185,7 +200,7 @@ fn run(instance: &Instance, trained: Trained, closed: &Closed, steps: usize) -> 
         path += closed.eta * length.sqrt();
         instance = instance.with_weights(W).unwrap();
         let after = loss(&instance);
-        let slack = 1e-9 * before + floor;
+        let slack = 1e-9 * before + rounding * (rounding + (2.0 * before).sqrt());
         assert!(
             after <= (1.0 - closed.conditions.rate) * before + slack,
             "step {t}: {after} after {before}, rate {}",
@@ -310,8 +325,8 @@ fn descent_obeys_theorem_a_in_the_tail() {
                     .unwrap()
                     .jacobian
                     .powi(2);
-            for _ in 0..12 {
-                for _ in 0..250 {
+            for _ in 0..100 {
+                for _ in 0..25 {
                     let g = model::gradient(&instance, instance.W());
                     let mut W = instance.W().clone();
                     for (w, g) in [(&mut W.Q, &g.Q), (&mut W.K, &g.K), (&mut W.V, &g.V)] {
