@@ -2,7 +2,12 @@
 
 mod curvature;
 mod hull;
+mod search;
+mod sharp;
+pub mod theorem_a;
 
 pub use curvature::Curvature;
 pub(crate) use hull::obstruction;
 pub use hull::{Obstruction, Reason, f_hull};
+pub use search::{ScaleSearch, inputs};
+pub use sharp::Sharp;

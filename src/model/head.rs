@@ -120,7 +120,7 @@ fn attention<T: Scalar>(kernel: Kernel, q: &DMatrix<T>, kappa: &DMatrix<T>) -> D
 }
 
 /// The matrix product a b.
-pub(super) fn product<T: Scalar>(a: &DMatrix<T>, b: &DMatrix<T>) -> DMatrix<T> {
+pub(crate) fn product<T: Scalar>(a: &DMatrix<T>, b: &DMatrix<T>) -> DMatrix<T> {
     let mut c = DMatrix::from_element(a.nrows(), b.ncols(), T::from_f64(0.0));
     for j in 0..b.ncols() {
         for l in 0..a.ncols() {

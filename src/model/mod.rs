@@ -11,6 +11,7 @@ mod scalar;
 
 pub use dual::Dual;
 pub use head::Head;
+pub(crate) use head::product;
 pub use jacobian::{gradient, jacobian, residual};
 pub use scalar::Scalar;
 
