@@ -309,7 +309,7 @@ impl<'a> Enclosure<'a> {
         (smallest, largest)
     }
 
-    fn extreme_by_gram(&self, blocks: [bool; 3]) -> Extreme {
+    pub(super) fn extreme_by_gram(&self, blocks: [bool; 3]) -> Extreme {
         let (gram, radius) = self.gram(blocks);
         if !radius.is_finite() {
             return (Err(NotResolved::NOTHING_KNOWN), f64::INFINITY);

@@ -179,15 +179,22 @@ impl Symmetric {
         let n = self.G.nrows();
         let trace = (0..n).map(|a| self.G[(a, a)].abs()).sum::<f64>();
         let noise = n as f64 * U * trace;
-        let mut L = self.G.clone();
-        if !self.finite() || !cholesky(&mut L) {
+        // Where Cholesky breaks down, shift upwards: nothing will be proven, but the vector is useful.
+        let factor = [0.0, 4.0, 256.0].into_iter().find_map(|shift| {
+            let mut L = self.G.clone();
+            for a in 0..n {
+                L[(a, a)] += shift * noise;
+            }
+            (self.finite() && cholesky(&mut L)).then_some(L)
+        });
+        let Some(L) = factor else {
             return Smallest {
                 lower: f64::NEG_INFINITY,
                 upper: self.rayleigh_up(&start_vector(n)),
                 estimate: noise,
                 vector: start_vector(n),
             };
-        }
+        };
         let (inverse, vector) = lanczos(n, |v| solve(&L, v));
         drop(L);
         let estimate = 1.0 / inverse;
@@ -595,7 +602,7 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
     // that one more rounding could spoil: up() covers it.
     let orthogonality = up(orthogonality + gram.error, 4);
     if !(orthogonality < 1.0) {
-        return None;
+        return Some((0.0, vector));
     }
     let numerator = down(sqrt_down(down(1.0, orthogonality).max(0.0)), product);
     let ratio = Interval::from_f64(numerator) / Interval::from_f64(sigma_max(X.as_ref(), 0.0));
