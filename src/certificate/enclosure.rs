@@ -225,10 +225,10 @@ impl<'a> Enclosure<'a> {
     pub fn alpha_lower(&self) -> std::result::Result<f64, NotResolved> {
         let full = self.sigma_min_J();
         let mut best = full.map_or(0.0, Interval::lo);
-        if self.trained.v() && !(best > 0.0) {
+        if self.trained.v() && best == 0.0 {
             best = best.max(self.sigma_min_value().map_or(0.0, Interval::lo));
         }
-        if self.trained.v() && !(best > 0.0) {
+        if self.trained.v() && best == 0.0 {
             best = best.max(self.alpha_per_head());
         }
         match full {
@@ -344,6 +344,8 @@ impl<'a> Enclosure<'a> {
         let rows = stack(self.instance, p);
         let same_x = blocks[0].then(|| gram_lower(&rows));
         let x_norms = row_norms(&X);
+        let gaussian_keys = blocks[1] && self.instance.kernel() == Kernel::Gaussian;
+        let tokens = gaussian_keys.then(|| times(&X, &X.transpose()));
         for head in &self.heads {
             if !(blocks[0] || blocks[1]) {
                 break;
@@ -359,7 +361,7 @@ impl<'a> Enclosure<'a> {
                 }
             }
             if blocks[1] {
-                head.add_key_block(self.instance, &X, &x_norms, &w, &mut sum);
+                head.add_key_block(self.instance, (&X, tokens.as_ref()), &x_norms, &w, &mut sum);
             }
         }
         if blocks[2] {
@@ -422,10 +424,10 @@ impl<'a> Enclosure<'a> {
                     )
                 })
                 .collect();
-            for k in i * n..(i + 1) * n {
+            for (k, &x) in x.iter().enumerate().skip(i * n).take(n) {
                 for (h, head) in self.heads.iter().enumerate() {
                     tokens.push(Token {
-                        x: x[k],
+                        x,
                         xi,
                         o: o[h],
                         kap: maxima[h].0,
@@ -727,18 +729,18 @@ impl HeadBall {
         g
     }
 
-    /// Adds J_K J_K' of this head.
+    /// Adds J_K J_K' of this head. `same_x` = X X' is needed for the Gaussian kernel only.
     fn add_key_block(
         &self,
         instance: &Instance,
-        X: &DMatrix<f64>,
+        (X, same_x): (&DMatrix<f64>, Option<&DMatrix<f64>>),
         x_norms: &[f64],
         w: &Ball,
         sum: &mut GramSum,
     ) {
         let Dims { N, n, D, p, .. } = instance.dims();
         let m = w.mid.nrows();
-        let gaussian = instance.kernel() == Kernel::Gaussian;
+        let gaussian = same_x.is_some();
         let mut z = Ball::zeros(m, D);
         for i in 0..N {
             let x = Ball::exact(instance.X()[i].clone());
@@ -774,18 +776,15 @@ impl HeadBall {
             }
             sum.row(up(size, 3 * n + 8), up(radius, 4 * n + 8));
         }
-        if !gaussian {
+        let Some(same_x) = same_x else {
             return;
-        }
+        };
         // <z_a (x) q_a, sum_l w_bl x_l (x) kappa_l>, then the same with a and b exchanged.
-        let cross = weigh_columns(
-            &times(&z.mid, &X.transpose()).component_mul(&times(&qa, &kappa.mid.transpose())),
-            &w.mid,
-            n,
-            p,
-        );
-        let tokens =
-            times(X, &X.transpose()).component_mul(&times(&kappa.mid, &kappa.mid.transpose()));
+        let mut cross = times(&z.mid, &X.transpose());
+        cross.component_mul_assign(&times(&qa, &kappa.mid.transpose()));
+        let cross = weigh_columns(&cross, &w.mid, n, p);
+        let mut tokens = times(&kappa.mid, &kappa.mid.transpose());
+        tokens.component_mul_assign(same_x);
         let half = weigh_columns(&tokens, &w.mid, n, p);
         let square = weigh_columns(&half.transpose(), &w.mid, n, p);
         for b in 0..m {
@@ -812,11 +811,15 @@ impl Ball {
 /// F w' for w block-diagonal over samples: column b of the result is sum_j w_bj F[:, (i(b), j)].
 fn weigh_columns(F: &DMatrix<f64>, w: &DMatrix<f64>, n: usize, p: usize) -> DMatrix<f64> {
     let mut out = DMatrix::zeros(F.nrows(), w.nrows());
-    for b in 0..w.nrows() {
+    let columns = out.as_mut_slice().par_chunks_mut(F.nrows().max(1));
+    columns.enumerate().for_each(|(b, column)| {
         let first = b / (n * p) * n;
         for j in 0..n {
-            out.column_mut(b).axpy(w[(b, j)], &F.column(first + j), 1.0);
+            let f = F.column(first + j);
+            for (o, f) in column.iter_mut().zip(f.iter()) {
+                *o += w[(b, j)] * f;
+            }
         }
-    }
+    });
     out
 }

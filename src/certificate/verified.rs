@@ -48,6 +48,9 @@
 //! Every scalar below is rounded in the safe direction by [`up`], [`down`] or [`Interval`]. The products are split
 //! by a fixed degree of parallelism, so that results do not depend on the number of threads.
 
+// !(a > b) is not a <= b: a NaN must take the branch that proves nothing.
+#![allow(clippy::neg_cmp_op_on_partial_ord)]
+
 use super::interval::{Interval, add_down, add_up, mul_up, sqrt_down, sqrt_up};
 use crate::model::Scalar;
 use crate::rounding::{U, gamma};
