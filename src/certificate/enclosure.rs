@@ -50,25 +50,25 @@ use std::sync::OnceLock;
 
 /// A matrix known entry by entry: |exact - mid| <= rad.
 #[derive(Clone, Debug)]
-struct Ball {
-    mid: DMatrix<f64>,
-    rad: DMatrix<f64>,
+pub(super) struct Ball {
+    pub mid: DMatrix<f64>,
+    pub rad: DMatrix<f64>,
 }
 
 /// One head at the centre over all samples; rows (i, k) of all samples are stacked.
-struct HeadBall {
+pub(super) struct HeadBall {
     /// Nn x d.
-    q: Ball,
+    pub q: Ball,
     /// Nn x d.
-    kappa: Ball,
+    pub kappa: Ball,
     /// Nn x p.
-    u: Ball,
+    pub u: Ball,
     /// Nn x n: row (i, k) holds the weights on the tokens of sample i.
-    S: Ball,
+    pub S: Ball,
     /// Nn x D.
-    SX: Ball,
+    pub SX: Ball,
     /// Nn x p.
-    output: Ball,
+    pub output: Ball,
 }
 
 /// What Theorem A needs to know at a centre, with outward rounding.
@@ -528,7 +528,7 @@ fn times(A: &DMatrix<f64>, B: &DMatrix<f64>) -> DMatrix<f64> {
 }
 
 impl Ball {
-    fn exact(mid: DMatrix<f64>) -> Self {
+    pub fn exact(mid: DMatrix<f64>) -> Self {
         let rad = DMatrix::zeros(mid.nrows(), mid.ncols());
         Ball { mid, rad }
     }
@@ -537,7 +537,7 @@ impl Ball {
         Ball::exact(DMatrix::zeros(rows, cols))
     }
 
-    fn at(&self, i: usize, j: usize) -> Interval {
+    pub fn at(&self, i: usize, j: usize) -> Interval {
         Interval::around(self.mid[(i, j)], self.rad[(i, j)])
     }
 
@@ -570,7 +570,7 @@ impl Ball {
     }
 
     /// The product, by the formula at the head of this file.
-    fn times(&self, B: &Ball) -> Ball {
+    pub fn times(&self, B: &Ball) -> Ball {
         let k = self.mid.ncols();
         let mid = times(&self.mid, &B.mid);
         let gamma = gamma_up(k);
@@ -604,7 +604,7 @@ impl Ball {
 }
 
 impl HeadBall {
-    fn new(instance: &Instance, X: &Ball, h: usize) -> Self {
+    pub fn new(instance: &Instance, X: &Ball, h: usize) -> Self {
         let Dims { N, n, D, p, .. } = instance.dims();
         let W = instance.W();
         let [Q, K, V, O] = [&W.Q[h], &W.K[h], &W.V[h], &W.O[h]].map(|w| Ball::exact(w.clone()));
@@ -638,7 +638,7 @@ impl HeadBall {
         Interval::from_f64(self.q.mid.ncols() as f64).sqrt()
     }
 
-    fn softmax(&self, first: usize, n: usize) -> Ball {
+    pub fn softmax(&self, first: usize, n: usize) -> Ball {
         let root_d = self.root_d();
         let mut S = self
             .q
@@ -657,7 +657,7 @@ impl HeadBall {
         S
     }
 
-    fn gaussian(&self, first: usize, n: usize) -> Ball {
+    pub fn gaussian(&self, first: usize, n: usize) -> Ball {
         let d = self.q.mid.ncols();
         let scale = -(self.root_d() + self.root_d());
         let [q, kappa] = [&self.q, &self.kappa].map(|b| b.rows(first, n).transpose());
@@ -682,7 +682,7 @@ impl HeadBall {
     }
 
     /// w_aj = S_kj (u_jc - centre) / sqrt(d), m x n.
-    fn weights(&self, instance: &Instance) -> Ball {
+    pub fn weights(&self, instance: &Instance) -> Ball {
         let Dims { n, p, .. } = instance.dims();
         let root_d = self.root_d();
         let softmax = instance.kernel() == Kernel::Softmax;
@@ -702,7 +702,7 @@ impl HeadBall {
     }
 
     /// g_a = sum_j w_aj kappa_j (softmax) or sum_j w_aj (kappa_j - q_k) (Gaussian), m x d.
-    fn query_gradients(&self, instance: &Instance, w: &Ball) -> Ball {
+    pub fn query_gradients(&self, instance: &Instance, w: &Ball) -> Ball {
         let Dims { N, n, d, p, .. } = instance.dims();
         let mut g = Ball::zeros(w.mid.nrows(), d);
         for i in 0..N {

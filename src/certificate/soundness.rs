@@ -1,7 +1,8 @@
 //! Enclosures against 400-bit arithmetic (`dashu-float`) and matrices with known singular values.
 
+use super::enclosure::{Ball, HeadBall};
 use super::interval::Interval;
-use super::verified::{self, sigma_max_upper, sigma_min_lower, sigma_min_upper};
+use super::verified::{self, Symmetric, sigma_max_upper, sigma_min_lower, sigma_min_upper};
 use super::{Curvature, Enclosure};
 use crate::model::{self, DoubleDouble, Kernel, Scalar, Trained};
 use crate::spectrum::Reading;
@@ -250,7 +251,7 @@ fn double_double_keeps_its_stated_errors() {
 /// Whether the exact symmetric matrix s (A A' - c I) is positive definite, by 400-bit elimination.
 fn definite(A: &DMatrix<Big>, c: &Big, s: f64) -> bool {
     let m = A.nrows();
-    let mut G = DMatrix::from_fn(m, m, |i, j| {
+    positive(DMatrix::from_fn(m, m, |i, j| {
         let mut sum = big(0.0);
         for l in 0..A.ncols() {
             sum += &A[(i, l)] * &A[(j, l)];
@@ -259,7 +260,12 @@ fn definite(A: &DMatrix<Big>, c: &Big, s: f64) -> bool {
             sum -= c;
         }
         sum * big(s)
-    });
+    }))
+}
+
+/// Whether a symmetric matrix is positive definite, by elimination.
+fn positive(mut G: DMatrix<Big>) -> bool {
+    let m = G.nrows();
     for k in 0..m {
         if G[(k, k)] <= big(0.0) {
             return false;
@@ -384,6 +390,104 @@ fn singular_and_broken_matrices_are_not_resolved() {
     // All products underflow.
     let lower = sigma_min_lower(&(DMatrix::<f64>::identity(3, 3) * 1e-200), 0.0).unwrap_or(0.0);
     assert!(lower <= 1e-200);
+}
+
+/// The terms of the error bounds, one by one: hidden by the margins of whole bounds, so tested alone.
+#[test]
+fn gram_error_and_cholesky_defect_are_bounds() {
+    let mut rng = ChaCha8Rng::seed_from_u64(6);
+    let mut indefinite = 0;
+    for case in 0..3_000 {
+        let (m, P) = (2 + case % 5, 1 + case % 7);
+        let A = DMatrix::from_fn(m, P, |_, _| random(&mut rng));
+        let gram = Symmetric::gram(verified::view(&A));
+        for i in 0..m {
+            for j in 0..=i {
+                let exact = (0..P).fold(big(0.0), |s, l| s + big(A[(i, l)]) * big(A[(j, l)]));
+                let off = (exact - big(gram.G[(i, j)])).to_f64().value().abs();
+                assert!(off <= gram.error, "{off:e} {:e}", gram.error);
+            }
+        }
+        // Of rank m - 1 but for rounding: half of these matrices are slightly indefinite.
+        let V = DMatrix::from_fn(m, m - 1, |_, _| random(&mut rng));
+        let S = &V * V.transpose();
+        let Some(d) = verified::defect(&faer::Mat::from_fn(m, m, |i, j| S[(i.max(j), i.min(j))]))
+        else {
+            continue;
+        };
+        let root = |shift: f64| {
+            DMatrix::from_fn(m, m, |i, j| {
+                let s = big(S[(i.max(j), i.min(j))]);
+                if i == j { s + big(shift) } else { s }
+            })
+        };
+        indefinite += u32::from(!positive(root(0.0)));
+        assert!(positive(root(d * (1.0 + 1e-12))), "defect {d:e}");
+        assert!(d < 1e-15 * (m * m) as f64 * S.trace(), "{d:e}");
+    }
+    assert!(indefinite > 100, "{indefinite}");
+}
+
+/// Ball products and attention weights hold every exact result for points anywhere in the balls.
+#[test]
+fn balls_hold_exact_results_for_every_radius() {
+    let mut rng = ChaCha8Rng::seed_from_u64(7);
+    for case in 0..400 {
+        Oracle::clear();
+        let size = [0.0, 1e-15, 1e-9, 1e-3][case % 4];
+        let (n, d) = (1 + case % 4, 1 + case % 5);
+        let mut ball = |rows, cols| {
+            let mid = DMatrix::from_fn(rows, cols, |_, _| 2.0 * random(&mut rng));
+            let rad = DMatrix::from_fn(rows, cols, |_, _| size * random(&mut rng).abs());
+            // A corner of the ball, in exact arithmetic.
+            let point = DMatrix::from_fn(rows, cols, |i, j| {
+                let sign = if random(&mut rng) < 0.0 { -1.0 } else { 1.0 };
+                Oracle::from_f64(mid[(i, j)]) + Oracle::from_f64(sign * rad[(i, j)])
+            });
+            (Ball { mid, rad }, point)
+        };
+        let (q, q_point) = ball(n, d);
+        let (kappa, kappa_point) = ball(n, d);
+        let (u, _) = ball(n, 1);
+        let zero = Oracle::from_f64(0.0);
+        let sum = |k: usize, j: usize, f: &dyn Fn(Oracle, Oracle) -> Oracle| {
+            (0..d).fold(zero, |s, a| s + f(q_point[(k, a)], kappa_point[(j, a)]))
+        };
+        let product = q.times(&Ball {
+            mid: kappa.mid.transpose(),
+            rad: kappa.rad.transpose(),
+        });
+        let head = HeadBall {
+            S: product.clone(),
+            SX: u.clone(),
+            output: u.clone(),
+            u,
+            q,
+            kappa,
+        };
+        let (softmax, gaussian) = (head.softmax(0, n), head.gaussian(0, n));
+        let root = Oracle::from_f64(d as f64).sqrt();
+        for k in 0..n {
+            let row: Vec<_> = (0..n)
+                .map(|j| (sum(k, j, &|a, b| a * b) / root).exp())
+                .collect();
+            let total = row.iter().fold(zero, |s, &e| s + e);
+            for (j, &e) in row.iter().enumerate() {
+                let dot = sum(k, j, &|a, b| a * b);
+                assert!(
+                    holds(product.at(k, j), &dot.get()),
+                    "product, radius {size:e}"
+                );
+                assert!(holds(softmax.at(k, j), &(e / total).get()), "softmax");
+                let square = sum(k, j, &|a, b| (a - b) * (a - b));
+                let weight = (-square / (root + root)).exp();
+                assert!(
+                    holds(gaussian.at(k, j), &weight.get()),
+                    "Gaussian, radius {size:e}"
+                );
+            }
+        }
+    }
 }
 
 fn instances(count: u64) -> impl Iterator<Item = (Instance, Trained)> {

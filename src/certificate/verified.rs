@@ -139,8 +139,8 @@ impl NotResolved {
 #[derive(Clone, Debug)]
 pub(super) struct Symmetric {
     /// Both triangles.
-    G: Mat<f64>,
-    error: f64,
+    pub G: Mat<f64>,
+    pub error: f64,
 }
 
 /// An eigenvalue bound with the estimate it was made from.
@@ -213,7 +213,7 @@ impl Symmetric {
                 S[(a, a)] -= c;
             }
             if let Some(defect) = defect(&S) {
-                lower = down(down(c, defect), self.error);
+                lower = down(down(down(c, defect), diagonal_rounding(&S)), self.error);
                 break;
             }
         }
@@ -250,7 +250,7 @@ impl Symmetric {
                 S[(b, b)] += c;
             }
             if let Some(defect) = defect(&S) {
-                return up(c + defect + self.error, 3).min(crude);
+                return up(c + defect + diagonal_rounding(&S) + self.error, 4).min(crude);
             }
         }
         crude
@@ -278,11 +278,15 @@ impl Symmetric {
 /// How far from a Lanczos estimate the shift c is taken: the first that works.
 const MARGINS: [f64; 5] = [1.0 / (1u64 << 30) as f64, 1e-7, 1e-5, 1e-3, 0.1];
 
-/// A number d with lambda_min(S_exact) >= -d, where S (lower triangle) is S_exact but for one rounding of the
-/// diagonal; `None` if Cholesky breaks down. This is (2).
-fn defect(S: &Mat<f64>) -> Option<f64> {
+/// u max |s_aa|: the one rounding of the diagonal of G - c I or c I - G.
+fn diagonal_rounding(S: &Mat<f64>) -> f64 {
+    let largest = (0..S.nrows()).map(|a| S[(a, a)].abs());
+    up(U * largest.fold(0.0, f64::max), 1)
+}
+
+/// A number d with lambda_min(S) >= -d, S given by its lower triangle; `None` if Cholesky breaks down. This is (2).
+pub(super) fn defect(S: &Mat<f64>) -> Option<f64> {
     let n = S.nrows();
-    let diagonal = (0..n).map(|a| S[(a, a)].abs()).fold(0.0, f64::max);
     let mut L = S.clone();
     if !cholesky(&mut L) {
         return None;
@@ -309,7 +313,7 @@ fn defect(S: &Mat<f64>) -> Option<f64> {
         }
     }
     let residual = sqrt_up(up(sum, n * n + 4));
-    let d = up(residual + gamma_up(n) * mul_up(f, f) + U * diagonal, 8) + underflow(n * n);
+    let d = up(residual + gamma_up(n) * mul_up(f, f), 8) + underflow(n * n);
     d.is_finite().then_some(d)
 }
 
