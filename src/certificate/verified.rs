@@ -496,8 +496,8 @@ fn smallest_from(gram: Symmetric, A: MatRef<'_, f64>, radius: f64) -> SigmaMin {
 ///
 /// ```
 /// use gdcert::certificate::sigma_min_lower;
-/// use nalgebra::dmatrix;
-/// let A = dmatrix![3.0, 0.0, 4.0; 0.0, 2.0, 0.0]; // singular values 5 and 2
+/// use nalgebra::DMatrix;
+/// let A = DMatrix::from_row_slice(2, 3, &[3.0, 0.0, 4.0, 0.0, 2.0, 0.0]); // singular values 5 and 2
 /// let lower = sigma_min_lower(&A, 0.0)?;
 /// assert!(lower <= 2.0 && lower > 2.0 * (1.0 - 1e-6));
 /// # Ok::<(), gdcert::certificate::NotResolved>(())
