@@ -1,5 +1,6 @@
 //! h(rho): how fast the Jacobian can change within distance rho of M_0.
 
+use super::Bound;
 use crate::Result;
 use crate::model::{Head, Kernel, Trained};
 use crate::problem::{Dims, Instance};
@@ -18,36 +19,38 @@ use crate::spectrum::singular_values;
 ///   b_h = n ((2/e + 1) g^2 ups / sqrt(d) + 1_V e^{-1/2} d^{-1/4} g xi o);
 ///
 /// h(rho)^2 = sum_{i,k} (max_h b_h)^2. With V alone trained the model is linear and h = 0.
-/// The proof is in `proofs-checks/README.md`. Evaluated in f64, without outward rounding.
+/// The proof is in `proofs-checks/README.md`. Over f64 it is evaluated without outward rounding, for searches;
+/// over [`Interval`](super::Interval) (see [`Enclosure::curvature`](super::Enclosure::curvature)) the same
+/// formula gives a rigorous upper end.
 #[derive(Clone, Debug)]
-pub struct Curvature {
+pub struct Curvature<T: Bound = f64> {
     kernel: Kernel,
     trained: Trained,
     n: usize,
-    d: f64,
+    d: usize,
     H: usize,
     /// (i, k, h) in that order, h fastest.
-    tokens: Vec<Token>,
+    tokens: Vec<Token<T>>,
 }
 
 /// The quantities at the centre that the bound grows from.
 #[derive(Clone, Copy, Debug)]
-struct Token {
-    x: f64,
-    xi: f64,
-    o: f64,
-    kap: f64,
-    qn: f64,
-    ups: f64,
+pub(super) struct Token<T: Bound> {
+    pub x: T,
+    pub xi: T,
+    pub o: T,
+    pub kap: T,
+    pub qn: T,
+    pub ups: T,
 }
 
-impl Curvature {
+impl Curvature<f64> {
     /// Gathers the norms at M_0.
     ///
     /// # Errors
     /// A decomposition that does not converge (not expected).
     pub fn new(instance: &Instance, trained: Trained) -> Result<Self> {
-        let Dims { N, n, d, H, .. } = instance.dims();
+        let Dims { N, n, H, .. } = instance.dims();
         let spectral = instance.W().O.iter().map(|W| Ok(singular_values(W)?[0]));
         let spectral = spectral.collect::<Result<Vec<f64>>>()?;
         let longest = |rows: &nalgebra::DMatrix<f64>| {
@@ -76,44 +79,61 @@ impl Curvature {
                 }
             }
         }
-        Ok(Curvature {
+        Ok(Curvature::from_tokens(instance, trained, tokens))
+    }
+}
+
+impl<T: Bound> Curvature<T> {
+    /// From the quantities at the centre, (i, k, h) in that order.
+    pub(super) fn from_tokens(
+        instance: &Instance,
+        trained: Trained,
+        tokens: Vec<Token<T>>,
+    ) -> Self {
+        let Dims { n, d, H, .. } = instance.dims();
+        Curvature {
             kernel: instance.kernel(),
             trained,
             n,
-            d: d as f64,
+            d,
             H,
             tokens,
-        })
+        }
     }
 
     /// h(rho) for a radius rho >= 0.
-    pub fn h(&self, rho: f64) -> f64 {
-        let squares = self.tokens.chunks_exact(self.H).map(|heads| {
-            let b = heads.iter().map(|t| self.b(t, rho)).fold(0.0, f64::max);
-            b * b
-        });
-        squares.sum::<f64>().sqrt()
+    pub fn h(&self, rho: f64) -> T {
+        let zero = T::from_f64(0.0);
+        let rho = T::from_f64(rho);
+        let mut sum = zero;
+        for heads in self.tokens.chunks_exact(self.H) {
+            let b = heads.iter().map(|t| self.b(t, rho)).fold(zero, Bound::max);
+            sum += b * b;
+        }
+        sum.sqrt()
     }
 
     /// b_h of one (i, k, h).
-    fn b(&self, t: &Token, rho: f64) -> f64 {
-        let [in_q, in_k, in_v] = self.trained.flags().map(|on| f64::from(u8::from(on)));
-        let root_d = self.d.sqrt();
+    fn b(&self, t: &Token<T>, rho: T) -> T {
+        let number = |x: usize| T::from_f64(x as f64);
+        let [in_q, in_k, in_v] = self.trained.flags().map(|on| number(usize::from(on)));
+        let root_d = number(self.d).sqrt();
         let kap = t.kap + in_k * t.xi * rho;
         let qn = t.qn + in_q * t.x * rho;
         let ups = t.ups + in_v * t.xi * t.o * rho;
         match self.kernel {
             Kernel::Softmax => {
-                let a2 = (in_q * (t.x * kap).powi(2) + in_k * (t.xi * qn).powi(2)) / self.d;
-                2.0 * ups * a2
+                let (c, s) = (t.x * kap, t.xi * qn);
+                let a2 = (in_q * c * c + in_k * s * s) / number(self.d);
+                number(2) * ups * a2
                     + in_q * in_k * ups * t.x * t.xi / root_d
                     + in_v * a2.sqrt() * t.xi * t.o
             }
             Kernel::Gaussian => {
                 let g2 = in_q * t.x * t.x + in_k * t.xi * t.xi;
-                let e = std::f64::consts::E;
-                self.n as f64
-                    * ((2.0 / e + 1.0) * g2 * ups / root_d
+                let e = number(1).exp();
+                number(self.n)
+                    * ((number(2) / e + number(1)) * g2 * ups / root_d
                         + in_v * g2.sqrt() * t.xi * t.o / (e.sqrt() * root_d.sqrt()))
             }
         }

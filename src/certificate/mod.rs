@@ -1,13 +1,24 @@
-//! Statements that hold beyond the steps that were run: curvature bounds and the softmax hull bound.
+//! Statements that hold beyond the steps that were run: curvature bounds, the softmax hull bound, and
+//! rigorous enclosures of what they rest on.
 
+mod bound;
 mod curvature;
+mod enclosure;
 mod hull;
+mod interval;
 mod search;
 mod sharp;
+#[cfg(test)]
+mod soundness;
 pub mod theorem_a;
+mod verified;
 
+pub use bound::Bound;
 pub use curvature::Curvature;
+pub use enclosure::Enclosure;
 pub(crate) use hull::obstruction;
 pub use hull::{Obstruction, Reason, f_hull};
+pub use interval::Interval;
 pub use search::{ScaleSearch, inputs};
 pub use sharp::Sharp;
+pub use verified::{NotResolved, sigma_max_upper, sigma_min_lower, sigma_min_upper};

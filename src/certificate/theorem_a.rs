@@ -18,39 +18,8 @@
 //! stays in the box, moves by at most tau in all, and f_{t+1} <= (1 - 2 eta alpha^2 (1 - eta L/2)) f_t for every t.
 //! The proof is in `proofs-checks/sharper.md`.
 
-use crate::model::Scalar;
+use super::Bound;
 use std::fmt;
-
-/// Numbers that can also be compared: what bounds are made of.
-///
-/// A NaN on either side must come out as a NaN: it stands for a bound that overflowed and must never
-/// turn into a finite one (f64's own `max` would drop it).
-///
-/// Every bound here is a formula in field operations, sqrt, exp, max and min, so an interval type
-/// that implements this encloses its exact value.
-pub trait Ordered: Scalar {
-    /// The larger of two numbers.
-    fn max(self, other: Self) -> Self;
-    /// The smaller of two numbers.
-    fn min(self, other: Self) -> Self;
-}
-
-impl Ordered for f64 {
-    fn max(self, other: Self) -> Self {
-        if self >= other || self.is_nan() {
-            self
-        } else {
-            other
-        }
-    }
-    fn min(self, other: Self) -> Self {
-        if self <= other || self.is_nan() {
-            self
-        } else {
-            other
-        }
-    }
-}
 
 /// One number for each of Q, K, V; 0 for a block that is not trained.
 pub type Blocks<T> = [T; 3];
@@ -94,9 +63,9 @@ pub struct Conditions<T = f64> {
 
 /// Evaluates Theorem A at radii rho_b and step eta, where `H` bounds the curvature over that box.
 ///
-/// Runs on any [`Ordered`] scalar: on intervals the lower ends of `alpha`, `contraction`, `rate` and
+/// Runs on any [`Bound`] scalar: on intervals the lower ends of `alpha`, `contraction`, `rate` and
 /// the upper ends of `need` are what is proven.
-pub fn conditions<T: Ordered>(
+pub fn conditions<T: Bound>(
     inputs: &Inputs<T>,
     H: &BlockMatrix<T>,
     radii: &Blocks<T>,
@@ -294,18 +263,18 @@ pub fn close(
 }
 
 /// H v.
-fn apply<T: Ordered>(H: &BlockMatrix<T>, v: &Blocks<T>) -> Blocks<T> {
+fn apply<T: Bound>(H: &BlockMatrix<T>, v: &Blocks<T>) -> Blocks<T> {
     H.map(|row| row[0] * v[0] + row[1] * v[1] + row[2] * v[2])
 }
 
 /// |v|_2.
-fn norm<T: Ordered>(v: &Blocks<T>) -> T {
+fn norm<T: Bound>(v: &Blocks<T>) -> T {
     (v[0] * v[0] + v[1] * v[1] + v[2] * v[2]).sqrt()
 }
 
 /// An upper bound on |H|_2 of a symmetric matrix without negative entries: Collatz-Wielandt's
 /// max_b (H v)_b / v_b at the row sums v = H 1. A zero row is a zero column and counts nothing.
-fn matrix_norm<T: Ordered>(H: &BlockMatrix<T>) -> T {
+fn matrix_norm<T: Bound>(H: &BlockMatrix<T>) -> T {
     let v = apply(H, &[T::from_f64(1.0); 3]);
     let Hv = apply(H, &v);
     let mut bound = T::from_f64(0.0);
@@ -363,7 +332,7 @@ mod tests {
     #[test]
     fn an_overflowed_bound_stays_one() {
         for (a, b) in [(f64::NAN, 1.0), (1.0, f64::NAN)] {
-            assert!(Ordered::max(a, b).is_nan() && Ordered::min(a, b).is_nan());
+            assert!(Bound::max(a, b).is_nan() && Bound::min(a, b).is_nan());
         }
         assert!(close(&one_block(0.1), constant(f64::NAN), Step::Theta(0.5)).is_err());
     }

@@ -4,11 +4,14 @@
 //! One set of formulas ([`Head`]) generic over [`Scalar`] serves every exact evaluation; the
 //! hot loop of gradient descent has its own vectorised path in [`crate::descent`], tested against it.
 
+mod double_double;
 mod dual;
 mod head;
 mod jacobian;
 mod scalar;
 
+pub use double_double::DoubleDouble;
+pub(crate) use double_double::{exp_parts, power_of_two, two_product, two_sum};
 pub use dual::Dual;
 pub use head::Head;
 pub(crate) use head::product;

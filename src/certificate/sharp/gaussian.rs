@@ -2,7 +2,8 @@
 
 use super::norm::{gram, moment, row, spectral, weighted};
 use super::{Data, Entries, is_zero};
-use crate::certificate::theorem_a::{Blocks, Ordered};
+use crate::certificate::Bound;
+use crate::certificate::theorem_a::Blocks;
 use crate::model::{Head, Trained, product};
 use crate::problem::{Dims, Instance};
 use nalgebra::DMatrix;
@@ -30,7 +31,7 @@ use nalgebra::DMatrix;
 ///
 /// and H is the maximum over heads.
 #[derive(Clone, Debug)]
-pub(super) struct Gaussian<T: Ordered> {
+pub(super) struct Gaussian<T: Bound> {
     data: Data<T>,
     /// d^{1/4}.
     d4: T,
@@ -40,7 +41,7 @@ pub(super) struct Gaussian<T: Ordered> {
 }
 
 #[derive(Clone, Debug)]
-struct HeadRows<T: Ordered> {
+struct HeadRows<T: Bound> {
     /// |u_j| of every token.
     u: Vec<T>,
     /// r_kj, Nn x n.
@@ -52,7 +53,7 @@ struct HeadRows<T: Ordered> {
     kv: Vec<T>,
 }
 
-impl<T: Ordered> Gaussian<T> {
+impl<T: Bound> Gaussian<T> {
     pub(super) fn new(instance: &Instance, trained: Trained) -> Self {
         let data: Data<T> = Data::new(instance);
         let Dims { N, n, H, .. } = data.dims;
@@ -169,7 +170,7 @@ struct Derivatives<T> {
     third: T,
 }
 
-impl<T: Ordered> HeadRows<T> {
+impl<T: Bound> HeadRows<T> {
     fn add_sample(&mut self, data: &Data<T>, on: Trained, i: usize, head: &Head<T>, d4: T) {
         let n = data.dims.n;
         let X = data.sample(i);
@@ -214,14 +215,14 @@ impl<T: Ordered> HeadRows<T> {
 }
 
 /// w_kj = q_k - kappa_j, row j.
-fn differences<T: Ordered>(head: &Head<T>, k: usize) -> DMatrix<T> {
+fn differences<T: Bound>(head: &Head<T>, k: usize) -> DMatrix<T> {
     DMatrix::from_fn(head.kappa.nrows(), head.kappa.ncols(), |j, a| {
         head.q[(k, a)] - head.kappa[(j, a)]
     })
 }
 
 /// (sum_c |sum_j u_jc D^2 s_kj|^2)^{1/2}, D^2 s = s (w w' / d - I / sqrt(d)).
-fn second_derivative<T: Ordered>(head: &Head<T>, k: usize, w: &DMatrix<T>, root_d: T) -> T {
+fn second_derivative<T: Bound>(head: &Head<T>, k: usize, w: &DMatrix<T>, root_d: T) -> T {
     let d = w.ncols();
     let zero = T::from_f64(0.0);
     let mut square = zero;
@@ -244,7 +245,7 @@ fn second_derivative<T: Ordered>(head: &Head<T>, k: usize, w: &DMatrix<T>, root_
 }
 
 /// |sum_k s_kj s_kl w_kj w_kl'|_F.
-fn cross<T: Ordered>(head: &Head<T>, W: &[DMatrix<T>], j: usize, l: usize) -> T {
+fn cross<T: Bound>(head: &Head<T>, W: &[DMatrix<T>], j: usize, l: usize) -> T {
     let n = W.len();
     let pick = |token: usize| {
         DMatrix::from_fn(n, W[0].ncols(), |k, a| {

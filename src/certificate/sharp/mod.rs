@@ -10,7 +10,8 @@ mod gaussian;
 mod norm;
 mod softmax;
 
-use super::theorem_a::{BlockMatrix, Blocks, Ordered};
+use super::Bound;
+use super::theorem_a::{BlockMatrix, Blocks};
 use crate::model::{Head, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use nalgebra::DMatrix;
@@ -27,18 +28,18 @@ use nalgebra::DMatrix;
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct Sharp<T: Ordered = f64> {
+pub struct Sharp<T: Bound = f64> {
     trained: Trained,
     rows: Rows<T>,
 }
 
 #[derive(Clone, Debug)]
-enum Rows<T: Ordered> {
+enum Rows<T: Bound> {
     Softmax(softmax::Softmax<T>),
     Gaussian(gaussian::Gaussian<T>),
 }
 
-impl<T: Ordered> Sharp<T> {
+impl<T: Bound> Sharp<T> {
     /// Evaluates the moments at the instance's weights. Cost: N n H times a few n x n products
     /// (Gaussian: also d x d products, and n^3 d^2 for each sample and head).
     pub fn new(instance: &Instance, trained: Trained) -> Self {
@@ -85,7 +86,7 @@ struct Entries<T> {
     kv: T,
 }
 
-impl<T: Ordered> Entries<T> {
+impl<T: Bound> Entries<T> {
     fn zero() -> Self {
         let zero = T::from_f64(0.0);
         Entries {
@@ -111,7 +112,7 @@ impl<T: Ordered> Entries<T> {
 
 /// Data that both kernels use.
 #[derive(Clone, Debug)]
-struct Data<T: Ordered> {
+struct Data<T: Bound> {
     dims: Dims,
     /// All tokens, Nn x D.
     X: DMatrix<T>,
@@ -123,7 +124,7 @@ struct Data<T: Ordered> {
     root_d: T,
 }
 
-impl<T: Ordered> Data<T> {
+impl<T: Bound> Data<T> {
     fn new(instance: &Instance) -> Self {
         let dims = instance.dims();
         let X = DMatrix::from_fn(dims.tokens(), dims.D, |a, e| {
@@ -157,6 +158,6 @@ impl<T: Ordered> Data<T> {
 }
 
 /// Whether every entry is exactly 0, as u is where W^V = 0: then its moments need no evaluation.
-fn is_zero<T: Ordered>(u: &DMatrix<T>) -> bool {
+fn is_zero<T: Bound>(u: &DMatrix<T>) -> bool {
     u.iter().all(|u| *u == T::from_f64(0.0))
 }

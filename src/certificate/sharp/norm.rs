@@ -3,12 +3,12 @@
 //! For symmetric A >= 0 with eigenvalues lambda, lambda_max^8 <= sum lambda^8 = tr A^8; at most a factor
 //! rank^{1/16} is lost on |M|_2 = lambda_max(M M')^{1/2}, and much less when one eigenvalue leads.
 
-use super::super::theorem_a::Ordered;
+use crate::certificate::Bound;
 use crate::model::product;
 use nalgebra::DMatrix;
 
 /// |a|_2 of row `a`.
-pub(super) fn row<T: Ordered>(M: &DMatrix<T>, a: usize) -> T {
+pub(super) fn row<T: Bound>(M: &DMatrix<T>, a: usize) -> T {
     let mut square = T::from_f64(0.0);
     for e in 0..M.ncols() {
         square += M[(a, e)] * M[(a, e)];
@@ -17,7 +17,7 @@ pub(super) fn row<T: Ordered>(M: &DMatrix<T>, a: usize) -> T {
 }
 
 /// A bound on |M|_2.
-pub(super) fn spectral<T: Ordered>(M: &DMatrix<T>) -> T {
+pub(super) fn spectral<T: Bound>(M: &DMatrix<T>) -> T {
     let A = if M.nrows() <= M.ncols() {
         product(M, &M.transpose())
     } else {
@@ -27,7 +27,7 @@ pub(super) fn spectral<T: Ordered>(M: &DMatrix<T>) -> T {
 }
 
 /// A bound on |diag(c) M|_2.
-pub(super) fn weighted<T: Ordered>(M: &DMatrix<T>, c: &[T]) -> T {
+pub(super) fn weighted<T: Bound>(M: &DMatrix<T>, c: &[T]) -> T {
     spectral(&DMatrix::from_fn(M.nrows(), M.ncols(), |a, e| {
         c[a] * M[(a, e)]
     }))
@@ -36,19 +36,19 @@ pub(super) fn weighted<T: Ordered>(M: &DMatrix<T>, c: &[T]) -> T {
 /// A bound on |sum_j w_j a_j b_j'|_2 from the Gram matrices of a and of b.
 ///
 /// With M that sum, M M' has the nonzero eigenvalues of G_a W G_b W, W = diag(w).
-pub(super) fn moment<T: Ordered>(Ga: &DMatrix<T>, w: &[T], Gb: &DMatrix<T>) -> T {
+pub(super) fn moment<T: Bound>(Ga: &DMatrix<T>, w: &[T], Gb: &DMatrix<T>) -> T {
     let scale = |G: &DMatrix<T>| DMatrix::from_fn(w.len(), w.len(), |i, j| G[(i, j)] * w[j]);
     root_of_largest(&product(&scale(Ga), &scale(Gb)))
 }
 
 /// The Gram matrix of the rows of M.
-pub(super) fn gram<T: Ordered>(M: &DMatrix<T>) -> DMatrix<T> {
+pub(super) fn gram<T: Bound>(M: &DMatrix<T>) -> DMatrix<T> {
     product(M, &M.transpose())
 }
 
 /// tr(A^8)^{1/16} for A similar to a matrix >= 0 (symmetric in [`spectral`]). A is divided by its
 /// trace first, so that powers neither overflow nor underflow; the trace itself bounds too.
-fn root_of_largest<T: Ordered>(A: &DMatrix<T>) -> T {
+fn root_of_largest<T: Bound>(A: &DMatrix<T>) -> T {
     let zero = T::from_f64(0.0);
     let mut trace = zero;
     for i in 0..A.nrows() {

@@ -2,7 +2,8 @@
 
 use super::norm::{gram, moment, row, weighted};
 use super::{Data, Entries, is_zero};
-use crate::certificate::theorem_a::{Blocks, Ordered};
+use crate::certificate::Bound;
+use crate::certificate::theorem_a::Blocks;
 use crate::model::{Head, Trained};
 use crate::problem::{Dims, Instance};
 use nalgebra::DMatrix;
@@ -41,7 +42,7 @@ use nalgebra::DMatrix;
 ///
 /// and H is the maximum over heads.
 #[derive(Clone, Debug)]
-pub(super) struct Softmax<T: Ordered> {
+pub(super) struct Softmax<T: Bound> {
     data: Data<T>,
     heads: Vec<HeadRows<T>>,
     /// D_x of every sample.
@@ -49,7 +50,7 @@ pub(super) struct Softmax<T: Ordered> {
 }
 
 #[derive(Clone, Debug)]
-struct HeadRows<T: Ordered> {
+struct HeadRows<T: Bound> {
     /// All queries, Nn x d.
     q: DMatrix<T>,
     /// D_kappa and D_u of every sample.
@@ -74,7 +75,7 @@ struct Moments<T> {
     xxu: T,
 }
 
-impl<T: Ordered> Softmax<T> {
+impl<T: Bound> Softmax<T> {
     pub(super) fn new(instance: &Instance, trained: Trained) -> Self {
         let data: Data<T> = Data::new(instance);
         let Dims { N, n, d, H, .. } = data.dims;
@@ -192,7 +193,7 @@ impl<T: Ordered> Softmax<T> {
     }
 }
 
-impl<T: Ordered> Moments<T> {
+impl<T: Bound> Moments<T> {
     fn new(X: &DMatrix<T>, head: &Head<T>, k: usize, trained: Trained) -> Self {
         let zero = T::from_f64(0.0);
         let s: Vec<T> = head.S.row(k).iter().copied().collect();
@@ -240,12 +241,12 @@ impl<T: Ordered> Moments<T> {
 }
 
 /// |sum_j w_j x_j|.
-fn length<T: Ordered>(x: &DMatrix<T>, w: &[T]) -> T {
+fn length<T: Bound>(x: &DMatrix<T>, w: &[T]) -> T {
     row(&mean(x, w), 0)
 }
 
 /// sum_j s_j y_j, 1 x columns.
-fn mean<T: Ordered>(Y: &DMatrix<T>, s: &[T]) -> DMatrix<T> {
+fn mean<T: Bound>(Y: &DMatrix<T>, s: &[T]) -> DMatrix<T> {
     DMatrix::from_fn(1, Y.ncols(), |_, e| {
         let mut sum = T::from_f64(0.0);
         for (j, &s) in s.iter().enumerate() {
@@ -256,13 +257,13 @@ fn mean<T: Ordered>(Y: &DMatrix<T>, s: &[T]) -> DMatrix<T> {
 }
 
 /// The rows y_j minus their mean under s.
-fn centred<T: Ordered>(Y: &DMatrix<T>, s: &[T]) -> DMatrix<T> {
+fn centred<T: Bound>(Y: &DMatrix<T>, s: &[T]) -> DMatrix<T> {
     let mean = mean(Y, s);
     DMatrix::from_fn(Y.nrows(), Y.ncols(), |j, e| Y[(j, e)] - mean[(0, e)])
 }
 
 /// The largest distance between two rows.
-fn diameter<T: Ordered>(Y: &DMatrix<T>) -> T {
+fn diameter<T: Bound>(Y: &DMatrix<T>) -> T {
     let mut largest = T::from_f64(0.0);
     for j in 0..Y.nrows() {
         for l in 0..j {
