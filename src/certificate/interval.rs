@@ -244,7 +244,7 @@ impl Scalar for Interval {
         }
     }
 
-    /// e^x is increasing: e^lo from below, e^hi from above, each by [`exp_point`]. A narrow interval
+    /// e^x is increasing: e^lo from below, e^hi from above, each by `exp_point`. A narrow interval
     /// (width w <= 2^-10) needs one exponential only, since e^hi = e^lo e^w and e^w <= 1 + w + w^2.
     fn exp(self) -> Self {
         let low = exp_point(self.lo);

@@ -231,7 +231,7 @@ impl Scalar for DoubleDouble {
         DoubleDouble { hi: x, lo: 0.0 }
     }
 
-    /// [`exp_parts`] times 2^k; below 2^-1022 the result is as good as f64's subnormal numbers allow.
+    /// `exp_parts` times 2^k; below 2^-1022 the result is as good as f64's subnormal numbers allow.
     fn exp(self) -> Self {
         if self.hi.is_nan() {
             return self;
