@@ -152,20 +152,28 @@ pub(super) fn product<S: Simd, F: Fold>(
                     b.x.as_ptr().add(column),
                 ];
                 let c = c.as_mut_ptr().add(row * stride + column);
-                row += if S::TILE.0 >= 8 && left >= 8 {
-                    tile_of::<S, F, 8>(s, wide, shape, at, c)
-                } else if S::TILE.0 == 6 && left >= 6 {
-                    tile_of::<S, F, 6>(s, wide, shape, at, c)
-                } else if left >= 4 {
-                    tile_of::<S, F, 4>(s, wide, shape, at, c)
-                } else if left >= 2 {
-                    tile_of::<S, F, 2>(s, wide, shape, at, c)
-                } else {
-                    tile_of::<S, F, 1>(s, wide, shape, at, c)
+                row += match tile_rows::<S>(left) {
+                    9 if S::TILE.0 == 8 => tile_of::<S, F, 9>(s, wide, shape, at, c),
+                    8 if S::TILE.0 == 8 => tile_of::<S, F, 8>(s, wide, shape, at, c),
+                    6 if S::TILE.0 == 6 => tile_of::<S, F, 6>(s, wide, shape, at, c),
+                    4.. => tile_of::<S, F, 4>(s, wide, shape, at, c),
+                    2.. => tile_of::<S, F, 2>(s, wide, shape, at, c),
+                    _ => tile_of::<S, F, 1>(s, wide, shape, at, c),
                 };
             }
         }
         column += if wide { 2 * S::L } else { S::L };
+    }
+}
+
+/// Rows of the next tile when `left` are left. A single last row, whose few sums would wait for one
+/// another, joins the tile before it if the registers suffice.
+#[inline(always)]
+fn tile_rows<S: Simd>(left: usize) -> usize {
+    if S::TILE.0 == 8 && left == 9 {
+        9
+    } else {
+        left.min(S::TILE.0)
     }
 }
 
@@ -218,6 +226,13 @@ unsafe fn tile<S: Simd, F: Fold, const ROWS: usize, const VECTORS: usize>(
     [a, b]: [*const f64; 2],
     c: *mut f64,
 ) {
+    // c may lie in a distant cache: it comes while the sums are made.
+    for r in 0..ROWS {
+        for v in 0..VECTORS {
+            // SAFETY: the caller's promise on c.
+            s.prefetch(unsafe { &*c.add(r * shape.c + v * S::L) });
+        }
+    }
     let mut sum = [[s.splat(0.0); VECTORS]; ROWS];
     let mut row = [s.splat(0.0); VECTORS];
     for t in 0..shape.depth {
@@ -288,10 +303,10 @@ impl Panels {
         c: &mut [f64],
         stride: usize,
         add: bool,
-        ahead: &[f64],
+        ahead: [&[f64]; 2],
     ) {
-        let tiles = self.cols.div_ceil(PANEL) * a.rows.div_ceil(S::TILE.0);
-        let mut ahead = ahead.chunks(padded(ahead.len().div_ceil(tiles)).max(1));
+        let tiles = self.cols.div_ceil(PANEL) * (a.rows / S::TILE.0).max(1);
+        let mut ahead = ahead.map(|x| x.chunks(padded(x.len().div_ceil(tiles)).max(1)));
         for first in (0..self.cols).step_by(PANEL) {
             let width = PANEL.min(self.cols - first);
             let panel = Right {
@@ -300,16 +315,20 @@ impl Panels {
                 cols: width,
                 stride: width,
             };
-            for row in (0..a.rows).step_by(S::TILE.0) {
-                for line in ahead.next().unwrap_or_default().iter().step_by(LINE) {
-                    s.prefetch(line);
+            let mut row = 0;
+            while row < a.rows {
+                for part in &mut ahead {
+                    for line in part.next().unwrap_or_default().iter().step_by(LINE) {
+                        s.prefetch(line);
+                    }
                 }
                 let tile = Left {
                     x: &a.x[row * a.strides[0]..],
-                    rows: S::TILE.0.min(a.rows - row),
+                    rows: tile_rows::<S>(a.rows - row),
                     ..a
                 };
                 product::<S, Dot>(s, tile, panel, &mut c[row * stride + first..], stride, add);
+                row += tile.rows;
             }
         }
     }
@@ -461,7 +480,7 @@ pub(super) fn forward<S: Simd>(
             let features = &mut to.features[rows.start * shape.tokens..];
             chunk
                 .Xt
-                .product(s, left, features, shape.tokens, false, &[]);
+                .product(s, left, features, shape.tokens, false, [&[]; 2]);
         }
     }
     for i in 0..chunk.samples {
@@ -559,7 +578,9 @@ pub(super) fn backward<S: Simd>(
     gradient: (&mut [f64], bool),
 ) {
     let (from, ahead) = from.split_first().expect("the chunk was evaluated");
-    let ahead = ahead.first().map_or(&[][..], |next| &next.features);
+    let ahead = ahead
+        .first()
+        .map_or([&[][..]; 2], |next| [&next.features, &next.St]);
     let Shape { n, p, .. } = *shape;
     let cols = padded(n);
     let [train_q, train_k, train_v] = shape.trained.flags();
