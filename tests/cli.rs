@@ -530,22 +530,28 @@ fn reproduce_gathers_its_cases() {
     }
 }
 
+/// Also where the signal was ignored before, as for a script's background jobs.
 #[cfg(unix)]
 #[test]
 fn ctrl_c_stops_with_130_and_leaves_nothing() {
-    let folder = Folder::new();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_gdcert"))
-        .args([&["verify"], &SIZES[..], &["--steps", "20000000"]].concat())
-        .current_dir(folder.0.path())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(500));
-    let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(kill.success());
-    assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(!Path::new(&folder.path("gdcert-out/verify")).exists());
+    for before in ["", "trap '' INT; "] {
+        let folder = Folder::new();
+        let script = format!("{before}exec \"$@\"");
+        let mut child = Command::new("sh")
+            .args(["-c", &script, "sh", env!("CARGO_BIN_EXE_gdcert"), "verify"])
+            .args(SIZES)
+            .args(["--steps", "20000000"])
+            .current_dir(folder.0.path())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(500));
+        let kill = Command::new("kill")
+            .args(["-INT", &child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert!(!Path::new(&folder.path("gdcert-out/verify")).exists());
+    }
 }

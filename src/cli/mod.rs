@@ -16,7 +16,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Set by Ctrl-C (and SIGTERM); long work looks at it between steps.
+/// Set by Ctrl-C; long work looks at it between steps.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 #[derive(Parser)]
@@ -77,7 +77,13 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         Err(e) => return complain(&usage_error(&e)),
     };
-    if let Err(e) = ctrlc::try_set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed)) {
+    let stop = || {
+        if INTERRUPTED.swap(true, Ordering::Relaxed) {
+            // The second time: at once. Files are written whole or not at all, so nothing breaks.
+            std::process::exit(130);
+        }
+    };
+    if let Err(e) = ctrlc::set_handler(stop) {
         return complain(&format!("cannot handle Ctrl-C: {e}"));
     }
     let line = command_line(&args);

@@ -99,7 +99,7 @@ pub fn trajectory_csv(found: &Verification) -> Result<Vec<u8>> {
         }
     };
     for point in &found.trajectory.points {
-        let mut row = vec![point.t.to_string(), point.loss.to_string()];
+        let mut row = vec![point.t.to_string(), format!("{:e}", point.loss)];
         let bounds = found.claims.iter().map(|c| c.bound(point.t, found.loss0()));
         row.extend(bounds.map(|b| cell(b.unwrap_or(f64::NAN))));
         row.extend(point.grad_norms.map(cell));
