@@ -189,6 +189,13 @@ fn hypothesis_failing(
     if reading == Reading::PerHead && d < p {
         return Some(format!("needs d >= p; d = {d}, p = {p}"));
     }
+    if reading == Reading::Value && H * D * d.min(p) < dims.m() {
+        return Some(format!(
+            "needs HD min(d, p) >= m; HD min(d, p) = {}, m = {}, so lambda_min = 0",
+            H * D * d.min(p),
+            dims.m()
+        ));
+    }
     let blocks = trained.flags().into_iter().filter(|&on| on).count();
     let parameters = blocks * dims.block_len();
     if reading == Reading::Ntk && parameters < dims.m() {
