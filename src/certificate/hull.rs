@@ -32,16 +32,15 @@ pub fn f_hull(instance: &Instance) -> Option<f64> {
 }
 
 /// 1/2 the squared distance of the labels to the hulls, each widened on both sides by `margin` times
-/// xi sum_h |W^V_h|_F |W^O_h|_F.
+/// |X_i|_F sum_h |W^V_h|_F |W^O_h|_F, and by what underflow can do.
 fn hull_distance(instance: &Instance, margin: f64) -> f64 {
     let Dims { N, n, H, p, .. } = instance.dims();
     let W = instance.W();
-    let sizes: f64 = W.V.iter().zip(&W.O).map(|(v, o)| v.norm() * o.norm()).sum();
+    let sizes: f64 = W.V.iter().zip(&W.O).map(|(v, o)| norm(v) * norm(o)).sum();
     let mut sum = 0.0;
     for i in 0..N {
         let (X, y) = (&instance.X()[i], &instance.y()[i]);
-        let xi = X.row_iter().map(|row| row.norm()).fold(0.0, f64::max);
-        let widen = margin * xi * sizes;
+        let widen = margin * norm(X) * sizes + underflow(instance, X.amax(), margin);
         let (mut low, mut high) = (vec![-widen; p], vec![widen; p]);
         for h in 0..H {
             let u = Head::new(instance, W, i, h).u;
@@ -64,7 +63,7 @@ fn hull_distance(instance: &Instance, margin: f64) -> f64 {
 /// stays positive when the intervals are widened by their evaluation error.
 ///
 /// u_j is a sum of D d products with at most D + d roundings each, and H of them are added, so an
-/// interval's ends are off by at most gamma_{D+d+H+2} xi sum_h |W^V_h| |W^O_h|. The squared distances are added
+/// interval's ends are off by at most gamma_{D+d+H+2} xi sum_h |W^V_h| |W^O_h|, xi <= |X_i|_F the largest token norm. The squared distances are added
 /// up with relative error gamma_{m+4}, and exact u equal over j make f_hull = f_0.
 pub(crate) fn obstruction(instance: &Instance, trained: Trained) -> Option<Obstruction> {
     if instance.kernel() != Kernel::Softmax || trained.v() {
@@ -80,6 +79,24 @@ pub(crate) fn obstruction(instance: &Instance, trained: Trained) -> Option<Obstr
         Reason::Hull
     };
     (loss_lower > 0.0).then_some(Obstruction { reason, loss_lower })
+}
+
+/// |a|_F, scaled so that no square overflows, and none that matters underflows.
+fn norm(a: &nalgebra::DMatrix<f64>) -> f64 {
+    match a.amax() {
+        0.0 => 0.0,
+        largest => largest * (a / largest).norm(),
+    }
+}
+
+/// What underflow can add to the error of sum_h u_h: at most 2^-1074 in each of the H D d products
+/// of W^V W^O, times an entry of X, and again in the H D products with X. 0 if no margin is asked for.
+fn underflow(instance: &Instance, x: f64, margin: f64) -> f64 {
+    if margin == 0.0 {
+        return 0.0;
+    }
+    let Dims { D, d, H, .. } = instance.dims();
+    (H * D * d) as f64 * (1.0 + x) * f64::MIN_POSITIVE
 }
 
 /// Whether u_hij is the same for all j by structure, in exact arithmetic: every feature of X_i that

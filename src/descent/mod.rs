@@ -99,7 +99,8 @@ pub fn descend(
     let rounding = Rounding::new(instance);
     let mut stepper = Stepper::new(instance, trained);
     let mut norms = Vec::with_capacity(instance.dims().H);
-    let mut points = Vec::new();
+    // Room for an ordinary run, so that its steps do not allocate; longer ones double it now and then.
+    let mut points = Vec::with_capacity(steps.limit().min(1 << 16) + 1);
     let mut next_sigma = 0;
     let small = instance.dims().tokens() <= 256;
     let end = loop {
