@@ -4,6 +4,7 @@
 mod bound;
 mod curvature;
 mod enclosure;
+mod file;
 mod hull;
 mod interval;
 mod search;
@@ -16,6 +17,9 @@ mod verified;
 pub use bound::Bound;
 pub use curvature::Curvature;
 pub use enclosure::Enclosure;
+pub use file::{
+    Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, PerBlock, SCHEMA, TheoremA,
+};
 pub(crate) use hull::obstruction;
 pub use hull::{Obstruction, Reason, f_hull};
 pub use interval::Interval;

@@ -11,12 +11,12 @@ use linalg::eigenvalues;
 pub(crate) use linalg::singular_values;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// Which constant the claim f(M_t) <= (1 - eta beta)^t f(M_0) is read with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reading {
     /// sigma_min(W^O)^2 sigma_min(B_0)^2 with W^O the stacked Hd x p matrix: the poster's formula
