@@ -17,6 +17,7 @@ fn verdicts(instance: &Instance, eta: Eta, steps: usize) -> [Verdict; 4] {
         trained: Trained::QKV,
         eta,
         steps: Steps::UpTo(steps),
+        reading: None,
         curvature_at: vec![],
     };
     verify(instance, &settings, &mut go)

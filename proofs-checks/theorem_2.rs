@@ -18,6 +18,7 @@ fn run(instance: &Instance, eta: f64, steps: usize) -> Verification {
         trained: Trained::Q,
         eta: Eta::Fixed(eta),
         steps: Steps::UpTo(steps),
+        reading: None,
         curvature_at: vec![],
     };
     verify(instance, &settings, &mut go).unwrap()

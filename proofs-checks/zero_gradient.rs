@@ -50,6 +50,7 @@ fn softmax_does_not_move() {
             trained,
             eta: Eta::Fixed(0.1),
             steps,
+            reading: None,
             curvature_at: vec![],
         };
         let found = verify(&instance, &settings, &mut go).unwrap();

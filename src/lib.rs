@@ -58,6 +58,7 @@
 #![warn(missing_docs)]
 
 pub mod certificate;
+mod certify;
 pub mod cli;
 pub mod descent;
 mod error;
@@ -73,6 +74,7 @@ pub mod spectrum;
 pub mod verdict;
 mod verify;
 
+pub use certify::{Certified, Goal, certify};
 pub use error::{Error, Result};
 pub use model::{Kernel, Trained};
 pub use problem::{Dims, Init, Instance, Weights};

@@ -10,6 +10,7 @@ use crate::spectrum::Reading;
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// The schema this version writes and reads.
@@ -233,6 +234,12 @@ impl Certificate {
             other => Err(fail(format!("has the unknown kind '{other}'"))),
         }
     }
+}
+
+/// The SHA-256 of some bytes, in hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn blocks<S: Serializer>(trained: &Trained, to: S) -> std::result::Result<S::Ok, S::Error> {
