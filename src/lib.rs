@@ -78,4 +78,4 @@ pub use certify::{Certified, Goal, certify};
 pub use error::{Error, Result};
 pub use model::{Kernel, Trained};
 pub use problem::{Dims, Init, Instance, Weights};
-pub use verify::{Eta, Settings, Verification, deciding_reading, verify};
+pub use verify::{Eta, Event, Settings, Verification, deciding_reading, verify};

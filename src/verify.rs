@@ -90,6 +90,15 @@ impl Default for Settings {
     }
 }
 
+/// What [`verify()`] is at.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The run recorded this point.
+    Point(&'a Point),
+    /// The run is over; a proof is sought on it, now near this step.
+    Proving(usize),
+}
+
 /// Everything found out about one instance.
 #[derive(Clone, Debug)]
 pub struct Verification {
@@ -123,7 +132,7 @@ pub struct Verification {
 
 /// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta.
 ///
-/// Prints nothing. `observe` sees every point of the run and cancels by breaking; pass
+/// Prints nothing. `observe` sees every point of the run, then the search for a proof, and cancels by breaking; pass
 /// `&mut |_| ControlFlow::Continue(())` to run through.
 ///
 /// # Errors
@@ -136,13 +145,14 @@ pub struct Verification {
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
 /// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
-/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::Held);
+/// // It held on the run, and from some step on it is proven for every later one.
+/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::CertifiedTail);
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn verify(
     instance: &Instance,
     settings: &Settings,
-    observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
+    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<Verification> {
     let trained = settings.trained;
     if let Some(rho) = settings
@@ -181,7 +191,9 @@ pub fn verify(
         block.iter().map(|w| w.norm_squared()).sum::<f64>().sqrt()
     };
     let obstruction = obstruction(instance, trained);
-    let trajectory = descend(instance, trained, eta, settings.steps, observe)?;
+    let trajectory = descend(instance, trained, eta, settings.steps, &mut |point| {
+        observe(Event::Point(point))
+    })?;
     let mut claims = Reading::ALL.map(|reading| {
         Claim::new(
             reading,
@@ -223,7 +235,7 @@ fn prove(
     deciding: Reading,
     trajectory: &Trajectory,
     claims: &mut [Claim; 4],
-    observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
+    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<(Option<Certificate>, Option<Proven>)> {
     if trajectory.end == End::Diverged || !claims.iter().any(Claim::applies) {
         return Ok((None, None));
@@ -240,9 +252,8 @@ fn prove(
     let proven = match at_start {
         Some(proven) if covers(&proven) || !held(claims) => proven,
         at_start => {
-            let points = &trajectory.points;
-            let limit = points[points.len() - 1].t;
-            let mut watch = |t: usize| observe(&points[t]);
+            let limit = trajectory.points.len() - 1;
+            let mut watch = |t: usize| observe(Event::Proving(t));
             let tail = if held(claims) {
                 prove_from(instance, site.trained(), eta, beta, limit, &mut watch)?.ok()
             } else {

@@ -93,8 +93,8 @@ pub struct Enclosure<'a> {
     sigma_B: OnceLock<SigmaMin>,
     /// sigma_min and norm of J_V.
     value: OnceLock<Extreme>,
-    /// sigma_min and norm of J over the trained blocks.
-    J: OnceLock<Extreme>,
+    /// sigma_min and norm of J over the blocks Q, K, V in the bits 1, 2, 4 of the index.
+    extremes: [OnceLock<Extreme>; 8],
 }
 
 impl<'a> Enclosure<'a> {
@@ -125,7 +125,7 @@ impl<'a> Enclosure<'a> {
             residual,
             sigma_B: OnceLock::new(),
             value: OnceLock::new(),
-            J: OnceLock::new(),
+            extremes: Default::default(),
         }
     }
 
@@ -222,7 +222,7 @@ impl<'a> Enclosure<'a> {
     }
 
     fn J(&self) -> Extreme {
-        *self.J.get_or_init(|| self.extreme(self.trained.flags()))
+        self.extreme(self.trained.flags())
     }
 
     /// sigma_min and norm of J over some blocks. Where W^V = 0, u = 0 and J_Q = J_K = 0 exactly: they add nothing.
@@ -233,7 +233,10 @@ impl<'a> Enclosure<'a> {
             (true, true) => self.value(),
             (true, false) => (Ok(Interval::from_f64(0.0)), 0.0),
             (false, true) if !(q || k) => self.value(),
-            _ => self.extreme_of(blocks),
+            _ => {
+                let index = usize::from(q) + 2 * usize::from(k) + 4 * usize::from(v);
+                *self.extremes[index].get_or_init(|| self.extreme_of(blocks))
+            }
         }
     }
 

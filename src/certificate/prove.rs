@@ -218,37 +218,40 @@ impl<'a> Site<'a> {
     /// The largest share (at most 1) of this centre's |r| at which Theorem A would close and cover `beta` if nothing else
     /// changed; 0 if it never would. A forecast in f64 for gradient descent's tail.
     pub fn share_that_closes(&self, step: Step, beta: f64) -> f64 {
-        let best = self.forms().into_iter().map(|form| {
-            let Ok(inputs) = self.inputs(form) else {
-                return 0.0;
+        // The form that can do most.
+        let form = match self.sharp_is_affordable() {
+            true => Form::Box(self.trained),
+            false => Form::Crude,
+        };
+        let Ok(inputs) = self.inputs(form) else {
+            return 0.0;
+        };
+        let closes = |share: f64| {
+            let inputs = Inputs {
+                residual: inputs.residual * share,
+                ..inputs
             };
-            let closes = |share: f64| {
-                let inputs = Inputs {
-                    residual: inputs.residual * share,
-                    ..inputs
-                };
-                let curvature = |radii: &_| self.curvature(form, radii);
-                close(form.region(), &inputs, curvature, step, [0.0; 3])
-                    .is_ok_and(|closed| closed.covers(beta).is_ok())
-            };
-            let (mut low, mut high) = (-40.0f64, 0.0f64);
-            if closes(1.0) {
-                return 1.0;
-            }
-            if !closes(low.exp2()) {
+            let curvature = |radii: &_| self.curvature(form, radii);
+            close(form.region(), &inputs, curvature, step, [0.0; 3])
+                .is_ok_and(|closed| closed.covers(beta).is_ok())
+        };
+        // Down by factors of 4, then between the last two.
+        let (mut low, mut high) = (1.0, 1.0);
+        while !closes(low) {
+            (low, high) = (low / 4.0, low);
+            if low < f64::EPSILON {
                 return 0.0;
             }
-            while high - low > 1.0 / 64.0 {
-                let middle = 0.5 * (low + high);
-                if closes(middle.exp2()) {
-                    low = middle;
-                } else {
-                    high = middle;
-                }
+        }
+        while high > 1.05 * low {
+            let middle = f64::sqrt(low * high);
+            if closes(middle) {
+                low = middle;
+            } else {
+                high = middle;
             }
-            low.exp2()
-        });
-        best.fold(0.0, f64::max)
+        }
+        low
     }
 
     fn forms(&self) -> Vec<Form> {

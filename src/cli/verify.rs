@@ -10,7 +10,7 @@ use crate::memory::check_room;
 use crate::report::{summary, verification_files};
 use crate::spectrum::Reading;
 use crate::verdict::{Origin, Verdict, verdict_json};
-use crate::verify::{Settings, verify};
+use crate::verify::{Event, Settings, verify};
 use std::ops::ControlFlow;
 
 /// Runs exact gradient descent on one instance and holds every reading of beta against it
@@ -68,8 +68,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let out = OutDir::open(common, "verify", line, source.seed)?;
 
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&source.instance, &settings, &mut |point| {
-        progress.at(point.t);
+    let found = verify(&source.instance, &settings, &mut |event| {
+        match event {
+            Event::Point(point) => progress.at(point.t),
+            Event::Proving(t) => progress.at(t),
+        }
         if interrupted() {
             ControlFlow::Break(())
         } else {

@@ -273,7 +273,10 @@ mod tests {
         assert!(text.contains("  stacked"));
         assert!(text.contains("violated at t = "));
         assert!(words.contains("does not refute the theorem"), "{text}");
-        assert!(words.contains("The per-head reading held."), "{text}");
+        assert!(
+            words.contains("The per-head reading is certified."),
+            "{text}"
+        );
         // Columns: every row starts its verdict where the header does.
         let header = text.lines().find(|l| l.contains("claimed")).unwrap();
         let at = header.find("verdict").unwrap();

@@ -48,6 +48,14 @@ impl Verdict {
         Verdict::NotApplicable,
     ];
 
+    /// Whether the bound was found to hold: on the run, or beyond it by proof.
+    pub fn holds(self) -> bool {
+        matches!(
+            self,
+            Verdict::Certified | Verdict::CertifiedTail | Verdict::Held
+        )
+    }
+
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
