@@ -147,15 +147,16 @@ fn json_goes_to_stdout() {
 #[test]
 fn results_do_not_depend_on_threads() {
     let folder = Folder::new();
-    let sizes = [
-        "verify", "-N", "16", "-n", "8", "-D", "32", "-d", "16", "-H", "4", "-p", "2",
-    ];
-    for (kernel, precision) in [
-        ("softmax", "f64"),
-        ("gaussian", "f64"),
-        ("softmax", "double-double"),
-        ("gaussian", "double-double"),
+    // Large enough that each precision uses its threads.
+    let single = ("f64", "verify -N 16 -n 8 -D 32 -d 16 -H 4 -p 2");
+    let double = ("double-double", "verify -N 8 -n 4 -D 16 -d 8 -H 4 -p 2");
+    for (kernel, (precision, sizes)) in [
+        ("softmax", single),
+        ("gaussian", single),
+        ("softmax", double),
+        ("gaussian", double),
     ] {
+        let sizes: Vec<_> = sizes.split(' ').collect();
         let run = |threads: &str| {
             let out = format!("{kernel}-{precision}-{threads}");
             let flags = [

@@ -50,7 +50,8 @@ pub(super) struct Args {
         default_value = "0"
     )]
     curvature_at: Vec<f64>,
-    /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding floor
+    /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding
+    /// floor, beside which no tail is certified
     #[arg(long, value_name = "P", default_value = "f64")]
     precision: String,
 }
