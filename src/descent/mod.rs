@@ -2,7 +2,6 @@
 
 mod kernels;
 mod plain;
-mod simd;
 mod step;
 
 pub use step::Stepper;
