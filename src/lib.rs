@@ -26,6 +26,7 @@
 //! | What holds beyond the steps that were run? | [`certificate`] |
 //! | The figure, the summary, the files | [`plot`], [`report`] |
 //! | The poster's claims, one named experiment each | [`experiment`] |
+//! | The data sets of the training runs | [`data`] |
 //! | The command line | [`cli`] |
 //!
 //! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:
@@ -59,6 +60,7 @@
 
 pub mod certificate;
 pub mod cli;
+pub mod data;
 pub mod descent;
 mod error;
 pub mod experiment;

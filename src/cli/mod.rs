@@ -3,6 +3,7 @@
 //! Exit codes: 0 done and no claim refuted; 1 the deciding reading is violated or diverged, or
 //! `--expect` is not met; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
 
+mod data;
 mod instance;
 mod out;
 mod progress;
@@ -54,6 +55,8 @@ struct Common {
 enum Command {
     Verify(Box<verify::Args>),
     Reproduce(reproduce::Args),
+    #[command(subcommand)]
+    Data(data::Args),
 }
 
 /// How a command that ran to its end exits.
@@ -116,6 +119,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
     pool.install(|| match &cli.command {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
+        Command::Data(args) => data::run(args, &cli.common, line),
     })
 }
 
