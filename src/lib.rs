@@ -25,6 +25,7 @@
 //! | Did the bound hold? | [`verdict`] |
 //! | What holds beyond the steps that were run? | [`certificate`] |
 //! | The figure, the summary, the files | [`plot`], [`report`] |
+//! | A Transformer classifier: loss and gradients | [`classifier`] |
 //! | The poster's claims, one named experiment each | [`experiment`] |
 //! | The command line | [`cli`] |
 //!
@@ -58,6 +59,7 @@
 #![warn(missing_docs)]
 
 pub mod certificate;
+pub mod classifier;
 pub mod cli;
 pub mod descent;
 mod error;
@@ -69,6 +71,7 @@ pub mod plot;
 pub mod problem;
 pub mod report;
 mod rounding;
+mod simd;
 pub mod spectrum;
 pub mod verdict;
 mod verify;
