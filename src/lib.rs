@@ -25,6 +25,7 @@
 //! | Did the bound hold? | [`verdict`] |
 //! | What holds beyond the steps that were run? | [`certificate`] |
 //! | The figure, the summary, the files | [`plot`], [`report`] |
+//! | A Transformer classifier: loss and gradients | [`classifier`] |
 //! | The poster's claims, one named experiment each | [`experiment`] |
 //! | The data sets of the training runs | [`data`] |
 //! | The command line | [`cli`] |
@@ -59,6 +60,7 @@
 #![warn(missing_docs)]
 
 pub mod certificate;
+pub mod classifier;
 pub mod cli;
 pub mod data;
 pub mod descent;
@@ -71,6 +73,7 @@ pub mod plot;
 pub mod problem;
 pub mod report;
 mod rounding;
+mod simd;
 pub mod spectrum;
 pub mod verdict;
 mod verify;

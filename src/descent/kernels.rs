@@ -6,8 +6,8 @@
 //! next sample: what is read there is never used, and what is written there is overwritten, because
 //! samples are visited in order.
 
-use super::simd::Simd;
 use crate::model::{Kernel, Trained};
+use crate::simd::double::Simd;
 use std::ops::{Deref, DerefMut, Range};
 
 /// Rows and columns of buffers are padded to this many numbers, a cache line.

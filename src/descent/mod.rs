@@ -1,7 +1,6 @@
 //! Exact gradient descent with a fixed step, and the trajectory it leaves.
 
 mod kernels;
-mod simd;
 mod step;
 
 pub use step::Stepper;

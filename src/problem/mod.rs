@@ -7,6 +7,7 @@ mod random;
 
 pub use dims::Dims;
 pub use init::Init;
+pub(crate) use random::Normals;
 
 use crate::model::{Kernel, Scalar};
 use crate::{Error, Result};

@@ -21,19 +21,23 @@ pub(super) enum Stream {
 }
 
 /// Standard normals of one stream.
-pub(super) struct Normals {
+pub(crate) struct Normals {
     rng: ChaCha8Rng,
     spare: Option<f64>,
 }
 
 impl Normals {
     pub(super) fn new(seed: u64, stream: Stream) -> Self {
+        Self::stream(seed, stream as u64)
+    }
+
+    pub(crate) fn stream(seed: u64, stream: u64) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        rng.set_stream(stream as u64);
+        rng.set_stream(stream);
         Normals { rng, spare: None }
     }
 
-    fn next(&mut self) -> f64 {
+    pub(crate) fn next(&mut self) -> f64 {
         if let Some(z) = self.spare.take() {
             return z;
         }

@@ -1,14 +1,13 @@
-//! Vectors of f64: one small trait, implemented for AVX-512F, AVX2 with FMA, and portable arrays.
-//!
-//! A value of [`Avx512`] or [`Avx2`] exists only where the processor was found to have those
-//! instructions; that is why the operations are safe functions. [`Isa::run`] enters code compiled
-//! for the instruction set; everything below it is `#[inline(always)]`, so that it is compiled there.
+//! Vectors of f64.
 
+use super::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512, intrinsics};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 /// Vector operations of one instruction set.
-pub(super) trait Simd: Copy {
+pub(crate) trait Simd: Copy {
     /// A vector of `L` numbers.
     type V: Copy;
     /// Numbers in a vector; divides 8, the unit every buffer is padded to.
@@ -123,119 +122,6 @@ const INVERSE_FACTORIALS: [f64; 12] = {
     }
     c
 };
-
-/// A computation that runs on any instruction set.
-pub(super) trait Op {
-    type Output;
-    /// Must be `#[inline(always)]`.
-    fn run<S: Simd>(self, s: S) -> Self::Output;
-}
-
-/// An instruction set this processor has.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Isa {
-    #[cfg(target_arch = "x86_64")]
-    Avx512(Avx512),
-    #[cfg(target_arch = "x86_64")]
-    Avx2(Avx2),
-    Portable(Portable),
-}
-
-impl Isa {
-    /// Every instruction set this processor has, the fastest first.
-    pub(super) fn available() -> impl Iterator<Item = Isa> {
-        [
-            #[cfg(target_arch = "x86_64")]
-            Avx512::detect().map(Isa::Avx512),
-            #[cfg(target_arch = "x86_64")]
-            Avx2::detect().map(Isa::Avx2),
-            Some(Isa::Portable(Portable)),
-        ]
-        .into_iter()
-        .flatten()
-    }
-
-    /// The fastest instruction set this processor has.
-    pub(super) fn best() -> Isa {
-        Isa::available().next().unwrap_or(Isa::Portable(Portable))
-    }
-
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => "AVX-512",
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => "AVX2",
-            Isa::Portable(_) => "portable",
-        }
-    }
-
-    /// Runs `op` in code compiled for this instruction set.
-    #[inline]
-    pub(super) fn run<O: Op>(self, op: O) -> O::Output {
-        match self {
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(s) => {
-                #[target_feature(enable = "avx512f")]
-                fn enter<O: Op>(s: Avx512, op: O) -> O::Output {
-                    op.run(s)
-                }
-                // SAFETY: a value of Avx512 exists, so the processor has AVX-512F.
-                unsafe { enter(s, op) }
-            }
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(s) => {
-                #[target_feature(enable = "avx2,fma")]
-                fn enter<O: Op>(s: Avx2, op: O) -> O::Output {
-                    op.run(s)
-                }
-                // SAFETY: a value of Avx2 exists, so the processor has AVX2 and FMA.
-                unsafe { enter(s, op) }
-            }
-            Isa::Portable(s) => op.run(s),
-        }
-    }
-}
-
-/// Vectors of 8 by AVX-512F.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx512(());
-
-#[cfg(target_arch = "x86_64")]
-impl Avx512 {
-    fn detect() -> Option<Self> {
-        is_x86_feature_detected!("avx512f").then_some(Avx512(()))
-    }
-}
-
-/// Vectors of 4 by AVX2 and FMA.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Avx2(());
-
-#[cfg(target_arch = "x86_64")]
-impl Avx2 {
-    fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Avx2(()))
-    }
-}
-
-/// Arrays of 4, left to the compiler.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Portable;
-
-/// Methods that are one intrinsic each.
-#[cfg(target_arch = "x86_64")]
-macro_rules! intrinsics {
-    ($($method:ident($($arg:ident),*) = $intrinsic:ident;)*) => {$(
-        #[inline(always)]
-        fn $method(self, $($arg: Self::V),*) -> Self::V {
-            // SAFETY: a value of Self exists, so the processor has the instruction.
-            unsafe { $intrinsic($($arg),*) }
-        }
-    )*};
-}
 
 #[cfg(target_arch = "x86_64")]
 impl Simd for Avx512 {
@@ -422,12 +308,13 @@ impl Simd for Portable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simd::{Isa, Op, Vectors};
 
     struct Exp<'a>(&'a mut [f64]);
     impl Op for Exp<'_> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Simd>(self, s: S) {
+        fn run<S: Vectors>(self, s: S) {
             for at in (0..self.0.len()).step_by(S::L) {
                 let e = s.exp(s.get(self.0, at));
                 s.put(self.0, at, e);

@@ -1,0 +1,281 @@
+//! Vectors of f32.
+
+use super::Portable;
+#[cfg(target_arch = "x86_64")]
+use super::{Avx2, Avx512, intrinsics};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// Vector operations of one instruction set.
+pub(crate) trait Simd: Copy {
+    /// A vector of `L` numbers.
+    type V: Copy;
+    /// Numbers in a vector; at most 16.
+    const L: usize;
+
+    fn splat(self, x: f32) -> Self::V;
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// a b + c, with one rounding or two.
+    fn fma(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger number; `b` if one is NaN.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// 2^x with relative error below 2.5e-7: exactly 0 below -126.5, inf from 128.5 on, NaN for NaN.
+    /// With `BELOW_128` the caller promises x < 128 (or NaN), which saves a comparison.
+    fn exp2<const BELOW_128: bool>(self, x: Self::V) -> Self::V;
+    /// # Safety
+    /// `x` is valid for reads of `L` numbers.
+    unsafe fn load(self, x: *const f32) -> Self::V;
+    /// # Safety
+    /// `x` is valid for writes of `L` numbers.
+    unsafe fn store(self, x: *mut f32, a: Self::V);
+
+    /// The entries, followed by zeros.
+    #[inline(always)]
+    fn entries(self, a: Self::V) -> [f32; 16] {
+        const { assert!(Self::L <= 16) };
+        let mut entries = [0.0; 16];
+        // SAFETY: there is room for L numbers.
+        unsafe { self.store(entries.as_mut_ptr(), a) };
+        entries
+    }
+}
+
+/// 2^r = 1 + r (C[0] + r (C[1] + ...)) on |r| <= 1/2: a minimax polynomial, relative error 1.2e-7
+/// before rounding.
+const C: [f32; 5] = [
+    0.693_147,
+    0.240_222_42,
+    0.055_507_336,
+    0.009_671_513,
+    0.001_326_472_7,
+];
+/// 1.5 * 2^23 + 127: adding it rounds a small number k to an integer and leaves k + 127, the exponent
+/// field of 2^k, in the low bits.
+const SHIFTER: f32 = 12_583_039.0;
+
+#[cfg(target_arch = "x86_64")]
+impl Simd for Avx512 {
+    type V = __m512;
+    const L: usize = 16;
+
+    intrinsics! {
+        add(a, b) = _mm512_add_ps;
+        sub(a, b) = _mm512_sub_ps;
+        mul(a, b) = _mm512_mul_ps;
+        fma(a, b, c) = _mm512_fmadd_ps;
+        max(a, b) = _mm512_max_ps;
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m512 {
+        // SAFETY: a value of Self exists, so the processor has the instruction.
+        unsafe { _mm512_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn exp2<const BELOW_128: bool>(self, x: __m512) -> __m512 {
+        // SAFETY: a value of Self exists, so the processor has the instructions.
+        unsafe {
+            // Rounds to an integer; scalef handles every range by itself.
+            let k = _mm512_roundscale_ps::<0x08>(x);
+            let r = _mm512_sub_ps(x, k);
+            let mut p = _mm512_set1_ps(C[4]);
+            for c in [C[3], C[2], C[1], C[0], 1.0] {
+                p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(c));
+            }
+            _mm512_scalef_ps(p, k)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m512 {
+        // SAFETY: the caller's promise; a value of Self exists, so the processor has the instruction.
+        unsafe { _mm512_loadu_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, x: *mut f32, a: __m512) {
+        // SAFETY: the caller's promise; a value of Self exists, so the processor has the instruction.
+        unsafe { _mm512_storeu_ps(x, a) }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Simd for Avx2 {
+    type V = __m256;
+    const L: usize = 8;
+
+    intrinsics! {
+        add(a, b) = _mm256_add_ps;
+        sub(a, b) = _mm256_sub_ps;
+        mul(a, b) = _mm256_mul_ps;
+        fma(a, b, c) = _mm256_fmadd_ps;
+        max(a, b) = _mm256_max_ps;
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> __m256 {
+        // SAFETY: a value of Self exists, so the processor has the instruction.
+        unsafe { _mm256_set1_ps(x) }
+    }
+
+    #[inline(always)]
+    fn exp2<const BELOW_128: bool>(self, x: __m256) -> __m256 {
+        // SAFETY: a value of Self exists, so the processor has the instructions.
+        unsafe {
+            // The order of the arguments lets NaN through.
+            let mut x = _mm256_max_ps(_mm256_set1_ps(-127.0), x);
+            if !BELOW_128 {
+                x = _mm256_min_ps(_mm256_set1_ps(128.0), x);
+            }
+            let shifter = _mm256_set1_ps(SHIFTER);
+            let t = _mm256_add_ps(x, shifter);
+            let r = _mm256_sub_ps(x, _mm256_sub_ps(t, shifter));
+            let mut p = _mm256_set1_ps(C[4]);
+            for c in [C[3], C[2], C[1], C[0], 1.0] {
+                p = _mm256_fmadd_ps(p, r, _mm256_set1_ps(c));
+            }
+            let scale = _mm256_slli_epi32::<23>(_mm256_castps_si256(t));
+            _mm256_mul_ps(p, _mm256_castsi256_ps(scale))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> __m256 {
+        // SAFETY: the caller's promise; a value of Self exists, so the processor has the instruction.
+        unsafe { _mm256_loadu_ps(x) }
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, x: *mut f32, a: __m256) {
+        // SAFETY: the caller's promise; a value of Self exists, so the processor has the instruction.
+        unsafe { _mm256_storeu_ps(x, a) }
+    }
+}
+
+/// a b + c; fused only where that is an instruction and not a call.
+#[inline(always)]
+fn multiply_add(a: f32, b: f32, c: f32) -> f32 {
+    if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
+        a.mul_add(b, c)
+    } else {
+        a * b + c
+    }
+}
+
+impl Simd for Portable {
+    type V = [f32; 4];
+    const L: usize = 4;
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    fn add(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| a[l] + b[l])
+    }
+    #[inline(always)]
+    fn sub(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| a[l] - b[l])
+    }
+    #[inline(always)]
+    fn mul(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| a[l] * b[l])
+    }
+    #[inline(always)]
+    fn fma(self, a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| multiply_add(a[l], b[l], c[l]))
+    }
+    #[inline(always)]
+    fn max(self, a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| if a[l] > b[l] { a[l] } else { b[l] })
+    }
+    #[inline(always)]
+    fn exp2<const BELOW_128: bool>(self, x: [f32; 4]) -> [f32; 4] {
+        std::array::from_fn(|l| {
+            let x = if x[l] < -127.0 { -127.0 } else { x[l] };
+            let x = if x > 128.0 { 128.0 } else { x };
+            let t = x + SHIFTER;
+            let r = x - (t - SHIFTER);
+            let mut p = C[4];
+            for c in [C[3], C[2], C[1], C[0], 1.0] {
+                p = multiply_add(p, r, c);
+            }
+            p * f32::from_bits(t.to_bits() << 23)
+        })
+    }
+    #[inline(always)]
+    unsafe fn load(self, x: *const f32) -> [f32; 4] {
+        // SAFETY: the caller's promise.
+        unsafe { x.cast::<[f32; 4]>().read() }
+    }
+    #[inline(always)]
+    unsafe fn store(self, x: *mut f32, a: [f32; 4]) {
+        // SAFETY: the caller's promise.
+        unsafe { x.cast::<[f32; 4]>().write(a) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::{Isa, Op, Vectors};
+
+    struct Exp2<'a>(&'a mut [f32]);
+    impl Op for Exp2<'_> {
+        type Output = ();
+        #[inline(always)]
+        fn run<S: Vectors>(self, s: S) {
+            for x in self.0.chunks_exact_mut(<S as Simd>::L) {
+                // SAFETY: the chunk has L numbers.
+                unsafe {
+                    let e = Simd::exp2::<false>(s, Simd::load(s, x.as_ptr()));
+                    Simd::store(s, x.as_mut_ptr(), e);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn exp2_is_within_its_bound_on_every_instruction_set() {
+        const COUNT: usize = 1 << 22;
+        let x: Vec<f32> = (0..COUNT)
+            .map(|i| (-126.0 + 254.0 * (i as f64 / COUNT as f64)) as f32)
+            .map(|x| x.min(127.99))
+            .collect();
+        for isa in Isa::available() {
+            let mut y = x.clone();
+            isa.run(Exp2(&mut y));
+            let worst = x.iter().zip(&y).fold(0f64, |worst, (&x, &y)| {
+                worst.max((f64::from(y) / f64::from(x).exp2() - 1.0).abs())
+            });
+            assert!(worst < 2.5e-7, "{}: {worst:e}", isa.name());
+        }
+    }
+
+    #[test]
+    fn exp2_at_the_ends() {
+        for isa in Isa::available() {
+            let mut y = [0.0; 16];
+            y[..7].copy_from_slice(&[
+                f32::NEG_INFINITY,
+                -1e30,
+                -127.0,
+                0.0,
+                128.6,
+                1e30,
+                f32::INFINITY,
+            ]);
+            y[7] = f32::NAN;
+            isa.run(Exp2(&mut y));
+            assert_eq!(y[..2], [0.0, 0.0], "{}", isa.name());
+            assert!(y[2] < 1e-38, "{}", isa.name());
+            assert_eq!(y[3], 1.0);
+            assert_eq!(y[4..7], [f32::INFINITY; 3], "{}", isa.name());
+            assert!(y[7].is_nan(), "{}", isa.name());
+        }
+    }
+}
