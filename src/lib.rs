@@ -75,6 +75,7 @@ pub mod report;
 mod rounding;
 mod simd;
 pub mod spectrum;
+pub mod training;
 pub mod verdict;
 mod verify;
 

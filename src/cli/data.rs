@@ -149,21 +149,11 @@ fn finish_imdb(
     for (class, count) in &found.counts {
         said += &format!("  {class:<10} {count:>6} reviews\n");
     }
-    said += &empty_reviews(&found.empty);
+    if let Some(note) = imdb::empty_note(&found.empty) {
+        said += &format!("  {note}\n");
+    }
     print(&said);
     Ok(Outcome::Fine)
-}
-
-/// Names the reviews that were left out.
-pub(super) fn empty_reviews(empty: &[String]) -> String {
-    match empty {
-        [] => String::new(),
-        names => format!(
-            "  {} empty reviews left out: {}\n",
-            names.len(),
-            names.join(", ")
-        ),
-    }
 }
 
 fn make_pathfinder(args: &Pathfinder, common: &Common, line: &str) -> Result<Outcome> {

@@ -8,6 +8,7 @@ mod instance;
 mod out;
 mod progress;
 mod reproduce;
+mod train;
 mod verify;
 
 use crate::{Error, Result};
@@ -57,6 +58,7 @@ enum Command {
     Reproduce(reproduce::Args),
     #[command(subcommand)]
     Data(data::Args),
+    Train(Box<train::Args>),
 }
 
 /// How a command that ran to its end exits.
@@ -66,6 +68,8 @@ enum Outcome {
     Fine,
     /// 1: the deciding claim is refuted, or an expectation is not met.
     Refuted,
+    /// 130: stopped by Ctrl-C; the command has said how to go on.
+    Stopped,
 }
 
 /// Runs one command and returns the process's exit code. Never panics on bad input.
@@ -93,6 +97,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match in_pool(cli, &line) {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Refuted) => ExitCode::from(1),
+        Ok(Outcome::Stopped) => ExitCode::from(130),
         Err(Error::Cancelled) => {
             eprintln!(
                 "gdcert: stopped; nothing of the unfinished work was written. To run it again: {line}"
@@ -120,6 +125,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
+        Command::Train(args) => train::run(args, &cli.common, line),
     })
 }
 

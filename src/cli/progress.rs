@@ -54,6 +54,14 @@ impl Progress {
         progress
     }
 
+    /// A line among the progress.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
     pub(super) fn at(&mut self, done: usize) {
         match &self.bar {
             Some(bar) => bar.set_position(done as u64),

@@ -8,15 +8,15 @@ use crate::{Error, Result};
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     /// batch x length, row by row; [`PADDING`] after the end of a sample.
-    pub ids: Vec<u16>,
+    pub tokens: Vec<u16>,
     /// The classes.
-    pub labels: Vec<u8>,
+    pub labels: Vec<u16>,
 }
 
 impl Batch {
     /// Number of tokens that are not padding.
-    pub fn tokens(&self) -> usize {
-        self.ids.iter().filter(|id| **id != PADDING).count()
+    pub fn read(&self) -> usize {
+        self.tokens.iter().filter(|t| **t != PADDING).count()
     }
 }
 
@@ -27,16 +27,16 @@ pub fn fill<'a>(
     shift: u16,
     length: usize,
 ) {
-    batch.ids.clear();
+    batch.tokens.clear();
     batch.labels.clear();
     for sample in samples {
         let kept = &sample.bytes[..sample.bytes.len().min(length)];
         batch
-            .ids
+            .tokens
             .extend(kept.iter().map(|byte| u16::from(*byte) + shift));
         let end = (batch.labels.len() + 1) * length;
-        batch.ids.resize(end, PADDING);
-        batch.labels.push(sample.label);
+        batch.tokens.resize(end, PADDING);
+        batch.labels.push(sample.label.into());
     }
 }
 
@@ -123,8 +123,8 @@ mod tests {
                 for t in epoch * per_epoch..(epoch + 1) * per_epoch {
                     batches.at(t, &mut batch);
                     prop_assert_eq!(batch.labels.len(), size);
-                    prop_assert_eq!(batch.ids.len(), 3 * size);
-                    seen.extend(batch.ids.iter().step_by(3).copied());
+                    prop_assert_eq!(batch.tokens.len(), 3 * size);
+                    seen.extend(batch.tokens.iter().step_by(3).copied());
                 }
                 seen.sort_unstable();
                 let all = seen.len();
@@ -155,8 +155,8 @@ mod tests {
         };
         let mut batch = Batch::default();
         fill(&mut batch, &[sample(b"ab"), sample(&[0, 255, 7, 9])], 1, 3);
-        assert_eq!(batch.ids, [98, 99, 0, 1, 256, 8]);
-        assert_eq!(batch.tokens(), 5);
+        assert_eq!(batch.tokens, [98, 99, 0, 1, 256, 8]);
+        assert_eq!(batch.read(), 5);
     }
 
     #[test]

@@ -78,6 +78,12 @@ pub fn read(source: &Path, length: usize) -> Result<Imdb> {
     Ok(found)
 }
 
+/// Names the reviews that were left out, if any.
+pub fn empty_note(empty: &[String]) -> Option<String> {
+    let count = empty.len();
+    (count > 0).then(|| format!("{count} empty reviews left out: {}", empty.join(", ")))
+}
+
 struct Review {
     class: &'static str,
     name: String,

@@ -5,6 +5,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// ChaCha streams of a seed, apart from each other. Never renumber.
 pub(super) const SPLIT: u64 = 1 << 32;
+pub(super) const CHOICE: u64 = (1 << 32) + 1;
 /// Epoch e shuffles with stream `EPOCH + e`.
 pub(super) const EPOCH: u64 = 2 << 32;
 
