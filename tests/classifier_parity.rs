@@ -147,3 +147,35 @@ fn double_precision_agrees_with_pytorch() {
         check::<f64>(&case, 1e-12, 1e-10);
     }
 }
+
+/// Twenty full-batch steps of SGD and of Adam; the loss before each, within the drift of f32 over the steps.
+#[test]
+fn training_agrees_with_pytorch() {
+    for case in cases() {
+        for (name, adam) in [("losses_sgd", false), ("losses_adam", true)] {
+            let mut parameters = case.read::<f32>("param.");
+            let mut gradient = Parameters::zeros(&case.architecture);
+            let mut classifier = Classifier::new(&case.architecture).unwrap();
+            let mut moments = vec![[0f32; 2]; gradient.values().len()];
+            for (step, expected) in (1..).zip(case.losses(name)) {
+                let Outcome { loss, .. } = classifier
+                    .differentiate(&parameters, &case.batch(), Dropout::NONE, &mut gradient)
+                    .unwrap();
+                let error = (loss - expected).abs();
+                assert!(error < 1e-4, "{name} {step}: {loss} {expected}");
+                let values = parameters.values_mut().iter_mut().zip(gradient.values());
+                for ((x, &g), [m, v]) in values.zip(&mut moments) {
+                    if adam {
+                        *m += 0.1 * (g - *m);
+                        *v += 0.001 * (g * g - *v);
+                        let m = *m / (1.0 - 0.9f32.powi(step));
+                        let v = *v / (1.0 - 0.999f32.powi(step));
+                        *x -= 1e-3 * m / (v.sqrt() + 1e-8);
+                    } else {
+                        *x -= 0.1 * g;
+                    }
+                }
+            }
+        }
+    }
+}

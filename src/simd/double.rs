@@ -308,13 +308,13 @@ impl Simd for Portable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Isa, Op, Vectors};
+    use crate::simd::{Isa, Op};
 
     struct Exp<'a>(&'a mut [f64]);
     impl Op for Exp<'_> {
         type Output = ();
         #[inline(always)]
-        fn run<S: Vectors>(self, s: S) {
+        fn run<S: Simd>(self, s: S) {
             for at in (0..self.0.len()).step_by(S::L) {
                 let e = s.exp(s.get(self.0, at));
                 s.put(self.0, at, e);

@@ -22,8 +22,7 @@ pub(crate) trait Simd: Copy {
     /// The larger number; `b` if one is NaN.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// 2^x with relative error below 2.5e-7: exactly 0 below -126.5, inf from 128.5 on, NaN for NaN.
-    /// With `BELOW_128` the caller promises x < 128 (or NaN), which saves a comparison.
-    fn exp2<const BELOW_128: bool>(self, x: Self::V) -> Self::V;
+    fn exp2(self, x: Self::V) -> Self::V;
     /// # Safety
     /// `x` is valid for reads of `L` numbers.
     unsafe fn load(self, x: *const f32) -> Self::V;
@@ -75,7 +74,7 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn exp2<const BELOW_128: bool>(self, x: __m512) -> __m512 {
+    fn exp2(self, x: __m512) -> __m512 {
         // SAFETY: a value of Self exists, so the processor has the instructions.
         unsafe {
             // Rounds to an integer; scalef handles every range by itself.
@@ -122,14 +121,12 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn exp2<const BELOW_128: bool>(self, x: __m256) -> __m256 {
+    fn exp2(self, x: __m256) -> __m256 {
         // SAFETY: a value of Self exists, so the processor has the instructions.
         unsafe {
             // The order of the arguments lets NaN through.
-            let mut x = _mm256_max_ps(_mm256_set1_ps(-127.0), x);
-            if !BELOW_128 {
-                x = _mm256_min_ps(_mm256_set1_ps(128.0), x);
-            }
+            let x = _mm256_max_ps(_mm256_set1_ps(-127.0), x);
+            let x = _mm256_min_ps(_mm256_set1_ps(128.0), x);
             let shifter = _mm256_set1_ps(SHIFTER);
             let t = _mm256_add_ps(x, shifter);
             let r = _mm256_sub_ps(x, _mm256_sub_ps(t, shifter));
@@ -194,7 +191,7 @@ impl Simd for Portable {
         std::array::from_fn(|l| if a[l] > b[l] { a[l] } else { b[l] })
     }
     #[inline(always)]
-    fn exp2<const BELOW_128: bool>(self, x: [f32; 4]) -> [f32; 4] {
+    fn exp2(self, x: [f32; 4]) -> [f32; 4] {
         std::array::from_fn(|l| {
             let x = if x[l] < -127.0 { -127.0 } else { x[l] };
             let x = if x > 128.0 { 128.0 } else { x };
@@ -232,7 +229,7 @@ mod tests {
             for x in self.0.chunks_exact_mut(<S as Simd>::L) {
                 // SAFETY: the chunk has L numbers.
                 unsafe {
-                    let e = Simd::exp2::<false>(s, Simd::load(s, x.as_ptr()));
+                    let e = Simd::exp2(s, Simd::load(s, x.as_ptr()));
                     Simd::store(s, x.as_mut_ptr(), e);
                 }
             }

@@ -10,9 +10,19 @@
 //! over the keys j of the same sample that are not masked. A row all of whose keys are masked gives output 0 and
 //! gradient 0.
 
+mod fused;
+mod head;
 pub(crate) mod plain;
+#[cfg(test)]
+mod tests;
 
 use crate::model::Kernel;
+use crate::simd::{Isa, Op, Vectors, single::Simd};
+use fused::Arena;
+use head::{Given, Pair};
+use rayon::prelude::*;
+use std::cell::RefCell;
+use std::marker::PhantomData;
 use std::ops::Range;
 
 /// Rows of numbers, `stride` apart; head h occupies columns h p .. (h + 1) p.
@@ -107,16 +117,383 @@ pub struct Gradient<'a, T> {
 ///
 /// `lse` receives, row by row and head by head, the logarithm to base 2 of the softmax's denominator (0 for the
 /// Gaussian).
+///
+/// # Panics
+/// Slices too short for the samples.
 pub fn forward(problem: &Attention<f32>, out: &mut [f32], lse: &mut [f32]) {
-    plain::forward(problem, out, lse);
+    forward_on(Isa::best(), problem, out, lse);
 }
 
 /// Derivatives of a loss by q, k and v, given those by the output, `dout` (laid out like the output).
+///
+/// # Panics
+/// Slices too short for the samples.
 pub fn backward(
     problem: &Attention<f32>,
-    _saved: Saved<f32>,
+    saved: Saved<f32>,
     dout: &[f32],
     gradient: Gradient<f32>,
 ) {
-    plain::backward(problem, dout, gradient);
+    backward_on(Isa::best(), problem, saved, dout, gradient);
+}
+
+/// Queries of a forward task, if there are enough tasks; a multiple of [`fused::MR`]. What a query gets does not
+/// depend on it.
+const TALL: usize = 1020;
+/// The same where heads are few.
+const SHORT: usize = 204;
+/// Heads that are few: then the forward pass cuts queries shorter, and the backward pass cuts keys in parts.
+const FEW: usize = 16;
+/// Least number of keys in a part.
+const PART: usize = 256;
+
+thread_local! {
+    static ARENA: RefCell<(Arena, Vec<u32>)> = RefCell::default();
+    static PARTIAL: RefCell<Vec<f32>> = RefCell::default();
+}
+
+fn forward_on(isa: Isa, problem: &Attention<f32>, out: &mut [f32], lse: &mut [f32]) {
+    problem.check(out.len(), lse.len());
+    let (heads, p) = (problem.heads, problem.p);
+    let (out, lse) = (Shared::new(out), Shared::new(lse));
+    let few = problem.samples.len() * heads < FEW;
+    let height = if few { SHORT } else { TALL };
+    problem.each_pair(|sample, head| {
+        let count = sample.queries.len().div_ceil(height);
+        (0..count).into_par_iter().for_each(|chunk| {
+            let start = sample.queries.start + chunk * height;
+            let queries = start..(start + height).min(sample.queries.end);
+            ARENA.with_borrow_mut(|(arena, keys)| {
+                problem.list_keys(sample, keys);
+                isa.run(Forward {
+                    pair: problem.pair(head, keys),
+                    queries,
+                    arena,
+                    write: |row: usize, values: &[f32], lse_row: f32| {
+                        // SAFETY: this task alone writes this head's columns of its queries' rows.
+                        unsafe {
+                            out.write((row * heads + head) * p, values);
+                            lse.write(row * heads + head, &[lse_row]);
+                        }
+                    },
+                });
+            });
+        });
+    });
+}
+
+fn backward_on(
+    isa: Isa,
+    problem: &Attention<f32>,
+    saved: Saved<f32>,
+    dout: &[f32],
+    gradient: Gradient<f32>,
+) {
+    problem.check(saved.out.len().min(dout.len()), saved.lse.len());
+    let (heads, p, width) = (problem.heads, problem.p, problem.width());
+    let Gradient {
+        values,
+        stride,
+        q: dq_start,
+        k: dk_start,
+        v: dv_start,
+    } = gradient;
+    let ends = |rows: fn(&Sample) -> usize| problem.samples.iter().map(rows).max().unwrap_or(0);
+    let (query_rows, key_rows) = (ends(|s| s.queries.end), ends(|s| s.keys.end));
+    let mut starts = [
+        (dq_start, query_rows),
+        (dk_start, key_rows),
+        (dv_start, key_rows),
+    ];
+    starts.sort_unstable();
+    // Beside one another within a row, or one after the other: tasks write to all three at once.
+    let beside = starts.windows(2).all(|s| s[1].0 - s[0].0 >= width)
+        && starts[2].0 - starts[0].0 + width <= stride;
+    let after = starts
+        .windows(2)
+        .all(|s| s[1].0 - s[0].0 >= s[0].1 * stride);
+    assert!(
+        stride >= width && (beside || after),
+        "the gradients by q, k and v overlap"
+    );
+    let given = Given {
+        out: Rows {
+            values: saved.out,
+            stride: width,
+        },
+        lse: saved.lse,
+        dout: Rows {
+            values: dout,
+            stride: width,
+        },
+    };
+    let pairs = problem.samples.len() * heads;
+    let parts = |sample: &Sample| {
+        let keys = sample.keys.clone().filter(|&key| problem.keeps(key));
+        let count = match problem.mask {
+            Some(_) => keys.count(),
+            None => sample.keys.len(),
+        };
+        FEW.div_ceil(pairs.max(1)).min(count / PART).max(1)
+    };
+    let most = problem.samples.iter().map(parts).max().unwrap_or(1);
+    PARTIAL.with_borrow_mut(|partial| {
+        // With several parts each has its own sums by query, added in order below.
+        if most > 1 && partial.len() < most * query_rows * width {
+            partial.resize(most * query_rows * width, 0.0);
+        }
+        let partial_sums = Shared::new(partial);
+        let values = Shared::new(values);
+        problem.each_pair(|sample, head| {
+            let parts = parts(sample);
+            (0..parts).into_par_iter().for_each(|part| {
+                ARENA.with_borrow_mut(|(arena, keys)| {
+                    problem.list_keys(sample, keys);
+                    // Whole blocks, so that only the last is not full.
+                    let blocks = keys.len().div_ceil(BLOCKS);
+                    let cut = |part: usize| (blocks * part / parts * BLOCKS).min(keys.len());
+                    isa.run(Backward {
+                        pair: problem.pair(head, keys),
+                        queries: sample.queries.clone(),
+                        part: &keys[cut(part)..cut(part + 1)],
+                        first: part == 0,
+                        given,
+                        arena,
+                        write_keys: |row: usize, dk: &[f32], dv: &[f32]| {
+                            // SAFETY: this task alone writes this head's columns of its keys' rows.
+                            unsafe {
+                                values.write(dk_start + row * stride + head * p, dk);
+                                values.write(dv_start + row * stride + head * p, dv);
+                            }
+                        },
+                        write_query: |row: usize, dq: &[f32]| {
+                            // SAFETY: with one part this task alone writes this head's columns of the sample's query
+                            // rows; with several, of its own part's rows.
+                            unsafe {
+                                if parts == 1 {
+                                    values.write(dq_start + row * stride + head * p, dq);
+                                } else {
+                                    let row = part * query_rows + row;
+                                    partial_sums.write((row * heads + head) * p, dq);
+                                }
+                            }
+                        },
+                    });
+                    if part == 0 && problem.mask.is_some() {
+                        let masked = sample.keys.clone().filter(|&key| !problem.keeps(key));
+                        for row in masked {
+                            for start in [dk_start, dv_start] {
+                                // SAFETY: no part holds a masked key, and the first part alone comes here.
+                                unsafe { values.fill(start + row * stride + head * p, p, 0.0) };
+                            }
+                        }
+                    }
+                });
+            });
+        });
+        if most > 1 {
+            problem.samples.par_iter().for_each(|sample| {
+                let parts = parts(sample);
+                if parts > 1 {
+                    sample.queries.clone().into_par_iter().for_each(|row| {
+                        // SAFETY: the tasks above have ended; this one alone has this row.
+                        unsafe {
+                            let sum = values.part(dq_start + row * stride, width);
+                            sum.fill(0.0);
+                            for part in 0..parts {
+                                let at = (part * query_rows + row) * width;
+                                for (sum, &x) in
+                                    sum.iter_mut().zip(partial_sums.part(at, width).iter())
+                                {
+                                    *sum += x;
+                                }
+                            }
+                        }
+                    });
+                }
+            });
+        }
+    });
+}
+
+impl Attention<'_, f32> {
+    fn pair<'a>(&'a self, head: usize, keys: &'a [u32]) -> Pair<'a> {
+        Pair {
+            kernel: self.kernel,
+            p: self.p,
+            head,
+            heads: self.heads,
+            q: self.q,
+            k: self.k,
+            v: self.v,
+            keys,
+        }
+    }
+
+    /// Every sample with every head, in parallel.
+    fn each_pair(&self, task: impl Fn(&Sample, usize) + Sync) {
+        self.samples.par_iter().for_each(|sample| {
+            (0..self.heads)
+                .into_par_iter()
+                .for_each(|head| task(sample, head));
+        });
+    }
+
+    fn list_keys(&self, sample: &Sample, keys: &mut Vec<u32>) {
+        keys.clear();
+        let kept = sample.keys.clone().filter(|&key| self.keeps(key));
+        keys.extend(kept.map(|key| key as u32));
+    }
+
+    /// Samples whose rows overlap would have tasks write to the same place: that is why this panics.
+    fn check(&self, out: usize, lse: usize) {
+        assert!(self.heads > 0 && self.p > 0, "no head");
+        let mut end = (0, 0);
+        for Sample { queries, keys } in self.samples {
+            assert!(
+                queries.start >= end.0 && keys.start >= end.1,
+                "the samples are not in increasing order"
+            );
+            end = (queries.end.max(queries.start), keys.end.max(keys.start));
+        }
+        assert!(u32::try_from(end.1).is_ok(), "too many keys");
+        assert!(
+            end.0 * self.width() <= out && end.0 * self.heads <= lse,
+            "the output is too short"
+        );
+        assert!(
+            self.mask.is_none_or(|mask| mask.len() >= end.1),
+            "the mask is too short"
+        );
+    }
+}
+
+/// A slice whose parts are written by different tasks.
+struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    slice: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: the slice is borrowed for as long as this lives, and whoever accesses a part promises to be alone there.
+unsafe impl Sync for Shared<'_> {}
+// SAFETY: as above; f32 may be sent.
+unsafe impl Send for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    fn new(slice: &'a mut [f32]) -> Self {
+        Shared {
+            start: slice.as_mut_ptr(),
+            len: slice.len(),
+            slice: PhantomData,
+        }
+    }
+
+    /// # Safety
+    /// Nobody else accesses this part while it is borrowed.
+    #[allow(clippy::mut_from_ref)]
+    unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
+        assert!(
+            at <= self.len && len <= self.len - at,
+            "the gradient or output is too short"
+        );
+        // SAFETY: within the slice as asserted; nobody else accesses it as the caller promises.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
+    }
+
+    /// # Safety
+    /// Nobody else accesses this part during the call.
+    unsafe fn write(&self, at: usize, values: &[f32]) {
+        // SAFETY: the caller's promise.
+        unsafe { self.part(at, values.len()) }.copy_from_slice(values);
+    }
+
+    /// # Safety
+    /// Nobody else accesses this part during the call.
+    unsafe fn fill(&self, at: usize, len: usize, value: f32) {
+        // SAFETY: the caller's promise.
+        unsafe { self.part(at, len) }.fill(value);
+    }
+}
+
+/// Keys held at a time are a multiple of this where a head's keys are cut in parts.
+const BLOCKS: usize = 96;
+
+struct Forward<'a, W> {
+    pair: Pair<'a>,
+    queries: Range<usize>,
+    arena: &'a mut Arena,
+    write: W,
+}
+
+impl<W: FnMut(usize, &[f32], f32)> Op for Forward<'_, W> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Vectors>(self, s: S) {
+        let Forward {
+            pair,
+            queries,
+            arena,
+            write,
+        } = self;
+        // Panels of as many vectors as the registers hold beside six rows of sums.
+        if <S as Simd>::L == 16 {
+            head::forward::<S, 4, 128, 144>(s, &pair, queries, arena, write);
+        } else {
+            head::forward::<S, 2, 96, 112>(s, &pair, queries, arena, write);
+        }
+    }
+}
+
+struct Backward<'a, K, Q> {
+    pair: Pair<'a>,
+    queries: Range<usize>,
+    part: &'a [u32],
+    first: bool,
+    given: Given<'a>,
+    arena: &'a mut Arena,
+    write_keys: K,
+    write_query: Q,
+}
+
+impl<K: FnMut(usize, &[f32], &[f32]), Q: FnMut(usize, &[f32])> Op for Backward<'_, K, Q> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Vectors>(self, s: S) {
+        let Backward {
+            pair,
+            queries,
+            part,
+            first,
+            given,
+            arena,
+            write_keys,
+            write_query,
+        } = self;
+        if <S as Simd>::L == 16 {
+            head::backward::<S, 4, 8, 128, 144>(
+                s,
+                &pair,
+                queries,
+                part,
+                first,
+                given,
+                arena,
+                write_keys,
+                write_query,
+            );
+        } else {
+            head::backward::<S, 2, 6, 96, 112>(
+                s,
+                &pair,
+                queries,
+                part,
+                first,
+                given,
+                arena,
+                write_keys,
+                write_query,
+            );
+        }
+    }
 }

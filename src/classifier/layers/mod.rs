@@ -9,6 +9,8 @@ pub(super) mod linear;
 pub(super) mod loss;
 pub(super) mod norm;
 pub(super) mod pooling;
+#[cfg(test)]
+mod tests;
 
 use super::Real;
 

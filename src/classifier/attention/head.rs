@@ -1,0 +1,648 @@
+//! One head of one sample: forward for some of its queries, backward for some of its keys.
+//!
+//! Exponents are to base 2: with c = log2(e) / sqrt(p), queries and keys are multiplied by sqrt(c) while they are packed, and
+//!
+//! ```text
+//! softmax:   S_ij = 2^(q_i . k_j - lse_i)
+//! Gaussian:  S_ij = 2^(q_i . k_j - |q_i|^2 / 2 - |k_j|^2 / 2)
+//! ```
+//!
+//! The Gaussian's weights do not change when all queries and keys of a head shift, so both are taken relative to the mean key.
+//! What cancels in the exponent is E = |q_i|^2 / 2 + |k_j|^2 / 2; its rounding error is at most (p + 3) u E, u = 2^-24, and
+//! seldom more than sqrt(p) u E. Where E may exceed [`EXPANSION_LIMIT`] in a tile, the exponent is instead
+//! -|q_i - k_j|^2 / 2 by differences, with relative error (p + 3) u: no cancellation.
+//!
+//! The softmax needs a reference to keep its powers in range, not the exact maximum: a row's largest score among the first
+//! keys serves until a sum of powers passes [`SUM_LIMIT`]; then the strip is done again with the maximum.
+//!
+//! Backward, with P = S, dP_ij = dout_i . v_j and D_i = dout_i . out_i:
+//!
+//! ```text
+//! dS_ij = S_ij (dP_ij - D_i) for softmax, S_ij dP_ij for the Gaussian;   dv_j = sum_i S_ij dout_i
+//! softmax:   dq_i ~ sum_j dS_ij k_j               dk_j ~ sum_i dS_ij q_i
+//! Gaussian:  dq_i ~ sum_j dS_ij k_j - D_i q_i     dk_j ~ sum_i dS_ij q_i - (v_j . dv_j) k_j
+//! ```
+//!
+//! because sum_j S_ij dP_ij = D_i and sum_i S_ij dP_ij = v_j . dv_j.
+
+use super::Rows;
+use super::fused::{
+    Arena, Frame, Left, MR, NEVER, Tile, accumulate, dot, multiply, pack_rows, pack_strips,
+};
+use crate::model::Kernel;
+use crate::simd::single::Simd;
+use std::ops::Range;
+
+/// Largest E, in units of the base-2 exponent, for which exponents are formed by expansion: error below 9e-5 at p = 32
+/// in the worst case, about 1e-5 seen.
+pub(super) const EXPANSION_LIMIT: f32 = 40.0;
+
+/// Sum of powers from which on the softmax's reference is renewed: far from overflow even after multiplication
+/// by values.
+const SUM_LIMIT: f32 = 1e18;
+
+/// Queries between two updates of dk and dv; a multiple of [`MR`].
+const QUERIES: usize = 96;
+
+/// One head of one sample.
+#[derive(Clone, Copy)]
+pub(super) struct Pair<'a> {
+    pub(super) kernel: Kernel,
+    pub(super) p: usize,
+    pub(super) head: usize,
+    pub(super) heads: usize,
+    pub(super) q: Rows<'a, f32>,
+    pub(super) k: Rows<'a, f32>,
+    pub(super) v: Rows<'a, f32>,
+    /// The keys that are not masked.
+    pub(super) keys: &'a [u32],
+}
+
+impl Pair<'_> {
+    fn columns(&self) -> Range<usize> {
+        self.head * self.p..(self.head + 1) * self.p
+    }
+
+    /// c, the factor of the exponents to base 2.
+    fn base2(&self) -> f32 {
+        std::f32::consts::LOG2_E / (self.p as f32).sqrt()
+    }
+
+    /// The shift of queries and keys: the mean key, 0 for the softmax.
+    #[inline(always)]
+    fn centre(&self, centre: &mut [f32]) {
+        centre.fill(0.0);
+        if self.kernel == Kernel::Gaussian && !self.keys.is_empty() {
+            for &key in self.keys {
+                for (sum, &x) in centre
+                    .iter_mut()
+                    .zip(self.k.row(key as usize, self.columns()))
+                {
+                    *sum += x;
+                }
+            }
+            let share = 1.0 / self.keys.len() as f32;
+            centre.iter_mut().for_each(|x| *x *= share);
+        }
+    }
+}
+
+/// |x|^2 / 2 of (x - centre) * scale.
+#[inline(always)]
+fn half_square(x: &[f32], frame: Frame) -> f32 {
+    let square = |x: f32, centre: f32| {
+        let x = f64::from((x - centre) * frame.scale);
+        x * x
+    };
+    let mut sums = [0.0f64; 8];
+    for (x, centre) in x.chunks(8).zip(frame.centre.chunks(8)) {
+        for ((sum, &x), &centre) in sums.iter_mut().zip(x).zip(centre) {
+            *sum += square(x, centre);
+        }
+    }
+    (0.5 * sums.iter().sum::<f64>()) as f32
+}
+
+/// A block of keys, packed.
+struct Block<'a> {
+    /// Panels of keys, of one tile's width.
+    panels: &'a mut [f32],
+    /// What each key adds to the exponent by expansion, and by differences.
+    bias: [&'a mut [f32]; 2],
+    /// Largest |k_j|^2 / 2.
+    far: f32,
+}
+
+impl Block<'_> {
+    #[inline(always)]
+    fn pack(&mut self, pair: &Pair, keys: &[u32], frame: Frame, panel: usize) {
+        let rows = keys.iter().map(|&key| key as usize);
+        pack_strips(rows, pair.k, pair.head * pair.p, frame, panel, self.panels);
+        let [expanded, differences] = &mut self.bias;
+        expanded.fill(NEVER);
+        differences.fill(NEVER);
+        differences[..keys.len()].fill(0.0);
+        self.far = 0.0;
+        match pair.kernel {
+            Kernel::Softmax => expanded[..keys.len()].fill(0.0),
+            Kernel::Gaussian => {
+                for (bias, &key) in expanded.iter_mut().zip(keys) {
+                    let square = half_square(pair.k.row(key as usize, pair.columns()), frame);
+                    self.far = self.far.max(square);
+                    *bias = -square;
+                }
+            }
+        }
+    }
+}
+
+/// Exponents of a strip of queries on one panel of keys.
+#[inline(always)]
+fn exponents<S: Simd, const NV: usize, const DISTANCE: bool>(
+    s: S,
+    p: usize,
+    strip: &[f32],
+    offsets: &[f32],
+    block: &Block,
+    first: usize,
+) -> Tile<S, NV> {
+    let width = NV * S::L;
+    let panel = &block.panels[first * p..][..p * width];
+    let bias = &block.bias[usize::from(DISTANCE)][first..][..width];
+    let offsets = &offsets[..MR];
+    // SAFETY: bias has NV vectors.
+    let bias: [S::V; NV] = std::array::from_fn(|v| unsafe { s.load(bias.as_ptr().add(v * S::L)) });
+    if DISTANCE {
+        let mut tile = [[s.splat(0.0); NV]; MR];
+        multiply::<S, NV, true>(s, p, strip, panel, &mut tile);
+        for row in &mut tile {
+            for (x, &bias) in row.iter_mut().zip(&bias) {
+                *x = s.fma(*x, s.splat(-0.5), bias);
+            }
+        }
+        tile
+    } else {
+        let mut tile: Tile<S, NV> = std::array::from_fn(|i| {
+            let offset = s.splat(offsets[i]);
+            std::array::from_fn(|v| s.add(offset, bias[v]))
+        });
+        multiply::<S, NV, false>(s, p, strip, panel, &mut tile);
+        tile
+    }
+}
+
+/// Writes a tile into rows `stride` apart.
+#[inline(always)]
+fn store<S: Simd, const NV: usize>(s: S, tile: &Tile<S, NV>, stride: usize, out: &mut [f32]) {
+    assert!((MR - 1) * stride + NV * S::L <= out.len());
+    for (i, row) in tile.iter().enumerate() {
+        for (v, &x) in row.iter().enumerate() {
+            // SAFETY: in bounds as asserted.
+            unsafe { s.store(out.as_mut_ptr().add(i * stride + v * S::L), x) };
+        }
+    }
+}
+
+/// A strip's powers on a block of keys, and their sums if `SUMS`.
+#[inline(always)]
+fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, const SUMS: bool>(
+    s: S,
+    p: usize,
+    strip: &[f32],
+    offsets: &[f32],
+    block: &Block,
+    count: usize,
+    weights: &mut [f32],
+) -> [S::V; MR] {
+    let mut sums = [s.splat(0.0); MR];
+    for first in (0..count).step_by(NV * S::L) {
+        let mut tile = exponents::<S, NV, DISTANCE>(s, p, strip, offsets, block, first);
+        for (row, sum) in tile.iter_mut().zip(&mut sums) {
+            for x in row {
+                *x = s.exp2(*x);
+                if SUMS {
+                    *sum = s.add(*sum, *x);
+                }
+            }
+        }
+        store::<S, NV>(s, &tile, STRIDE, &mut weights[first..]);
+    }
+    sums
+}
+
+/// The largest entry; NaN if there is one.
+#[inline(always)]
+fn largest<S: Simd>(s: S, x: S::V) -> f32 {
+    s.entries(x)[..S::L]
+        .iter()
+        .fold(f32::NEG_INFINITY, |top, &x| {
+            if x > top || x.is_nan() { x } else { top }
+        })
+}
+
+/// The softmax's powers of a strip, done again with each row's maximum as the reference: what was summed with the old
+/// reference is scaled to the new.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn renew<S: Simd, const NV: usize, const STRIDE: usize>(
+    s: S,
+    p: usize,
+    strip: &[f32],
+    offsets: &mut [f32],
+    block: &Block,
+    count: usize,
+    weights: &mut [f32],
+    out: &mut [f32],
+    sums: &mut [f32],
+) {
+    for first in (0..count).step_by(NV * S::L) {
+        let tile = exponents::<S, NV, false>(s, p, strip, &[0.0; MR], block, first);
+        store::<S, NV>(s, &tile, STRIDE, &mut weights[first..]);
+    }
+    let width = out.len() / MR;
+    for i in 0..MR {
+        let scores = &mut weights[i * STRIDE..][..count];
+        let old = -offsets[i];
+        let top = scores
+            .iter()
+            .fold(old, |top, &x| if x > top || x.is_nan() { x } else { top });
+        let shrink = (old - top).exp2();
+        out[i * width..][..width]
+            .iter_mut()
+            .for_each(|x| *x *= shrink);
+        let sums = &mut sums[i * S::L..][..S::L];
+        sums.iter_mut().for_each(|x| *x *= shrink);
+        for x in scores.iter_mut() {
+            *x = (*x - top).exp2();
+        }
+        for (j, &x) in scores.iter().enumerate() {
+            sums[j % S::L] += x;
+        }
+        offsets[i] = -top;
+    }
+}
+
+/// Output rows of the queries `queries`: `write(row, output, lse)` receives each.
+///
+/// Strips begin at the first query: cut at multiples of [`MR`], a head's queries give the same numbers in one call or in
+/// several.
+#[inline(always)]
+pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE: usize>(
+    s: S,
+    pair: &Pair,
+    queries: Range<usize>,
+    arena: &mut Arena,
+    mut write: impl FnMut(usize, &[f32], f32),
+) {
+    let lanes = S::L;
+    let p = pair.p;
+    let width = p.next_multiple_of(lanes);
+    let rows = queries.len().next_multiple_of(MR);
+    let soft = pair.kernel == Kernel::Softmax;
+    let [
+        centre,
+        origin,
+        strips,
+        out,
+        offsets,
+        sums,
+        panels,
+        values,
+        expanded,
+        differences,
+        weights,
+    ] = arena.take([
+        p,
+        p,
+        rows * p,
+        rows * width,
+        rows,
+        rows * lanes,
+        BLOCK * p,
+        BLOCK * width,
+        BLOCK,
+        BLOCK,
+        MR * STRIDE,
+    ]);
+    pair.centre(centre);
+    origin.fill(0.0);
+    let frame = Frame {
+        centre,
+        scale: pair.base2().sqrt(),
+    };
+    let plain = Frame {
+        centre: origin,
+        scale: 1.0,
+    };
+    pack_strips(queries.clone(), pair.q, pair.head * p, frame, MR, strips);
+    out.fill(0.0);
+    sums.fill(0.0);
+    offsets.fill(0.0);
+    if !soft {
+        for (offset, row) in offsets.iter_mut().zip(queries.clone()) {
+            *offset = -half_square(pair.q.row(row, pair.columns()), frame);
+        }
+    }
+    let mut block = Block {
+        panels,
+        bias: [expanded, differences],
+        far: 0.0,
+    };
+    for (index, keys) in pair.keys.chunks(BLOCK).enumerate() {
+        block.pack(pair, keys, frame, NV * lanes);
+        let key_rows = keys.iter().map(|&key| key as usize);
+        pack_rows(key_rows, pair.v, pair.head * p, plain, width, values);
+        for row in (0..rows).step_by(MR) {
+            let strip = &strips[row * p..][..MR * p];
+            let offsets = &mut offsets[row..][..MR];
+            let out = &mut out[row * width..][..MR * width];
+            let count = keys.len();
+            if soft {
+                let sums = &mut sums[row * lanes..][..MR * lanes];
+                if index == 0 {
+                    let tile = exponents::<S, NV, false>(s, p, strip, offsets, &block, 0);
+                    for (offset, row) in offsets.iter_mut().zip(&tile) {
+                        let top = row[1..].iter().fold(row[0], |top, &x| s.max(top, x));
+                        *offset = -largest(s, top);
+                    }
+                }
+                let new = powers::<S, NV, STRIDE, false, true>(
+                    s, p, strip, offsets, &block, count, weights,
+                );
+                // Powers are not negative: this bounds each row's sum, and is not less than anything if one is NaN.
+                let total = new[1..].iter().fold(new[0], |sum, &x| s.add(sum, x));
+                if largest(s, total) < SUM_LIMIT {
+                    for (sums, &new) in sums.chunks_exact_mut(lanes).zip(&new) {
+                        // SAFETY: the chunk has L numbers.
+                        unsafe {
+                            let sum = s.add(s.load(sums.as_ptr()), new);
+                            s.store(sums.as_mut_ptr(), sum);
+                        }
+                    }
+                } else {
+                    renew::<S, NV, STRIDE>(s, p, strip, offsets, &block, count, weights, out, sums);
+                }
+            } else if block.far - smallest(offsets) > EXPANSION_LIMIT {
+                powers::<S, NV, STRIDE, true, false>(s, p, strip, offsets, &block, count, weights);
+            } else {
+                powers::<S, NV, STRIDE, false, false>(s, p, strip, offsets, &block, count, weights);
+            }
+            let left = Left {
+                x: weights,
+                rows: MR,
+                depth: count,
+            };
+            accumulate::<S, MR, STRIDE, 1>(s, left, values, width, out);
+        }
+    }
+    for (i, row) in queries.enumerate() {
+        let out = &mut out[i * width..][..p];
+        let mut lse = 0.0;
+        if soft && !pair.keys.is_empty() {
+            let sum: f32 = sums[i * lanes..][..lanes].iter().sum();
+            out.iter_mut().for_each(|x| *x /= sum);
+            lse = sum.log2() - offsets[i];
+        }
+        write(row, out, lse);
+    }
+}
+
+#[inline(always)]
+fn smallest(x: &[f32]) -> f32 {
+    x.iter().fold(f32::INFINITY, |least, &x| least.min(x))
+}
+
+/// What the backward pass is given besides the head: output, its lse and its derivative.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) out: Rows<'a, f32>,
+    pub(super) lse: &'a [f32],
+    pub(super) dout: Rows<'a, f32>,
+}
+
+/// For the keys `part`: `write_keys(row, dk, dv)` receives each key's derivatives, `write_query(row, dq)` each query's
+/// part of its derivative. The parts' sum is the derivative; `first` says that this is the first part.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+pub(super) fn backward<
+    S: Simd,
+    const NV: usize,
+    const MK: usize,
+    const BLOCK: usize,
+    const STRIDE: usize,
+>(
+    s: S,
+    pair: &Pair,
+    queries: Range<usize>,
+    part: &[u32],
+    first: bool,
+    given: Given,
+    arena: &mut Arena,
+    mut write_keys: impl FnMut(usize, &[f32], &[f32]),
+    mut write_query: impl FnMut(usize, &[f32]),
+) {
+    let lanes = S::L;
+    let p = pair.p;
+    let width = p.next_multiple_of(lanes);
+    let rows = queries.len().next_multiple_of(MR);
+    let soft = pair.kernel == Kernel::Softmax;
+    let [
+        centre,
+        origin,
+        q_strips,
+        g_strips,
+        q_rows,
+        g_rows,
+        dq,
+        offsets,
+        means,
+        k_panels,
+        v_panels,
+        k_rows,
+        dk,
+        dv,
+        expanded,
+        differences,
+        weights,
+        slopes,
+    ] = arena.take([
+        p,
+        p,
+        rows * p,
+        rows * p,
+        rows * width,
+        rows * width,
+        rows * width,
+        rows,
+        rows,
+        BLOCK * p,
+        BLOCK * p,
+        BLOCK * width,
+        BLOCK * width,
+        BLOCK * width,
+        BLOCK,
+        BLOCK,
+        QUERIES * STRIDE,
+        QUERIES * STRIDE,
+    ]);
+    pair.centre(centre);
+    origin.fill(0.0);
+    let frame = Frame {
+        centre,
+        scale: pair.base2().sqrt(),
+    };
+    let plain = Frame {
+        centre: origin,
+        scale: 1.0,
+    };
+    // From sums over packed queries and keys to derivatives.
+    let unscale = 1.0 / ((p as f32).sqrt() * frame.scale);
+    pack_strips(queries.clone(), pair.q, pair.head * p, frame, MR, q_strips);
+    pack_strips(
+        queries.clone(),
+        given.dout,
+        pair.head * p,
+        plain,
+        MR,
+        g_strips,
+    );
+    q_rows[queries.len() * width..].fill(0.0);
+    g_rows[queries.len() * width..].fill(0.0);
+    pack_rows(queries.clone(), pair.q, pair.head * p, frame, width, q_rows);
+    pack_rows(
+        queries.clone(),
+        given.dout,
+        pair.head * p,
+        plain,
+        width,
+        g_rows,
+    );
+    dq.fill(0.0);
+    offsets.fill(0.0);
+    means.fill(0.0);
+    for (i, row) in queries.clone().enumerate() {
+        let mean = dot(
+            given.out.row(row, pair.columns()),
+            given.dout.row(row, pair.columns()),
+        );
+        if soft {
+            offsets[i] = -given.lse[row * pair.heads + pair.head];
+            means[i] = -mean;
+        } else {
+            let q = &q_rows[i * width..][..width];
+            offsets[i] = -half_square(pair.q.row(row, pair.columns()), frame);
+            if first {
+                for (dq, &q) in dq[i * width..][..width].iter_mut().zip(q) {
+                    *dq = -mean * q;
+                }
+            }
+        }
+    }
+    let mut block = Block {
+        panels: k_panels,
+        bias: [expanded, differences],
+        far: 0.0,
+    };
+    for keys in part.chunks(BLOCK) {
+        let count = keys.len();
+        block.pack(pair, keys, frame, NV * lanes);
+        let key_rows = keys.iter().map(|&key| key as usize);
+        pack_strips(
+            key_rows.clone(),
+            pair.v,
+            pair.head * p,
+            plain,
+            NV * lanes,
+            v_panels,
+        );
+        pack_rows(key_rows, pair.k, pair.head * p, frame, width, k_rows);
+        dk.fill(0.0);
+        dv.fill(0.0);
+        for start in (0..rows).step_by(QUERIES) {
+            let tall = QUERIES.min(rows - start);
+            for row in (start..start + tall).step_by(MR) {
+                let at = (row - start) * STRIDE..(row - start + MR) * STRIDE;
+                let (weights, slopes) = (&mut weights[at.clone()], &mut slopes[at]);
+                let q = &q_strips[row * p..][..MR * p];
+                let g = &g_strips[row * p..][..MR * p];
+                let offsets = &offsets[row..][..MR];
+                let means = &means[row..][..MR];
+                if !soft && block.far - smallest(offsets) > EXPANSION_LIMIT {
+                    strip_slopes::<S, NV, STRIDE, true>(
+                        s,
+                        p,
+                        [q, g],
+                        [offsets, means],
+                        &block,
+                        v_panels,
+                        count,
+                        weights,
+                        slopes,
+                    );
+                } else {
+                    strip_slopes::<S, NV, STRIDE, false>(
+                        s,
+                        p,
+                        [q, g],
+                        [offsets, means],
+                        &block,
+                        v_panels,
+                        count,
+                        weights,
+                        slopes,
+                    );
+                }
+                let left = Left {
+                    x: slopes,
+                    rows: MR,
+                    depth: count,
+                };
+                accumulate::<S, MR, STRIDE, 1>(s, left, k_rows, width, &mut dq[row * width..]);
+            }
+            // Sums of keys that are not there are never read.
+            let transposed = |x| Left {
+                x,
+                rows: count.next_multiple_of(MK),
+                depth: tall,
+            };
+            let (q, g) = (&q_rows[start * width..], &g_rows[start * width..]);
+            accumulate::<S, MK, 1, STRIDE>(s, transposed(weights), g, width, dv);
+            accumulate::<S, MK, 1, STRIDE>(s, transposed(slopes), q, width, dk);
+        }
+        for (j, &key) in keys.iter().enumerate() {
+            let key = key as usize;
+            let dv = &dv[j * width..][..p];
+            let dk = &mut dk[j * width..][..p];
+            let mean = if soft {
+                0.0
+            } else {
+                dot(pair.v.row(key, pair.columns()), dv)
+            };
+            for (dk, &k) in dk.iter_mut().zip(&k_rows[j * width..]) {
+                *dk = unscale * (*dk - mean * k);
+            }
+            write_keys(key, dk, dv);
+        }
+    }
+    for (i, row) in queries.enumerate() {
+        let dq = &mut dq[i * width..][..p];
+        dq.iter_mut().for_each(|x| *x *= unscale);
+        write_query(row, dq);
+    }
+}
+
+/// S and dS of a strip of queries on a block of keys.
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+fn strip_slopes<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool>(
+    s: S,
+    p: usize,
+    [q, g]: [&[f32]; 2],
+    [offsets, means]: [&[f32]; 2],
+    block: &Block,
+    v_panels: &[f32],
+    count: usize,
+    weights: &mut [f32],
+    slopes: &mut [f32],
+) {
+    let panel = NV * S::L;
+    for first in (0..count).step_by(panel) {
+        let mut tile = exponents::<S, NV, DISTANCE>(s, p, q, offsets, block, first);
+        for row in &mut tile {
+            for x in row {
+                *x = s.exp2(*x);
+            }
+        }
+        store::<S, NV>(s, &tile, STRIDE, &mut weights[first..]);
+        let mut slope: Tile<S, NV> = std::array::from_fn(|i| [s.splat(means[i]); NV]);
+        multiply::<S, NV, false>(s, p, g, &v_panels[first * p..], &mut slope);
+        for (i, row) in slope.iter_mut().enumerate() {
+            for (v, x) in row.iter_mut().enumerate() {
+                let at = &weights[i * STRIDE + first + v * S::L..][..S::L];
+                // SAFETY: the slice has L numbers.
+                *x = s.mul(*x, unsafe { s.load(at.as_ptr()) });
+            }
+        }
+        store::<S, NV>(s, &slope, STRIDE, &mut slopes[first..]);
+    }
+}
