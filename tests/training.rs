@@ -54,8 +54,8 @@ fn reference(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file.with_extension("json")).unwrap()).unwrap()
 }
 
-/// In f64 both programs do the same operations but for their order: 20 steps amplify 1e-16 to less than
-/// 1e-9. In f32 rounding of 1e-7 grows likewise, by the same factor.
+/// In f64 both programs do the same operations but for their order: seen 2e-15, rounding of 1e-16 grown over 20
+/// steps. In f32 rounding of 6e-8 grows by the same factor: seen 2e-6.
 #[test]
 fn twenty_losses_agree_with_pytorch() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/cases");
@@ -85,8 +85,8 @@ fn twenty_losses_agree_with_pytorch() {
             let double = worst(losses::<f64>(&file, law, lr));
             let single = worst(losses::<f32>(&file, law, lr));
             println!("{kernel} {name} {law:?}: f64 {double:.1e}, f32 {single:.1e}");
-            assert!(double < 1e-9, "{kernel} {name}: {double:e}");
-            assert!(single < 1e-3, "{kernel} {name}: {single:e}");
+            assert!(double < 1e-12, "{kernel} {name}: {double:e}");
+            assert!(single < 1e-5, "{kernel} {name}: {single:e}");
         }
     }
 }

@@ -152,11 +152,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         return Err(Error::Cancelled);
     }
     let out = OutDir::open(common, "train", line, settings.seeds.first().copied())?;
-    if !args.resume && !common.force && holds_checkpoint(out.path())? {
-        return Err(Error::file(
-            out.path(),
-            "holds checkpoints; add --resume to go on, --force to start over, or choose another --out",
-        ));
+    if !args.resume {
+        start_over(out.path(), common.force)?;
     }
     out.write(vec![(CONFIG, settings.to_toml()?.into_bytes())])?;
     if let Some(note) = note {
@@ -299,12 +296,24 @@ fn within(file: &Path, settings: Result<Settings>) -> Result<Settings> {
     settings.map_err(|e| Error::file(file, e.to_string()))
 }
 
-fn holds_checkpoint(folder: &Path) -> Result<bool> {
-    let entries = std::fs::read_dir(folder).map_err(|e| Error::write(folder, e))?;
-    Ok(entries.flatten().any(|entry| {
-        let name = entry.file_name();
-        name.to_string_lossy().starts_with("checkpoint-")
-    }))
+/// Hours of work are not overwritten unasked.
+fn start_over(folder: &Path, force: bool) -> Result<()> {
+    let fail = |e| Error::write(folder, e);
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let path = entry.map_err(fail)?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if !name.starts_with("checkpoint-") {
+            continue;
+        }
+        if !force {
+            return Err(Error::file(
+                folder,
+                "holds checkpoints; add --resume to go on, --force to start over, or choose another --out",
+            ));
+        }
+        std::fs::remove_file(&path).map_err(fail)?;
+    }
+    Ok(())
 }
 
 fn evaluation(row: &Row) -> String {
