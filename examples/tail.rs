@@ -5,7 +5,7 @@
 
 #![allow(non_snake_case)]
 
-use gdcert::certificate::theorem_a::{Inputs, Step, close};
+use gdcert::certificate::theorem_a::{Inputs, Region, Step, close};
 use gdcert::certificate::{Curvature, Sharp, inputs};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, model};
 
@@ -44,8 +44,15 @@ fn main() -> gdcert::Result<()> {
                 let h = |rho: &[f64; 3]| [[crude.h(rho[0]), 0.0, 0.0], [0.0; 3], [0.0; 3]];
                 let sharp = Sharp::new(&instance, trained);
                 let closes = [
-                    close(&one_radius, h, Step::Eta(eta)).is_ok(),
-                    close(&centre, |rho| sharp.H(rho), Step::Eta(eta)).is_ok(),
+                    close(Region::Ball, &one_radius, h, Step::Eta(eta), [0.0; 3]).is_ok(),
+                    close(
+                        Region::Box,
+                        &centre,
+                        |rho| sharp.H(rho),
+                        Step::Eta(eta),
+                        [0.0; 3],
+                    )
+                    .is_ok(),
                 ];
                 for (first, closes) in first.iter_mut().zip(closes) {
                     if closes {

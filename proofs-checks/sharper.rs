@@ -3,7 +3,7 @@
 
 #![allow(non_snake_case)]
 
-use gdcert::certificate::theorem_a::{Blocks, Closed, Inputs, Step, close};
+use gdcert::certificate::theorem_a::{Blocks, Closed, Inputs, Region, Step, close};
 use gdcert::certificate::{ScaleSearch, Sharp, inputs};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights, model};
 use nalgebra::{DMatrix, DVector};
@@ -239,9 +239,11 @@ fn at_the_limit(search: &ScaleSearch, sharp: &Sharp, lazy: bool, theta: f64) -> 
         let o = if lazy { scale } else { 1.0 };
         let sharp = sharp.clone().scaled(scale, o);
         close(
+            Region::Box,
             &search.inputs(scale),
             |radii| sharp.H(radii),
             Step::Theta(theta),
+            [0.0; 3],
         )
     };
     let (mut low, mut high) = (1e-6, 1e9);
@@ -338,7 +340,13 @@ fn descent_obeys_theorem_a_in_the_tail() {
                 }
                 let centre: Inputs = inputs(&instance, Trained::QKV, Trained::QKV).unwrap();
                 let sharp = Sharp::new(&instance, Trained::QKV);
-                if let Ok(closed) = close(&centre, |radii| sharp.H(radii), Step::Eta(eta)) {
+                if let Ok(closed) = close(
+                    Region::Box,
+                    &centre,
+                    |radii| sharp.H(radii),
+                    Step::Eta(eta),
+                    [0.0; 3],
+                ) {
                     run(&instance, Trained::QKV, &closed, 100);
                     closings += 1;
                     break;

@@ -18,6 +18,7 @@ fn run(instance: &Instance, eta: f64, steps: usize) -> Verification {
         trained: Trained::Q,
         eta: Eta::Fixed(eta),
         steps: Steps::UpTo(steps),
+        reading: None,
         curvature_at: vec![],
     };
     verify(instance, &settings, &mut go).unwrap()
@@ -64,7 +65,7 @@ fn paired_heads_converge_with_either_kernel() {
             };
             closed_cases.set(closed_cases.get() + 1);
             let found = run(&instance, eta, 300);
-            prop_assert_eq!(found.claim(Reading::Ntk).verdict, Verdict::Held);
+            prop_assert!(found.claim(Reading::Ntk).verdict.holds());
             // The pairs cancel: what is left of large terms is within the error of f_0.
             let f0: f64 = instance.y().iter().map(|y| y.norm_squared() / 2.0).sum();
             let error = found.trajectory.points[0].loss_error;
@@ -141,7 +142,7 @@ fn constant_values_separate_the_kernels() {
         };
         closed_cases.set(closed_cases.get() + 1);
         let found = run(&gaussian, eta, 300);
-        prop_assert_eq!(found.claim(Reading::Ntk).verdict, Verdict::Held);
+        prop_assert!(found.claim(Reading::Ntk).verdict.holds());
         prop_assert!(found.last().loss < found.loss0());
 
         let softmax = gaussian.with_kernel(Kernel::Softmax);

@@ -6,6 +6,7 @@ use common::theorem_a::{Centre, Closed, Step, by_doubling};
 use common::*;
 use gdcert::descent::{Steps, descend};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, model};
+use std::ops::ControlFlow;
 
 /// Runs the descent and checks both conclusions at every step; returns path end / rho.
 fn conclusions_hold(instance: &Instance, trained: Trained, closed: Closed, steps: usize) -> f64 {
@@ -14,7 +15,7 @@ fn conclusions_hold(instance: &Instance, trained: Trained, closed: Closed, steps
         trained,
         closed.eta,
         Steps::Exactly(steps),
-        &mut go,
+        &mut |_| ControlFlow::Continue(()),
     )
     .unwrap();
     let factor = 1.0 - closed.eta * closed.gain;

@@ -9,6 +9,7 @@ use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::{Dims, Eta, Init, Instance, Kernel, Settings, Trained, verify};
 use proptest::prelude::*;
+use std::ops::ControlFlow;
 
 fn constant_values() -> impl Strategy<Value = Draw> {
     (sizes(), scales(-1.0..4.0), scales(-1.0..1.0), any::<u64>()).prop_map(
@@ -50,6 +51,7 @@ fn softmax_does_not_move() {
             trained,
             eta: Eta::Fixed(0.1),
             steps,
+            reading: None,
             curvature_at: vec![],
         };
         let found = verify(&instance, &settings, &mut go).unwrap();
@@ -80,7 +82,14 @@ fn the_values_still_move() {
     };
     let init = Init::ConstantValue { s: 1.0 };
     let instance = Instance::random(dims, Kernel::Softmax, init, 0).unwrap();
-    let run = descend(&instance, trained("V"), 0.05, Steps::Exactly(20), &mut go).unwrap();
+    let run = descend(
+        &instance,
+        trained("V"),
+        0.05,
+        Steps::Exactly(20),
+        &mut |_| ControlFlow::Continue(()),
+    )
+    .unwrap();
     assert!(run.points[20].loss < 0.9 * run.points[0].loss);
 }
 

@@ -60,6 +60,7 @@
 #![warn(missing_docs)]
 
 pub mod certificate;
+mod certify;
 pub mod classifier;
 pub mod cli;
 pub mod data;
@@ -79,7 +80,8 @@ pub mod training;
 pub mod verdict;
 mod verify;
 
+pub use certify::{Certified, Goal, certify};
 pub use error::{Error, Result};
 pub use model::{Kernel, Trained};
 pub use problem::{Dims, Init, Instance, Weights};
-pub use verify::{Eta, Settings, Verification, deciding_reading, verify};
+pub use verify::{Eta, Event, Settings, Verification, deciding_reading, verify};

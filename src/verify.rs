@@ -1,21 +1,58 @@
 //! From an instance and settings to a verdict: one call.
 
-use crate::certificate::{Curvature, Obstruction, f_hull, obstruction};
-use crate::descent::{Point, Steps, Trajectory, descend};
+use crate::certificate::{
+    Certificate, Curvature, Obstruction, Proven, Refusal, Site, f_hull, obstruction, prove_from,
+    theorem_a::Step,
+};
+use crate::certify::{obstructed_certificate, rate_certificate};
+use crate::descent::{End, Point, Steps, Trajectory, descend};
 use crate::model::{self, Trained};
 use crate::problem::{Dims, Instance};
-use crate::spectrum::{Reading, Spectrum};
-use crate::verdict::Claim;
+use crate::spectrum::{Estimate, Reading, Spectrum};
+use crate::verdict::{Claim, Verdict};
 use crate::{Error, Kernel, Result};
 use std::ops::ControlFlow;
+use std::str::FromStr;
 
 /// The step of gradient descent.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Eta {
     /// 0.5 / |J_0|^2; 1 if |J_0| is within its error of 0.
     Auto,
+    /// The step that Theorem A chooses at M_0, [`THETA`] / L.
+    Certified,
     /// This number.
     Fixed(f64),
+}
+
+/// eta L of a step that Theorem A chooses. Below 1, so that the proven rate can cover beta = alpha_c^2; a half leaves
+/// room on both sides.
+pub const THETA: f64 = 0.5;
+
+impl Eta {
+    /// [`Eta::Auto`] as a number.
+    pub(crate) fn auto(jacobian_norm: Estimate) -> f64 {
+        // Where J_0 is not distinguishable from 0 its inverse would be noise, and nothing moves anyway.
+        if jacobian_norm.lower() == 0.0 {
+            1.0
+        } else {
+            0.5 / jacobian_norm.value.powi(2)
+        }
+    }
+}
+
+impl FromStr for Eta {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.parse::<f64>()) {
+            ("auto", _) => Ok(Eta::Auto),
+            ("certified", _) => Ok(Eta::Certified),
+            (_, Ok(eta)) if eta.is_finite() && eta > 0.0 => Ok(Eta::Fixed(eta)),
+            _ => Err(Error::input(format!(
+                "--eta {text} must be auto, certified or a finite number above 0"
+            ))),
+        }
+    }
 }
 
 /// What to verify on an instance.
@@ -27,8 +64,17 @@ pub struct Settings {
     pub eta: Eta,
     /// How long to run.
     pub steps: Steps,
+    /// The reading that decides, and that a certificate is sought for; `None`: see [`deciding_reading`].
+    pub reading: Option<Reading>,
     /// Radii at which to report the curvature bound h.
     pub curvature_at: Vec<f64>,
+}
+
+impl Settings {
+    /// The reading that decides.
+    pub fn deciding(&self) -> Reading {
+        self.reading.unwrap_or(deciding_reading(self.trained))
+    }
 }
 
 impl Default for Settings {
@@ -38,9 +84,19 @@ impl Default for Settings {
             trained: Trained::QKV,
             eta: Eta::Auto,
             steps: Steps::UpTo(2000),
+            reading: None,
             curvature_at: vec![0.0],
         }
     }
+}
+
+/// What [`verify()`] is at.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The run recorded this point.
+    Point(&'a Point),
+    /// The run is over; a proof is sought on it, now near this step.
+    Proving(usize),
 }
 
 /// Everything found out about one instance.
@@ -68,11 +124,15 @@ pub struct Verification {
     pub trajectory: Trajectory,
     /// One claim per reading, in the order of [`Reading::ALL`].
     pub claims: [Claim; 4],
+    /// What was proven beyond the run: a rate for every t, or that no convergence to 0 is possible.
+    pub certificate: Option<Certificate>,
+    /// The proof and the centre of a rate's certificate.
+    pub proven: Option<Proven>,
 }
 
 /// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta.
 ///
-/// Prints nothing. `observe` sees every point of the run and cancels by breaking; pass
+/// Prints nothing. `observe` sees every point of the run, then the search for a proof, and cancels by breaking; pass
 /// `&mut |_| ControlFlow::Continue(())` to run through.
 ///
 /// # Errors
@@ -85,13 +145,14 @@ pub struct Verification {
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
 /// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
-/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::Held);
+/// // It held on the run, and from some step on it is proven for every later one.
+/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::CertifiedTail);
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn verify(
     instance: &Instance,
     settings: &Settings,
-    observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
+    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<Verification> {
     let trained = settings.trained;
     if let Some(rho) = settings
@@ -109,11 +170,20 @@ pub fn verify(
         .iter()
         .map(|&rho| (rho, curvature.h(rho)));
     let spectrum = Spectrum::new(instance, trained)?;
+    let deciding = settings.deciding();
+    let site = Site::new(instance, trained);
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
-        // Where J_0 is not distinguishable from 0 its inverse would be noise, and nothing moves anyway.
-        Eta::Auto if spectrum.jacobian_norm.lower() == 0.0 => 1.0,
-        Eta::Auto => 0.5 / spectrum.jacobian_norm.value.powi(2),
+        Eta::Auto => Eta::auto(spectrum.jacobian_norm),
+        Eta::Certified => {
+            let proof = site.prove(Step::Theta(THETA), site.beta_upper(deciding));
+            let fail = |refusal: Refusal| {
+                Error::input(format!(
+                    "--eta certified: Theorem A does not close at M_0: {refusal}; use --eta auto or a number"
+                ))
+            };
+            proof.map_err(fail)?.eta()
+        }
     };
     let r = model::residual(instance, instance.W());
     let gradient = model::gradient(instance, instance.W());
@@ -121,8 +191,10 @@ pub fn verify(
         block.iter().map(|w| w.norm_squared()).sum::<f64>().sqrt()
     };
     let obstruction = obstruction(instance, trained);
-    let trajectory = descend(instance, trained, eta, settings.steps, observe)?;
-    let claims = Reading::ALL.map(|reading| {
+    let trajectory = descend(instance, trained, eta, settings.steps, &mut |point| {
+        observe(Event::Point(point))
+    })?;
+    let mut claims = Reading::ALL.map(|reading| {
         Claim::new(
             reading,
             instance.dims(),
@@ -132,6 +204,13 @@ pub fn verify(
             &trajectory,
         )
     });
+    let (certificate, proven) = match &obstruction {
+        Some(found) => (
+            Some(obstructed_certificate(instance, trained, found)?),
+            None,
+        ),
+        None => prove(instance, &site, deciding, &trajectory, &mut claims, observe)?,
+    };
     Ok(Verification {
         dims: instance.dims(),
         kernel: instance.kernel(),
@@ -144,7 +223,65 @@ pub fn verify(
         obstruction,
         trajectory,
         claims,
+        certificate,
+        proven,
     })
+}
+
+/// Theorem A at M_0, else at some M_T of the run; marks the claims that the proven rate covers.
+fn prove(
+    instance: &Instance,
+    site: &Site,
+    deciding: Reading,
+    trajectory: &Trajectory,
+    claims: &mut [Claim; 4],
+    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<(Option<Certificate>, Option<Proven>)> {
+    if trajectory.end == End::Diverged || !claims.iter().any(Claim::applies) {
+        return Ok((None, None));
+    }
+    let beta = site.beta_upper(deciding);
+    let eta = trajectory.eta;
+    let at_start = site.prove(Step::Eta(eta), beta).ok().map(|proof| Proven {
+        t: 0,
+        centre: None,
+        proof,
+    });
+    let held = |claims: &[Claim; 4]| claims[deciding as usize].verdict == Verdict::Held;
+    let covers = |proven: &Proven| proven.proof.covers(beta).is_ok();
+    let proven = match at_start {
+        Some(proven) if covers(&proven) || !held(claims) => proven,
+        at_start => {
+            let limit = trajectory.points.len() - 1;
+            let mut watch = |t: usize| observe(Event::Proving(t));
+            let tail = if held(claims) {
+                prove_from(instance, site.trained(), eta, beta, limit, &mut watch)?.ok()
+            } else {
+                None
+            };
+            match tail.or(at_start) {
+                Some(proven) => proven,
+                None => return Ok((None, None)),
+            }
+        }
+    };
+    let mut certified = Vec::new();
+    for claim in claims.iter_mut().filter(|c| c.applies()) {
+        let beta = site.beta_upper(claim.reading);
+        if proven.proof.covers(beta).is_ok() && claim.certify(proven.t, proven.proof.rate_lower()) {
+            certified.push((claim.reading, beta));
+        }
+    }
+    // The certificate is that of the deciding claim, or of the strongest that it covers.
+    certified.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let chosen = certified.iter().find(|c| c.0 == deciding);
+    match chosen.or(certified.first()) {
+        Some(&(reading, beta)) => {
+            let certificate = rate_certificate(instance, &proven, reading, beta)?;
+            Ok((Some(certificate), Some(proven)))
+        }
+        None => Ok((None, None)),
+    }
 }
 
 impl Verification {

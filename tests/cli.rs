@@ -518,9 +518,10 @@ fn reproduce_gathers_its_cases() {
         let expected = if reading == "stacked" {
             "violated"
         } else {
-            "held"
+            "certified"
         };
-        assert_eq!(case["verdict"], expected);
+        let found = case["verdict"].as_str().unwrap();
+        assert!(found.starts_with(expected), "{found}");
         // The command beside a case repeats it.
         let command = case["command"].as_str().unwrap();
         let args: Vec<_> = command.split(' ').skip(1).collect();

@@ -3,7 +3,7 @@
 use gdcert::descent::{End, Steps};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
-use gdcert::{Dims, Error, Eta, Init, Instance, Kernel, Settings, Weights, verify};
+use gdcert::{Dims, Error, Eta, Event, Init, Instance, Kernel, Settings, Weights, verify};
 use std::ops::ControlFlow;
 
 fn instance() -> Instance {
@@ -25,8 +25,10 @@ fn the_observer_sees_every_point_and_can_cancel() {
         ..Settings::default()
     };
     let mut seen = Vec::new();
-    let found = verify(&instance(), &settings, &mut |point| {
-        seen.push(*point);
+    let found = verify(&instance(), &settings, &mut |event| {
+        if let Event::Point(point) = event {
+            seen.push(*point);
+        }
         ControlFlow::Continue(())
     })
     .unwrap();
@@ -37,12 +39,10 @@ fn the_observer_sees_every_point_and_can_cancel() {
     );
     assert_eq!(seen.len(), 51);
 
-    let cancelled = verify(&instance(), &settings, &mut |point| match point.t {
-        10 => ControlFlow::Break(()),
-        t => {
-            assert!(t < 10, "ran on after being cancelled");
-            ControlFlow::Continue(())
-        }
+    let cancelled = verify(&instance(), &settings, &mut |event| match event {
+        Event::Point(point) if point.t < 10 => ControlFlow::Continue(()),
+        Event::Point(point) if point.t == 10 => ControlFlow::Break(()),
+        other => panic!("ran on after being cancelled: {other:?}"),
     });
     assert!(matches!(cancelled, Err(Error::Cancelled)));
 }
@@ -53,17 +53,20 @@ fn a_run_without_a_number_of_steps_stops_at_the_floor() {
         steps: Steps::UpTo(100_000),
         ..Settings::default()
     };
-    let through = &mut |_: &_| ControlFlow::Continue(());
+    let through = &mut |_: Event| ControlFlow::Continue(());
     let found = verify(&instance(), &settings, through).unwrap();
     assert_eq!(found.trajectory.end, End::Floor);
     let last = found.last();
     assert!(last.t < 100_000 && last.loss_error >= 0.1 * last.loss);
-    assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::Held);
+    assert_eq!(
+        found.claim(Reading::PerHead).verdict,
+        Verdict::CertifiedTail
+    );
 }
 
 #[test]
 fn bad_settings_and_instances_are_errors() {
-    let through = &mut |_: &_| ControlFlow::Continue(());
+    let through = &mut |_: Event| ControlFlow::Continue(());
     for eta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let settings = Settings {
             eta: Eta::Fixed(eta),

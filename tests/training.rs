@@ -731,4 +731,9 @@ fn what_cannot_be_trained_is_refused() {
             &["checkpoint-0", "no whole checkpoint"],
         );
     }
+    // Starting over takes the old checkpoints away.
+    std::fs::write(at.join("one/checkpoint-9.safetensors"), "").unwrap();
+    let over = gdcert(at, &with(&["--out", "one", "--force"]));
+    assert_eq!(over.status.code(), Some(0), "{over:?}");
+    assert!(!at.join("one/checkpoint-9.safetensors").exists());
 }

@@ -234,7 +234,10 @@ pub fn with_residual(instance: &Instance, r: &DVector<f64>) -> Instance {
 
 /// f(M_0) as the descent computes it, and its error bound.
 pub fn loss(instance: &Instance) -> (f64, f64) {
-    let run = descend(instance, Trained::QKV, 1.0, Steps::Exactly(0), &mut go).unwrap();
+    let run = descend(instance, Trained::QKV, 1.0, Steps::Exactly(0), &mut |_| {
+        ControlFlow::Continue(())
+    })
+    .unwrap();
     (run.points[0].loss, run.points[0].loss_error)
 }
 
@@ -258,6 +261,6 @@ pub fn beta(instance: &Instance, trained: Trained, reading: Reading) -> gdcert::
 }
 
 /// An observer that lets the run go on.
-pub fn go(_: &gdcert::descent::Point) -> ControlFlow<()> {
+pub fn go(_: gdcert::Event) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

@@ -14,6 +14,10 @@ pub trait Bound: Scalar {
     fn max(self, other: Self) -> Self;
     /// The smaller of two numbers.
     fn min(self, other: Self) -> Self;
+    /// A number not above it: itself, or the lower end of an interval.
+    fn lower(self) -> f64;
+    /// A number not below it: itself, or the upper end of an interval.
+    fn upper(self) -> f64;
 }
 
 impl Bound for f64 {
@@ -30,5 +34,11 @@ impl Bound for f64 {
         } else {
             other
         }
+    }
+    fn lower(self) -> f64 {
+        self
+    }
+    fn upper(self) -> f64 {
+        self
     }
 }

@@ -93,8 +93,8 @@ pub struct Enclosure<'a> {
     sigma_B: OnceLock<SigmaMin>,
     /// sigma_min and norm of J_V.
     value: OnceLock<Extreme>,
-    /// sigma_min and norm of J over the trained blocks.
-    J: OnceLock<Extreme>,
+    /// sigma_min and norm of J over the blocks Q, K, V in the bits 1, 2, 4 of the index.
+    extremes: [OnceLock<Extreme>; 8],
 }
 
 impl<'a> Enclosure<'a> {
@@ -125,7 +125,7 @@ impl<'a> Enclosure<'a> {
             residual,
             sigma_B: OnceLock::new(),
             value: OnceLock::new(),
-            J: OnceLock::new(),
+            extremes: Default::default(),
         }
     }
 
@@ -210,12 +210,34 @@ impl<'a> Enclosure<'a> {
         self.J().1
     }
 
+    /// Upper bounds of |J_Q|, |J_K|, |J_V|; 0 for a block that is not trained.
+    pub fn block_norms_upper(&self) -> [f64; 3] {
+        [0, 1, 2].map(|b| {
+            if self.trained.flags()[b] {
+                self.extreme([0, 1, 2].map(|c| c == b)).1
+            } else {
+                0.0
+            }
+        })
+    }
+
     fn J(&self) -> Extreme {
-        let blocks = self.trained.flags();
-        if blocks == V_ONLY {
-            return self.value();
+        self.extreme(self.trained.flags())
+    }
+
+    /// sigma_min and norm of J over some blocks. Where W^V = 0, u = 0 and J_Q = J_K = 0 exactly: they add nothing.
+    fn extreme(&self, blocks: [bool; 3]) -> Extreme {
+        let [q, k, v] = blocks;
+        let no_values = self.instance.W().V.iter().all(|w| w.amax() == 0.0);
+        match (no_values, v) {
+            (true, true) => self.value(),
+            (true, false) => (Ok(Interval::from_f64(0.0)), 0.0),
+            (false, true) if !(q || k) => self.value(),
+            _ => {
+                let index = usize::from(q) + 2 * usize::from(k) + 4 * usize::from(v);
+                *self.extremes[index].get_or_init(|| self.extreme_of(blocks))
+            }
         }
-        *self.J.get_or_init(|| self.extreme_of(blocks))
     }
 
     /// A lower bound of sigma_min(J'): that of the full Jacobian, or where rounding hides it that of the
@@ -224,12 +246,26 @@ impl<'a> Enclosure<'a> {
     /// # Errors
     /// [`NotResolved`] if none of them is above its error, or the value is 0 by dimension.
     pub fn alpha_lower(&self) -> std::result::Result<f64, NotResolved> {
-        let full = self.sigma_min_J();
+        self.alpha_from(self.sigma_min_J(), self.trained)
+    }
+
+    /// The same for some of the blocks.
+    ///
+    /// # Errors
+    /// As [`alpha_lower`](Self::alpha_lower).
+    pub fn alpha_lower_of(&self, blocks: Trained) -> std::result::Result<f64, NotResolved> {
+        if blocks == self.trained {
+            return self.alpha_lower();
+        }
+        self.alpha_from(self.extreme(blocks.flags()).0, blocks)
+    }
+
+    fn alpha_from(&self, full: SigmaMin, blocks: Trained) -> std::result::Result<f64, NotResolved> {
         let mut best = full.map_or(0.0, Interval::lo);
-        if self.trained.v() && best == 0.0 {
+        if blocks.v() && best == 0.0 {
             best = best.max(self.sigma_min_value().map_or(0.0, Interval::lo));
         }
-        if self.trained.v() && best == 0.0 {
+        if blocks.v() && best == 0.0 {
             best = best.max(self.alpha_per_head());
         }
         match full {

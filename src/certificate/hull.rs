@@ -3,7 +3,7 @@
 use crate::model::{Head, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::rounding::gamma;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Why the loss can not reach 0, with a lower bound on every loss reachable by the trained blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -15,7 +15,7 @@ pub struct Obstruction {
 }
 
 /// The two forms of the softmax obstruction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
     /// The labels leave the hull of the values.

@@ -40,6 +40,12 @@ impl Bound for Interval {
     fn min(self, other: Self) -> Self {
         Interval::new(self.lo.min(other.lo), self.hi.min(other.hi))
     }
+    fn lower(self) -> f64 {
+        self.lo
+    }
+    fn upper(self) -> f64 {
+        self.hi
+    }
 }
 
 impl Interval {

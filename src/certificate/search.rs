@@ -1,7 +1,7 @@
 //! Theorems 1' and 2': the scale of an initialization from which Theorem A closes at t = 0.
 
 use super::Sharp;
-use super::theorem_a::{Blocks, Closed, Failure, Inputs, Step, close};
+use super::theorem_a::{Blocks, Closed, Failure, Inputs, Region, Step, close};
 use crate::model::{self, Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::{Reading, Spectrum};
@@ -135,7 +135,8 @@ impl ScaleSearch {
         let o = if self.lazy { scale } else { 1.0 };
         let sharp = self.sharp.clone().scaled(scale, o);
         let inputs = self.inputs(scale);
-        let closed = close(&inputs, |radii| sharp.H(radii), Step::Theta(theta))?;
+        let H = |radii: &_| sharp.H(radii);
+        let closed = close(Region::Box, &inputs, H, Step::Theta(theta), [0.0; 3])?;
         closed.covers(inputs.alpha * inputs.alpha)?;
         Ok(closed)
     }

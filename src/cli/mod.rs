@@ -1,8 +1,9 @@
 //! The command line, one file per subcommand. Everything it can do is in the library.
 //!
 //! Exit codes: 0 done and no claim refuted; 1 the deciding reading is violated or diverged, or
-//! `--expect` is not met; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
+//! `--expect` is not met or nothing could be certified; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
 
+mod certify;
 mod data;
 mod instance;
 mod out;
@@ -55,6 +56,7 @@ struct Common {
 #[derive(Subcommand)]
 enum Command {
     Verify(Box<verify::Args>),
+    Certify(Box<certify::Args>),
     Reproduce(reproduce::Args),
     #[command(subcommand)]
     Data(data::Args),
@@ -123,6 +125,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         .map_err(|e| Error::input(format!("cannot start the threads: {e}; lower --threads")))?;
     pool.install(|| match &cli.command {
         Command::Verify(args) => verify::run(args, &cli.common, line),
+        Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),

@@ -8,7 +8,7 @@ use crate::Result;
 use crate::experiment::{Case, Experiment, experiment, experiments};
 use crate::report::verification_files;
 use crate::verdict::Origin;
-use crate::verify::{Verification, verify};
+use crate::verify::{Event, Verification, verify};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -78,8 +78,11 @@ fn run_case(experiment: &Experiment, case: &Case, out: &OutDir) -> Result<Verifi
     let settings = case.settings();
     let what = format!("{}/{}", experiment.name, case.name);
     let mut progress = Progress::new(&what, settings.steps.limit());
-    let found = verify(&instance, &settings, &mut |point| {
-        progress.at(point.t);
+    let found = verify(&instance, &settings, &mut |event| {
+        match event {
+            Event::Point(point) => progress.at(point.t),
+            Event::Proving(t) => progress.at(t),
+        }
         if interrupted() {
             ControlFlow::Break(())
         } else {

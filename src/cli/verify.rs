@@ -4,18 +4,18 @@ use super::instance::InstanceArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print, whole};
+use crate::Result;
 use crate::descent::Steps;
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
 use crate::spectrum::Reading;
 use crate::verdict::{Origin, Verdict, verdict_json};
-use crate::verify::{Eta, Settings, deciding_reading, verify};
-use crate::{Error, Result};
+use crate::verify::{Event, Settings, verify};
 use std::ops::ControlFlow;
 
 /// Runs exact gradient descent on one instance and holds every reading of beta against it
 ///
-/// Writes verdict.json, trajectory.csv, instance.safetensors and rate-vs-bound.svg and .png.
+/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, and certificate.json if the bound could be proven for every t.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --kernel gaussian --init lazy --scale 10"
@@ -23,10 +23,10 @@ use std::ops::ControlFlow;
 pub(super) struct Args {
     #[command(flatten)]
     instance: InstanceArgs,
-    /// Step: auto (0.5 / |J_0|^2) or a number
+    /// Step: auto (0.5 / |J_0|^2), certified (the one Theorem A chooses at M_0) or a number
     #[arg(
         long,
-        value_name = "auto|X",
+        value_name = "auto|certified|X",
         default_value = "auto",
         allow_hyphen_values = true
     )]
@@ -57,8 +57,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let expect: Option<Verdict> = args.expect.as_deref().map(str::parse).transpose()?;
     let settings = Settings {
         trained: args.instance.trained()?,
-        eta: eta(&args.eta)?,
+        eta: args.eta.parse()?,
         steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+        reading,
         curvature_at: args.curvature_at.clone(),
     };
     let source = args
@@ -67,8 +68,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let out = OutDir::open(common, "verify", line, source.seed)?;
 
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&source.instance, &settings, &mut |point| {
-        progress.at(point.t);
+    let found = verify(&source.instance, &settings, &mut |event| {
+        match event {
+            Event::Point(point) => progress.at(point.t),
+            Event::Proving(t) => progress.at(t),
+        }
         if interrupted() {
             ControlFlow::Break(())
         } else {
@@ -82,7 +86,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         seed: source.seed,
         init: source.init,
     };
-    let deciding = reading.unwrap_or(deciding_reading(settings.trained));
+    let deciding = settings.deciding();
     out.write(verification_files(
         &source.instance,
         &found,
@@ -107,16 +111,4 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         None if matches!(verdict, Verdict::Violated | Verdict::Diverged) => Outcome::Refuted,
         None => Outcome::Fine,
     })
-}
-
-fn eta(text: &str) -> Result<Eta> {
-    if text == "auto" {
-        return Ok(Eta::Auto);
-    }
-    match text.parse::<f64>() {
-        Ok(eta) if eta.is_finite() && eta > 0.0 => Ok(Eta::Fixed(eta)),
-        _ => Err(Error::input(format!(
-            "--eta {text} must be auto or a finite number above 0"
-        ))),
-    }
 }

@@ -146,9 +146,9 @@ fn theorem_1(name: &'static str, kernel: Kernel) -> Experiment {
         cases: vec![
             case(
                 "lazy",
-                "the initialization the theorem speaks of: W^V = 0, large W^O",
+                "the initialization the theorem speaks of: W^V = 0, large W^O; proven for every t",
                 SMALL,
-                Init::Lazy { omega: 100.0 },
+                Init::Lazy { omega: 1e4 },
             ),
             case("ordinary", "an ordinary initialization", SMALL, Init::Lecun),
             case(
@@ -227,8 +227,8 @@ fn theorem_2() -> Experiment {
         reading: Reading::Ntk,
         steps: 5000,
     };
-    let paired = Init::Paired { s: 100.0 };
-    let constant = Init::ConstantValue { s: 100.0 };
+    let paired = Init::Paired { s: 1e4 };
+    let constant = Init::ConstantValue { s: 1e4 };
     Experiment {
         name: "theorem-2",
         claim: "training W^Q alone, the Gaussian kernel converges linearly; softmax can get stuck",
@@ -253,7 +253,7 @@ fn theorem_2() -> Experiment {
             ),
             case(
                 "softmax-constant-value",
-                "the same data and weights: this separates them",
+                "the same data and weights, and 0 is out of reach: this separates them",
                 Kernel::Softmax,
                 constant,
             ),

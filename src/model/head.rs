@@ -122,11 +122,13 @@ fn attention<T: Scalar>(kernel: Kernel, q: &DMatrix<T>, kappa: &DMatrix<T>) -> D
 /// The matrix product a b.
 pub(crate) fn product<T: Scalar>(a: &DMatrix<T>, b: &DMatrix<T>) -> DMatrix<T> {
     let mut c = DMatrix::from_element(a.nrows(), b.ncols(), T::from_f64(0.0));
-    for j in 0..b.ncols() {
-        for l in 0..a.ncols() {
+    let rows = a.nrows().max(1);
+    // Columns as slices, so that f64 vectorises.
+    for (j, column) in c.as_mut_slice().chunks_exact_mut(rows).enumerate() {
+        for (l, a) in a.as_slice().chunks_exact(rows).enumerate() {
             let factor = b[(l, j)];
-            for i in 0..a.nrows() {
-                c[(i, j)] += a[(i, l)] * factor;
+            for (c, &a) in column.iter_mut().zip(a) {
+                *c += a * factor;
             }
         }
     }

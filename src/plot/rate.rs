@@ -15,23 +15,23 @@ use crate::verify::Verification;
 use plotters_backend::DrawingBackend;
 
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 752.0;
+const HEIGHT: f64 = 769.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 608.0;
 const MARGIN: f64 = 16.0;
 const LEGEND: f64 = 65.0;
 const ROW: f64 = 17.0;
-const LOSS: (f64, f64) = (164.0, 434.0);
-const SIGMA: (f64, f64) = (450.0, 564.0);
-const MOVED: (f64, f64) = (580.0, 694.0);
+const LOSS: (f64, f64) = (181.0, 451.0);
+const SIGMA: (f64, f64) = (467.0, 581.0);
+const MOVED: (f64, f64) = (597.0, 711.0);
 
 const FLOOR: Rgb = (222, 222, 222);
 const FLOOR_EDGE: Rgb = (150, 150, 150);
 const HULL: Rgb = (170, 110, 0);
 
 /// The figure of a verification: loss f_t against (1 - eta beta)^t f_0 for every reading that
-/// applies, on a logarithmic axis, with the rounding floor, first violations and the hull bound of an
-/// obstructed instance; below it sigma_min(B_t)/sigma_min(B_0) and the distance |W_t - W_0|_F of
+/// applies, on a logarithmic axis, with the proven bound of a certificate, the rounding floor, first violations and the
+/// hull bound of an obstructed instance; below it sigma_min(B_t)/sigma_min(B_0) and the distance |W_t - W_0|_F of
 /// each trained block.
 ///
 /// `title` says what `found` does not know: the initialization and seed, or the file's name.
@@ -84,6 +84,13 @@ fn style(reading: Reading) -> Line {
 const LOSS_LINE: Line = Line {
     color: BLACK,
     width: 1.7,
+    dashes: &[],
+};
+
+/// What is proven for every t, drawn under everything else.
+const PROVEN_LINE: Line = Line {
+    color: (86, 180, 233),
+    width: 5.5,
     dashes: &[],
 };
 
@@ -225,6 +232,15 @@ impl RateVsBound<'_> {
         })
     }
 
+    /// The step T from which a rate is proven, and (1 - rate)^(t - T) f_T from there on.
+    fn proven(&self) -> Option<(usize, Bound)> {
+        let proven = self.found.proven.as_ref()?;
+        let start = self.points().get(proven.t)?.loss.log10();
+        let slope = (-proven.proof.rate_lower()).ln_1p() * std::f64::consts::LOG10_E;
+        let finite = start.is_finite() && slope.is_finite();
+        finite.then_some((proven.t, Bound { start, slope }))
+    }
+
     /// f_hull, where it stands in the way.
     fn hull(&self) -> Option<f64> {
         let hull = self.found.f_hull.filter(|h| *h > 0.0 && h.is_finite());
@@ -251,6 +267,9 @@ impl RateVsBound<'_> {
         for (_, bound) in self.bounds() {
             low = low.min(bound.at(self.horizon() as f64).max(least));
         }
+        if let Some((t, bound)) = self.proven() {
+            low = low.min(bound.at((self.horizon() - t) as f64).max(least));
+        }
         Axis::log(low, high)
     }
 
@@ -272,6 +291,13 @@ impl RateVsBound<'_> {
             for path in panel.paths(line.into_iter()) {
                 canvas.line(&path, Line::solid(HULL, 3.2))?;
                 occupied.add_path(&path);
+            }
+        }
+        if let Some((t, bound)) = self.proven() {
+            let t = t as f64;
+            let ends = [(t, bound.start), (end.max(t), bound.at(end - t))];
+            for path in panel.paths(ends.into_iter()) {
+                canvas.line(&path, PROVEN_LINE)?;
             }
         }
         let losses = self
@@ -351,6 +377,12 @@ impl RateVsBound<'_> {
             let color = claims.first().map_or(BLACK, |c| style(c.reading).color);
             notes.push((mark(point), color, true, text));
         }
+        if let Some(tail) = self.found.proven.as_ref().filter(|p| p.t > 0)
+            && let Some(point) = self.points().get(tail.t)
+        {
+            let text = format!("proven from t = {} on", step(tail.t));
+            notes.push((mark(point), PROVEN_LINE.color, true, text));
+        }
         if self.found.trajectory.end == End::Diverged {
             let last = self.found.last();
             let text = format!("diverged at t = {}", step(last.t));
@@ -420,14 +452,24 @@ impl RateVsBound<'_> {
             let line = drawn.then_some(style(claim.reading));
             legend_row(canvas, i + 1, line, [claim.reading.name(), &rate, &said])?;
         }
-        let y = LEGEND + 5.0 * ROW;
+        let mut row = self.found.claims.len() + 1;
+        if let Some(proven) = &self.found.proven {
+            let rate = format!("proven {}", scientific(proven.proof.rate_lower(), 2));
+            let said = match proven.t {
+                0 => "a step, for every t, by a certificate".to_owned(),
+                t => format!("a step, for every t ≥ {}, by a certificate", step(t)),
+            };
+            legend_row(canvas, row, Some(PROVEN_LINE), ["certified", &rate, &said])?;
+            row += 1;
+        }
+        let y = LEGEND + row as f64 * ROW;
         if floor_seen {
             canvas.fill_rect((LEFT, y - 9.0), (LEFT + 40.0, y + 1.0), FLOOR)?;
             let edge = [(LEFT, y - 9.0), (LEFT + 40.0, y - 9.0)];
             canvas.line(&edge, Line::solid(FLOOR_EDGE, 0.8))?;
             legend_row(
                 canvas,
-                5,
+                row,
                 None,
                 ["rounding floor: nothing is compared there", "", ""],
             )?;
@@ -551,6 +593,8 @@ fn step(t: usize) -> String {
 
 fn verdict_in_words(claim: &Claim) -> String {
     match (claim.verdict, claim.first_violation) {
+        (Verdict::Certified, _) => "certified for every t".to_owned(),
+        (Verdict::CertifiedTail, _) => "certified: checked, then proven".to_owned(),
         (Verdict::Held, _) => format!("held to t = {}", step(claim.checked_to)),
         (Verdict::Violated, Some(t)) => format!("violated at t = {}", step(t)),
         (Verdict::Violated, None) => "violated".to_owned(),

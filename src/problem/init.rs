@@ -71,6 +71,16 @@ impl Init {
         }
     }
 
+    /// The same scheme at another scale; `lecun` has none and stays.
+    pub fn with_scale(self, scale: f64) -> Self {
+        match self {
+            Init::Lecun => Init::Lecun,
+            Init::Lazy { .. } => Init::Lazy { omega: scale },
+            Init::Paired { .. } => Init::Paired { s: scale },
+            Init::ConstantValue { .. } => Init::ConstantValue { s: scale },
+        }
+    }
+
     /// omega or s, where the scheme has one.
     pub fn scale(&self) -> Option<f64> {
         match *self {

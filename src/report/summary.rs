@@ -114,6 +114,12 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
         remarks.push(format!("{deciding}: {}.", claim.reason));
     }
     remarks.extend(refuted_reading(found));
+    if let Some(certificate) = &found.certificate {
+        remarks.push(format!(
+            "certificate.json: {} gdcert check re-proves it.",
+            certificate.statement()
+        ));
+    }
     remarks.push(floor(found));
     remarks
 }
@@ -131,8 +137,12 @@ fn refuted_reading(found: &Verification) -> Option<String> {
          exceeded from t = {t}. It does not refute the theorem, which only asserts that some \
          initialization and step exist."
     );
-    if per_head == Verdict::Held {
-        text += " The per-head reading held.";
+    match per_head {
+        Verdict::Held => text += " The per-head reading held.",
+        Verdict::Certified | Verdict::CertifiedTail => {
+            text += " The per-head reading is certified."
+        }
+        _ => {}
     }
     Some(text)
 }
@@ -263,7 +273,10 @@ mod tests {
         assert!(text.contains("  stacked"));
         assert!(text.contains("violated at t = "));
         assert!(words.contains("does not refute the theorem"), "{text}");
-        assert!(words.contains("The per-head reading held."), "{text}");
+        assert!(
+            words.contains("The per-head reading is certified."),
+            "{text}"
+        );
         // Columns: every row starts its verdict where the header does.
         let header = text.lines().find(|l| l.contains("claimed")).unwrap();
         let at = header.find("verdict").unwrap();

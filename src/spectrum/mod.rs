@@ -2,72 +2,17 @@
 
 mod gram;
 mod linalg;
+mod reading;
 
+use crate::Result;
 use crate::model::{self, Head, Trained};
 use crate::problem::{Dims, Instance};
 use crate::rounding::{BlockNorms, Rounding, U, block_norms};
-use crate::{Error, Result};
 use linalg::eigenvalues;
 pub(crate) use linalg::singular_values;
 use nalgebra::DMatrix;
 use rayon::prelude::*;
-use serde::Serialize;
-use std::fmt;
-use std::str::FromStr;
-
-/// Which constant the claim f(M_t) <= (1 - eta beta)^t f(M_0) is read with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Reading {
-    /// sigma_min(W^O)^2 sigma_min(B_0)^2 with W^O the stacked Hd x p matrix: the poster's formula
-    /// read literally.
-    Stacked,
-    /// min_h sigma_min(W^O_h)^2 * sigma_min(B_0)^2: what the Polyak-Lojasiewicz proof supports for
-    /// concatenated heads.
-    PerHead,
-    /// lambda_min(J_V J_V') at M_0: the sharp constant of the value block.
-    Value,
-    /// lambda_min(J J') at M_0 over the trained blocks: the sharp Polyak-Lojasiewicz constant at M_0.
-    Ntk,
-}
-
-impl Reading {
-    /// All readings, in the order of the output files.
-    pub const ALL: [Reading; 4] = [
-        Reading::Stacked,
-        Reading::PerHead,
-        Reading::Value,
-        Reading::Ntk,
-    ];
-
-    /// The name in files and flags.
-    pub fn name(self) -> &'static str {
-        match self {
-            Reading::Stacked => "stacked",
-            Reading::PerHead => "per_head",
-            Reading::Value => "value",
-            Reading::Ntk => "ntk",
-        }
-    }
-}
-
-impl fmt::Display for Reading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Reading {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self> {
-        let known = Reading::ALL.into_iter().find(|r| r.name() == name);
-        known.ok_or_else(|| {
-            Error::input(format!(
-                "unknown reading '{name}'; choose stacked, per_head, value or ntk"
-            ))
-        })
-    }
-}
+pub use reading::Reading;
 
 /// A computed number and a bound on its error: the exact one lies in [lower, upper].
 ///
@@ -190,6 +135,15 @@ impl Spectrum {
     pub fn beta(&self, reading: Reading) -> Estimate {
         self.betas[reading as usize]
     }
+}
+
+/// |J(M_0)| over the trained blocks alone, the same number as [`Spectrum::jacobian_norm`].
+///
+/// # Errors
+/// As [`Spectrum::new`].
+pub fn jacobian_norm(instance: &Instance, trained: Trained) -> Result<Estimate> {
+    let norms = block_norms(instance.W());
+    Ok(trained_blocks(instance, trained, &Rounding::new(instance), &norms)?.1)
 }
 
 /// B_0 = B(M_0) in R^{Nn x HD}: row block i is (S_i1 X_i, ..., S_iH X_i).

@@ -29,6 +29,9 @@ pub struct Claim {
     pub min_slack: Option<f64>,
     /// First step at which f_t's evaluation error is no longer small against the bound.
     pub floor_at: Option<usize>,
+    /// First step at which the comparison was too close for the errors.
+    #[serde(skip)]
+    first_undecided: Option<usize>,
     #[serde(skip)]
     applies: bool,
 }
@@ -37,6 +40,36 @@ impl Claim {
     /// The bound (1 - eta beta)^t f_0, if the reading applies.
     pub fn bound(&self, t: usize, f0: f64) -> Option<f64> {
         self.applies.then(|| f0 * decay(self.rate, t))
+    }
+
+    /// Whether the reading's hypotheses hold.
+    pub fn applies(&self) -> bool {
+        self.applies
+    }
+
+    /// Takes note that f_{t+1} <= (1 - `rate`) f_t is proven from step `t` on, with a rate that covers the claim. Says
+    /// whether that certifies it: before `t` the run itself must have shown the bound, at every step.
+    pub(crate) fn certify(&mut self, t: usize, rate: f64) -> bool {
+        let shown = t == 0
+            || (self.checked_to >= t && self.first_undecided.is_none_or(|undecided| undecided > t));
+        if !self.applies
+            || !shown
+            || !matches!(self.verdict, Verdict::Held | Verdict::NotApplicable)
+        {
+            return false;
+        }
+        if t == 0 {
+            self.verdict = Verdict::Certified;
+            self.reason = format!(
+                "Theorem A closes at M_0: f_{{t+1}} <= (1 - {rate:.4e}) f_t for every t, in exact arithmetic"
+            );
+        } else {
+            self.verdict = Verdict::CertifiedTail;
+            self.reason = format!(
+                "f_t stayed below the bound at every step to t = {t}, and Theorem A closes at M_{t}: f_{{t+1}} <= (1 - {rate:.4e}) f_t for every later t, in exact arithmetic"
+            );
+        }
+        true
     }
 
     /// Holds one reading against a trajectory.
@@ -58,6 +91,7 @@ impl Claim {
             first_violation: None,
             min_slack: None,
             floor_at: None,
+            first_undecided: None,
             applies: false,
         };
         match hypothesis_failing(reading, dims, trained, spectrum, trajectory) {
@@ -118,6 +152,7 @@ impl Claim {
                 decided += 1;
             } else {
                 undecided += 1;
+                self.first_undecided = self.first_undecided.or(Some(t));
             }
         }
         (self.verdict, self.reason) = self.conclude(decided, undecided);
@@ -174,35 +209,8 @@ fn hypothesis_failing(
     spectrum: &Spectrum,
     trajectory: &Trajectory,
 ) -> Option<String> {
-    let Dims { N, n, D, d, H, p } = dims;
-    let needs_rows = matches!(reading, Reading::Stacked | Reading::PerHead);
-    if reading != Reading::Ntk && !trained.v() {
-        return Some(format!("needs W^V trained; trained is {trained}"));
-    }
-    if needs_rows && H * D < N * n {
-        return Some(format!(
-            "needs HD >= Nn; HD = {}, Nn = {}, so sigma_min(B_0) = 0",
-            H * D,
-            N * n
-        ));
-    }
-    if reading == Reading::PerHead && d < p {
-        return Some(format!("needs d >= p; d = {d}, p = {p}"));
-    }
-    if reading == Reading::Value && H * D * d.min(p) < dims.m() {
-        return Some(format!(
-            "needs HD min(d, p) >= m; HD min(d, p) = {}, m = {}, so lambda_min = 0",
-            H * D * d.min(p),
-            dims.m()
-        ));
-    }
-    let blocks = trained.flags().into_iter().filter(|&on| on).count();
-    let parameters = blocks * dims.block_len();
-    if reading == Reading::Ntk && parameters < dims.m() {
-        return Some(format!(
-            "needs at least m = {} trained parameters; there are {parameters}",
-            dims.m()
-        ));
+    if let Some(missing) = reading.missing_hypothesis(dims, trained) {
+        return Some(missing);
     }
     let beta = spectrum.beta(reading);
     if beta.lower() <= 0.0 {

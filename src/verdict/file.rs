@@ -1,6 +1,7 @@
 //! `verdict.json` and `trajectory.csv`.
 
 use crate::Result;
+use crate::certificate::Certificate;
 use crate::problem::Init;
 use crate::spectrum::Reading;
 use crate::verify::Verification;
@@ -62,7 +63,7 @@ pub fn verdict_json(found: &Verification, origin: &Origin, deciding: Reading) ->
         "deciding": deciding,
         "obstruction": found.obstruction,
         "claims": claims,
-        "certificate": null,
+        "certificate": found.certificate.as_ref().map(Certificate::to_json),
     })
 }
 

@@ -16,6 +16,11 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
+    /// Theorem A closes at M_0 with a rate that covers the claim: the bound holds for every t, in exact arithmetic.
+    Certified,
+    /// The bound was checked at every step to some T, and Theorem A closes at M_T with the same step and against the same
+    /// beta: exact gradient descent from the computed M_T satisfies it for ever.
+    CertifiedTail,
     /// The bound held at every step that was run and could be decided.
     Held,
     /// At some step the lower end of f_t's enclosure exceeds the bound formed with the lower end of
@@ -33,7 +38,9 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts.
-    pub const ALL: [Verdict; 5] = [
+    pub const ALL: [Verdict; 7] = [
+        Verdict::Certified,
+        Verdict::CertifiedTail,
         Verdict::Held,
         Verdict::Violated,
         Verdict::Obstructed,
@@ -41,9 +48,19 @@ impl Verdict {
         Verdict::NotApplicable,
     ];
 
+    /// Whether the bound was found to hold: on the run, or beyond it by proof.
+    pub fn holds(self) -> bool {
+        matches!(
+            self,
+            Verdict::Certified | Verdict::CertifiedTail | Verdict::Held
+        )
+    }
+
     /// The name in files and flags.
     pub fn name(self) -> &'static str {
         match self {
+            Verdict::Certified => "certified",
+            Verdict::CertifiedTail => "certified_tail",
             Verdict::Held => "held",
             Verdict::Violated => "violated",
             Verdict::Obstructed => "obstructed",

@@ -1,0 +1,404 @@
+//! From a centre to a proof: Theorem A with rigorous numbers.
+//!
+//! A search in f64 proposes radii and a step; the proof is one evaluation of the conditions in interval arithmetic at what it
+//! proposed, with every bound of the centre relaxed by [`MARGIN`] first. Cheap forms are tried before sharp ones: the ball
+//! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
+
+use super::theorem_a::{BlockMatrix, Blocks, Closed, Failure, Inputs, Region, Step, close};
+use super::{
+    Bound, Box3, Centre, Curvature, Enclosure, FileRef, Interval, MARGIN, NotResolved, Sharp,
+    TheoremA,
+};
+use crate::model::{Scalar, Trained};
+use crate::problem::{Dims, Instance};
+use crate::spectrum::Reading;
+use std::fmt;
+use std::sync::OnceLock;
+
+/// Why nothing could be proven at a centre.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Refusal {
+    /// sigma_min of the Jacobian is 0 or hidden by rounding.
+    NotResolved(NotResolved),
+    /// A condition of Theorem A fails.
+    Condition(Failure),
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Refusal::NotResolved(e) => write!(f, "alpha_c is {e}"),
+            Refusal::Condition(failure) => failure.fmt(f),
+        }
+    }
+}
+
+/// Theorem A, closed at a centre with rigorous numbers: f_{t+1} <= (1 - rate) f_t for every t from there on.
+#[derive(Clone, Debug)]
+pub struct Proof {
+    dims: Dims,
+    kernel: crate::Kernel,
+    trained: Trained,
+    inputs: Inputs,
+    closed: Closed<Interval>,
+}
+
+impl Proof {
+    /// The step.
+    pub fn eta(&self) -> f64 {
+        self.closed.eta
+    }
+
+    /// A lower bound of 2 eta alpha^2 (1 - eta L/2), relaxed by [`MARGIN`].
+    pub fn rate_lower(&self) -> f64 {
+        self.closed.conditions.rate.lo()
+    }
+
+    /// Whether the proven rate covers the claim f_t <= (1 - eta beta)^t f_c.
+    ///
+    /// # Errors
+    /// [`Failure::Rate`], with the factor that is missing.
+    pub fn covers(&self, beta: f64) -> Result<(), Failure> {
+        self.closed.covers(Interval::from_f64(beta))
+    }
+
+    /// The certificate for a reading whose beta is at most `beta`, about files that hold the instance and the centre.
+    pub fn certificate(
+        &self,
+        reading: Reading,
+        beta: f64,
+        instance: FileRef,
+        centre: Centre,
+    ) -> TheoremA {
+        let Closed {
+            region,
+            radii,
+            eta,
+            conditions,
+        } = &self.closed;
+        let rate_lower = conditions.rate.lo();
+        let (rho, region) = match region {
+            Region::Ball => (radii.iter().fold(0.0, |a: f64, b| a.max(*b)), None),
+            Region::Box => {
+                let resolved = subset(self.inputs.resolved);
+                let of_box = resolved.map(|resolved| Box3 {
+                    resolved,
+                    radii: (*radii).into(),
+                    jacobian_norms_upper: self.inputs.blocks.into(),
+                });
+                (conditions.path.hi(), of_box)
+            }
+        };
+        let statement = format!(
+            "Exact gradient descent on {} with step eta = {eta:e} from M_{} ({} attention, {}) satisfies f_(t+1) <= \
+             (1 - {:.5e}) f_t for every t >= {}. The claimed rate eta beta ({reading}) is at most {:.5e}.",
+            self.trained,
+            centre.t,
+            self.kernel,
+            self.dims,
+            // Rounded in the safe direction.
+            rate_lower * (1.0 - 1e-5),
+            centre.t,
+            eta * beta * (1.0 + 1e-5),
+        );
+        TheoremA {
+            instance,
+            kernel: self.kernel,
+            trained: self.trained,
+            centre,
+            reading,
+            beta,
+            alpha_lower: self.inputs.alpha,
+            jacobian_norm_upper: self.inputs.jacobian,
+            residual_norm_upper: self.inputs.residual,
+            rho,
+            h_rho_upper: conditions.h.hi(),
+            alpha: conditions.alpha.lo(),
+            smoothness: conditions.smoothness.hi(),
+            eta: *eta,
+            rate_lower,
+            region,
+            margin: MARGIN,
+            statement,
+        }
+    }
+}
+
+/// A centre with everything that a proof there rests on, evaluated when asked for.
+pub struct Site<'a> {
+    instance: &'a Instance,
+    trained: Trained,
+    enclosure: Enclosure<'a>,
+    crude: OnceLock<Curvature<Interval>>,
+    sharp: OnceLock<(Sharp<f64>, Sharp<Interval>)>,
+}
+
+/// One form of Theorem A to try.
+#[derive(Clone, Copy)]
+enum Form {
+    /// The ball with the closed form of h.
+    Crude,
+    /// The ball with the sharp H.
+    Ball,
+    /// The box with the sharp H, alpha_c from these blocks.
+    Box(Trained),
+}
+
+/// The sharp H is not evaluated where one evaluation takes more multiplications than this: in intervals it would take minutes.
+const SHARP_WORK: u128 = 1 << 28;
+
+impl<'a> Site<'a> {
+    /// At the instance's weights.
+    pub fn new(instance: &'a Instance, trained: Trained) -> Self {
+        Site {
+            instance,
+            trained,
+            enclosure: Enclosure::new(instance, trained),
+            crude: OnceLock::new(),
+            sharp: OnceLock::new(),
+        }
+    }
+
+    /// The blocks gradient descent moves.
+    pub fn trained(&self) -> Trained {
+        self.trained
+    }
+
+    /// The enclosures at this centre.
+    pub fn enclosure(&self) -> &Enclosure<'a> {
+        &self.enclosure
+    }
+
+    /// beta of a reading at this point from above, relaxed by [`MARGIN`].
+    pub fn beta_upper(&self, reading: Reading) -> f64 {
+        relax_up(self.enclosure.beta(reading).hi())
+    }
+
+    /// Whether the sharp H is out of reach at these sizes (see the refusal's message).
+    fn sharp_is_affordable(&self) -> bool {
+        let Dims { N, n, D, d, H, .. } = self.instance.dims();
+        let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
+        H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n)) <= SHARP_WORK
+    }
+
+    /// Proves a rate for every t with this step, if possible one that covers `beta`.
+    ///
+    /// # Errors
+    /// What fails, in the form that came closest.
+    pub fn prove(&self, step: Step, beta: f64) -> Result<Proof, Refusal> {
+        let mut best: Option<Proof> = None;
+        let mut closest: Option<Refusal> = None;
+        for form in self.forms() {
+            let refusal = match self.attempt(form, step) {
+                Ok(proof) => {
+                    let Err(failure) = proof.covers(beta) else {
+                        return Ok(proof);
+                    };
+                    if best
+                        .as_ref()
+                        .is_none_or(|b| b.rate_lower() < proof.rate_lower())
+                    {
+                        best = Some(proof);
+                    }
+                    Refusal::Condition(failure)
+                }
+                Err(refusal) => refusal,
+            };
+            if closest.is_none_or(|c| factor(&refusal) < factor(&c)) {
+                closest = Some(refusal);
+            }
+        }
+        match (best, closest) {
+            (Some(proof), _) => Ok(proof),
+            (None, Some(refusal)) => Err(refusal),
+            (None, None) => Err(Refusal::NotResolved(NotResolved::NOTHING_KNOWN)),
+        }
+    }
+
+    /// The largest share (at most 1) of this centre's |r| at which Theorem A would close and cover `beta` if nothing else
+    /// changed; 0 if it never would. A forecast in f64 for gradient descent's tail.
+    pub fn share_that_closes(&self, step: Step, beta: f64) -> f64 {
+        // The form that can do most.
+        let form = match self.sharp_is_affordable() {
+            true => Form::Box(self.trained),
+            false => Form::Crude,
+        };
+        let Ok(inputs) = self.inputs(form) else {
+            return 0.0;
+        };
+        let closes = |share: f64| {
+            let inputs = Inputs {
+                residual: inputs.residual * share,
+                ..inputs
+            };
+            let curvature = |radii: &_| self.curvature(form, radii);
+            close(form.region(), &inputs, curvature, step, [0.0; 3])
+                .is_ok_and(|closed| closed.covers(beta).is_ok())
+        };
+        // Down by factors of 4, then between the last two.
+        let (mut low, mut high) = (1.0, 1.0);
+        while !closes(low) {
+            (low, high) = (low / 4.0, low);
+            if low < f64::EPSILON {
+                return 0.0;
+            }
+        }
+        while high > 1.05 * low {
+            let middle = f64::sqrt(low * high);
+            if closes(middle) {
+                low = middle;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    }
+
+    fn forms(&self) -> Vec<Form> {
+        if !self.sharp_is_affordable() {
+            return vec![Form::Crude];
+        }
+        let mut forms = vec![Form::Crude, Form::Ball, Form::Box(self.trained)];
+        let [q, k, v] = self.trained.flags();
+        if v && (q || k) {
+            forms.extend(
+                [[false, false, true], [q, k, false]]
+                    .into_iter()
+                    .filter_map(subset)
+                    .map(Form::Box),
+            );
+        }
+        forms
+    }
+
+    fn attempt(&self, form: Form, step: Step) -> Result<Proof, Refusal> {
+        let inputs = self.inputs(form).map_err(Refusal::NotResolved)?;
+        let proposed = close(
+            form.region(),
+            &inputs,
+            |radii| self.curvature(form, radii),
+            step,
+            [0.0; 3],
+        )
+        .map_err(Refusal::Condition)?;
+        let rigorous = Inputs {
+            alpha: Interval::from_f64(inputs.alpha),
+            resolved: inputs.resolved,
+            blocks: inputs.blocks.map(Interval::from_f64),
+            jacobian: Interval::from_f64(inputs.jacobian),
+            residual: Interval::from_f64(inputs.residual),
+        };
+        let closed = close(
+            form.region(),
+            &rigorous,
+            |radii| self.rigorous_curvature(form, radii),
+            Step::Eta(proposed.eta),
+            proposed.radii,
+        )
+        .map_err(Refusal::Condition)?;
+        Ok(Proof {
+            dims: self.instance.dims(),
+            kernel: self.instance.kernel(),
+            trained: self.trained,
+            inputs,
+            closed,
+        })
+    }
+
+    /// Rigorous inputs of Theorem A, relaxed.
+    fn inputs(&self, form: Form) -> Result<Inputs, NotResolved> {
+        let on = self.trained.flags();
+        let (resolved, alpha) = match form {
+            Form::Crude | Form::Ball => (on, self.enclosure.alpha_lower()?),
+            Form::Box(A) => (A.flags(), self.enclosure.alpha_lower_of(A)?),
+        };
+        let jacobian = self.enclosure.jacobian_norm_upper();
+        let blocks = match form {
+            Form::Crude | Form::Ball => on.map(|on| if on { jacobian } else { 0.0 }),
+            Form::Box(_) => self.enclosure.block_norms_upper(),
+        };
+        Ok(Inputs {
+            alpha: alpha * (1.0 - MARGIN),
+            resolved,
+            blocks: blocks.map(relax_up),
+            jacobian: relax_up(jacobian),
+            residual: relax_up(self.enclosure.residual_norm().hi()),
+        })
+    }
+
+    fn curvature(&self, form: Form, radii: &Blocks<f64>) -> BlockMatrix<f64> {
+        match form {
+            Form::Crude => one_entry(self.crude().h(largest(radii)).hi() * RELAXED),
+            Form::Ball | Form::Box(_) => {
+                self.sharp().0.H(radii).map(|row| row.map(|h| h * RELAXED))
+            }
+        }
+    }
+
+    fn rigorous_curvature(&self, form: Form, radii: &Blocks<f64>) -> BlockMatrix<Interval> {
+        let relax = |h: Interval| h * Interval::from_f64(RELAXED);
+        match form {
+            Form::Crude => one_entry(relax(self.crude().h(largest(radii)))),
+            Form::Ball | Form::Box(_) => {
+                let H = self.sharp().1.H(&radii.map(Interval::from_f64));
+                H.map(|row| row.map(relax))
+            }
+        }
+    }
+
+    fn crude(&self) -> &Curvature<Interval> {
+        self.crude.get_or_init(|| self.enclosure.curvature())
+    }
+
+    fn sharp(&self) -> &(Sharp<f64>, Sharp<Interval>) {
+        self.sharp.get_or_init(|| {
+            (
+                Sharp::new(self.instance, self.trained),
+                Sharp::new(self.instance, self.trained),
+            )
+        })
+    }
+}
+
+const RELAXED: f64 = 1.0 + MARGIN;
+
+impl Form {
+    fn region(self) -> Region {
+        match self {
+            Form::Crude | Form::Ball => Region::Ball,
+            Form::Box(_) => Region::Box,
+        }
+    }
+}
+
+/// x (1 + 2^-20); the rounding of the product is far inside the margin, and x itself was a bound.
+fn relax_up(x: f64) -> f64 {
+    x * RELAXED
+}
+
+fn largest(radii: &Blocks<f64>) -> f64 {
+    radii[0].max(radii[1]).max(radii[2])
+}
+
+/// One number as the matrix H: its norm, and no more, is used by the ball.
+fn one_entry<T: Bound>(h: T) -> BlockMatrix<T> {
+    let zero = T::from_f64(0.0);
+    [[h, zero, zero], [zero; 3], [zero; 3]]
+}
+
+fn factor(refusal: &Refusal) -> f64 {
+    match refusal {
+        Refusal::NotResolved(_) => f64::INFINITY,
+        Refusal::Condition(failure) => failure.factor(),
+    }
+}
+
+/// The blocks with a true flag, if there is one.
+fn subset(flags: Blocks<bool>) -> Option<Trained> {
+    let letters = "QKV".chars().zip(flags).filter(|(_, on)| *on);
+    letters
+        .map(|(letter, _)| letter)
+        .collect::<String>()
+        .parse()
+        .ok()
+}
