@@ -27,7 +27,7 @@
 //! | The figure, the summary, the files | [`plot`], [`report`] |
 //! | A Transformer classifier: loss and gradients | [`classifier`] |
 //! | The poster's claims, one named experiment each | [`experiment`] |
-//! | The data sets of the training runs | [`data`] |
+//! | The data sets of the training runs; training | [`data`], [`training`] |
 //! | The command line | [`cli`] |
 //!
 //! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:

@@ -89,7 +89,7 @@ fn png(pixels: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads such a folder, made by [`write`] or by the original program, and splits it 80 : 10 : 10 by a
+/// Reads such a folder, made by [`write()`] or by the original program, and splits it 80 : 10 : 10 by a
 /// seeded shuffle.
 ///
 /// # Errors
