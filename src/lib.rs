@@ -27,6 +27,7 @@
 //! | The figure, the summary, the files | [`plot`], [`report`] |
 //! | A Transformer classifier: loss and gradients | [`classifier`] |
 //! | The poster's claims, one named experiment each | [`experiment`] |
+//! | The data sets of the training runs; training | [`data`], [`training`] |
 //! | The command line | [`cli`] |
 //!
 //! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:
@@ -63,6 +64,7 @@ pub mod certificate;
 mod certify;
 pub mod classifier;
 pub mod cli;
+pub mod data;
 pub mod descent;
 mod error;
 pub mod experiment;
@@ -75,6 +77,7 @@ pub mod report;
 mod rounding;
 mod simd;
 pub mod spectrum;
+pub mod training;
 pub mod verdict;
 mod verify;
 

@@ -3,6 +3,7 @@
 use crate::descent::{Point, Steps, units_per_head};
 use crate::model::{Precision, Trained};
 use crate::problem::Dims;
+use crate::training::Settings;
 use crate::{Error, Result};
 
 /// Refuses sizes whose verification would not fit into the memory that is available now.
@@ -18,6 +19,37 @@ pub fn check_room(dims: Dims, trained: Trained, steps: Steps, precision: Precisi
         needed => Err(Error::input(format!(
             "sizes {dims} with {} steps need about {} of memory, and {} are available; choose smaller ones",
             steps.limit(),
+            needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
+            gigabytes(room),
+        ))),
+    }
+}
+
+/// Refuses a classifier whose training would not fit into the memory that is available now.
+///
+/// The estimate counts the parameters eight times (gradients, moments, a checkpoint and its bytes) and the
+/// activations of a batch without padding.
+pub fn check_training_room(settings: &Settings) -> Result<()> {
+    let parameters: u128 = settings
+        .architecture()
+        .tensors()
+        .iter()
+        .map(|(_, shape)| shape.iter().map(|&n| n as u128).product::<u128>())
+        .sum();
+    let tokens = settings.batch as u128 * settings.padded() as u128;
+    let blocks = settings.blocks as u128 + 1;
+    let per_token = blocks * (8 * settings.width as u128 + 2 * settings.hidden as u128);
+    // A product of numbers below 2^64 that overflows 128 bits is too large for any machine.
+    let needed = tokens
+        .checked_mul(per_token)
+        .and_then(|activations| activations.checked_add(8 * parameters)?.checked_mul(4));
+    let room = available_bytes().unwrap_or(isize::MAX as u128);
+    match needed {
+        Some(needed) if needed <= room => Ok(()),
+        needed => Err(Error::input(format!(
+            "batch {} of length {} needs about {} of memory, and {} are available; choose smaller ones",
+            settings.batch,
+            settings.length,
             needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
             gigabytes(room),
         ))),

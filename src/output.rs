@@ -5,6 +5,10 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
 
+/// Names of temporary files.
+const PREFIX: &str = ".gdcert-";
+const SUFFIX: &str = ".tmp";
+
 /// Writes one file: a temporary file beside it, flushed to disk, then renamed.
 pub(crate) fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
     rename(stage(path, bytes)?, path)
@@ -39,8 +43,8 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
         builder.permissions(std::fs::Permissions::from_mode(0o644));
     }
     let mut file = builder
-        .prefix(".gdcert-")
-        .suffix(".tmp")
+        .prefix(PREFIX)
+        .suffix(SUFFIX)
         .tempfile_in(folder)
         .map_err(fail)?;
     file.write_all(bytes).map_err(fail)?;
@@ -53,4 +57,18 @@ fn rename(file: NamedTempFile, path: &Path) -> Result<()> {
         Ok(_) => Ok(()),
         Err(e) => Err(Error::write(path, e.error)),
     }
+}
+
+/// Removes temporary files of writers that were killed.
+pub(crate) fn remove_abandoned(folder: &Path) -> Result<()> {
+    let fail = |e| Error::write(folder, e);
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+            std::fs::remove_file(entry.path()).map_err(fail)?;
+        }
+    }
+    Ok(())
 }

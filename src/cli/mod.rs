@@ -4,10 +4,12 @@
 //! `--expect` is not met or nothing could be certified; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
 
 mod certify;
+mod data;
 mod instance;
 mod out;
 mod progress;
 mod reproduce;
+mod train;
 mod verify;
 
 use crate::{Error, Result};
@@ -56,6 +58,9 @@ enum Command {
     Verify(Box<verify::Args>),
     Certify(Box<certify::Args>),
     Reproduce(reproduce::Args),
+    #[command(subcommand)]
+    Data(data::Args),
+    Train(Box<train::Args>),
 }
 
 /// How a command that ran to its end exits.
@@ -65,6 +70,8 @@ enum Outcome {
     Fine,
     /// 1: the deciding claim is refuted, or an expectation is not met.
     Refuted,
+    /// 130: stopped by Ctrl-C; the command has said how to go on.
+    Stopped,
 }
 
 /// Runs one command and returns the process's exit code. Never panics on bad input.
@@ -92,6 +99,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     match in_pool(cli, &line) {
         Ok(Outcome::Fine) => ExitCode::SUCCESS,
         Ok(Outcome::Refuted) => ExitCode::from(1),
+        Ok(Outcome::Stopped) => ExitCode::from(130),
         Err(Error::Cancelled) => {
             eprintln!(
                 "gdcert: stopped; nothing of the unfinished work was written. To run it again: {line}"
@@ -119,6 +127,8 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
+        Command::Data(args) => data::run(args, &cli.common, line),
+        Command::Train(args) => train::run(args, &cli.common, line),
     })
 }
 

@@ -23,10 +23,7 @@ impl OutDir {
         line: &str,
         seed: Option<u64>,
     ) -> Result<Self> {
-        let path = match &common.out {
-            Some(path) => path.clone(),
-            None => Path::new("gdcert-out").join(command),
-        };
+        let path = OutDir::place(common, command);
         std::fs::create_dir_all(&path).map_err(|e| Error::write(&path, e))?;
         let run = json!({
             "version": env!("CARGO_PKG_VERSION"),
@@ -44,6 +41,14 @@ impl OutDir {
         // Better to learn now than after the work that the folder is read-only.
         tempfile::tempfile_in(&out.path).map_err(|e| Error::write(&out.path, e))?;
         Ok(out)
+    }
+
+    /// Where the results of `command` go.
+    pub(super) fn place(common: &Common, command: &str) -> PathBuf {
+        match &common.out {
+            Some(path) => path.clone(),
+            None => Path::new("gdcert-out").join(command),
+        }
     }
 
     fn refuse_foreign(&self, command: &str) -> Result<()> {

@@ -11,6 +11,10 @@ pub(super) struct Progress {
     bar: Option<ProgressBar>,
     what: String,
     total: u64,
+    /// Where it started, when it continues earlier work.
+    first: usize,
+    /// A plain line may be due at every multiple of this.
+    stride: usize,
     started: Instant,
     last: Instant,
 }
@@ -35,8 +39,26 @@ impl Progress {
             bar,
             what: what.to_owned(),
             total: total as u64,
+            first: 0,
+            stride: 64,
             started: now,
             last: now,
+        }
+    }
+
+    /// For steps that take much longer than a look at the clock.
+    pub(super) fn of_long_steps(what: &str, first: usize, total: usize) -> Self {
+        let mut progress = Progress::new(what, total);
+        progress.first = first;
+        progress.stride = 1;
+        progress
+    }
+
+    /// A line among the progress.
+    pub(super) fn say(&self, line: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(line),
+            None => eprintln!("{line}"),
         }
     }
 
@@ -44,10 +66,11 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.set_position(done as u64),
             // Looking at the clock costs more than a small step: not at every one.
-            None if done.is_multiple_of(64) && self.last.elapsed() > EVERY => {
+            None if done.is_multiple_of(self.stride) && self.last.elapsed() > EVERY => {
                 self.last = Instant::now();
                 let spent = self.started.elapsed().as_secs_f64();
-                let left = spent / done.max(1) as f64 * (self.total as f64 - done as f64);
+                let pace = spent / done.saturating_sub(self.first).max(1) as f64;
+                let left = pace * (self.total as f64 - done as f64);
                 eprintln!(
                     "{}: {done} of {}, about {left:.0} s left",
                     self.what, self.total

@@ -2,6 +2,7 @@
 
 mod axis;
 mod canvas;
+mod curves;
 mod number;
 mod panel;
 mod place;
@@ -9,6 +10,7 @@ mod png;
 mod rate;
 mod thin;
 
+pub use curves::{mean_and_spread, training_curves};
 pub use rate::rate_vs_bound;
 
 use crate::{Error, Result};
