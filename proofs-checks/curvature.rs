@@ -24,8 +24,15 @@ fn second(
 
 /// |A| and the unit vector that attains it, from the small matrix A A'.
 fn top(A: &DMatrix<f64>) -> (f64, DVector<f64>) {
-    let eigen = (A * A.transpose()).symmetric_eigen();
-    let image = A.transpose() * eigen.eigenvectors.column(eigen.eigenvalues.imax());
+    // Scaled: where attention saturates, the squares of A's entries underflow.
+    let size = A.amax();
+    let scaled = A / size;
+    let image = if size > 0.0 {
+        let eigen = (&scaled * scaled.transpose()).symmetric_eigen();
+        scaled.transpose() * eigen.eigenvectors.column(eigen.eigenvalues.imax())
+    } else {
+        DVector::zeros(A.ncols())
+    };
     let norm = image.norm();
     if norm == 0.0 {
         return (

@@ -19,6 +19,7 @@ fn verdicts(instance: &Instance, eta: Eta, steps: usize) -> [Verdict; 4] {
         steps: Steps::UpTo(steps),
         reading: None,
         curvature_at: vec![],
+        ..Settings::default()
     };
     verify(instance, &settings, &mut go)
         .unwrap()

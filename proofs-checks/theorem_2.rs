@@ -20,6 +20,7 @@ fn run(instance: &Instance, eta: f64, steps: usize) -> Verification {
         steps: Steps::UpTo(steps),
         reading: None,
         curvature_at: vec![],
+        ..Settings::default()
     };
     verify(instance, &settings, &mut go).unwrap()
 }

@@ -53,6 +53,7 @@ fn softmax_does_not_move() {
             steps,
             reading: None,
             curvature_at: vec![],
+            ..Settings::default()
         };
         let found = verify(&instance, &settings, &mut go).unwrap();
         for point in &found.trajectory.points {

@@ -52,10 +52,11 @@
 //!
 //! # What the numbers mean
 //!
-//! Losses are f64 evaluations with a bound on their error ([`descent::Point::loss_error`]), derived in
-//! the source of the private module `rounding`. A comparison that the errors could turn counts neither
-//! way, and a violation needs the error bounds on both sides. Results do not depend on the number
-//! of threads; the same seed draws the same instance on every machine.
+//! Losses are evaluations in f64, or in double-double where [`Settings::precision`] says so, with a
+//! bound on their error ([`descent::Point::loss_error`]), derived in the source of the private module
+//! `rounding`. A comparison that the errors could turn counts neither way, and a violation needs the
+//! error bounds on both sides. Results do not depend on the number of threads; the same seed draws
+//! the same instance on every machine.
 
 #![warn(missing_docs)]
 
@@ -82,6 +83,6 @@ mod verify;
 
 pub use certify::{Certified, Goal, certify};
 pub use error::{Error, Result};
-pub use model::{Kernel, Trained};
+pub use model::{Kernel, Precision, Trained};
 pub use problem::{Dims, Init, Instance, Weights};
 pub use verify::{Eta, Event, Settings, Verification, deciding_reading, verify};

@@ -1,7 +1,7 @@
 //! Whether an instance and its run fit into this machine's memory.
 
-use crate::descent::{Point, Steps};
-use crate::model::Trained;
+use crate::descent::{Point, Steps, units_per_head};
+use crate::model::{Precision, Trained};
 use crate::problem::Dims;
 use crate::training::Settings;
 use crate::{Error, Result};
@@ -11,8 +11,8 @@ use crate::{Error, Result};
 /// The estimate counts the instance and the stepper's copies, B_0 and the value block with their
 /// decompositions, J (or J J' where J is too large) and the trajectory. Where the system does not tell how
 /// much memory is available (it does on Linux), only the address space is a limit.
-pub fn check_room(dims: Dims, trained: Trained, steps: Steps) -> Result<()> {
-    let needed = bytes_needed(dims, trained, steps);
+pub fn check_room(dims: Dims, trained: Trained, steps: Steps, precision: Precision) -> Result<()> {
+    let needed = bytes_needed(dims, trained, steps, precision);
     let room = available_bytes().unwrap_or(isize::MAX as u128);
     match needed {
         Some(needed) if needed <= room => Ok(()),
@@ -61,7 +61,7 @@ fn gigabytes(bytes: u128) -> String {
 }
 
 /// `None` if the number itself overflows.
-fn bytes_needed(dims: Dims, trained: Trained, steps: Steps) -> Option<u128> {
+fn bytes_needed(dims: Dims, trained: Trained, steps: Steps, precision: Precision) -> Option<u128> {
     let Dims { N, n, D, d, H, p } = dims;
     let mul = |factors: &[usize]| {
         factors
@@ -74,6 +74,16 @@ fn bytes_needed(dims: Dims, trained: Trained, steps: Steps) -> Option<u128> {
     let J = mul(&[2, N, n, p, blocks, H, D, d])?;
     let gram = mul(&[8, N, n, p, N, n, p])?;
     let heads = mul(&[12, N, n, H, d])?.checked_add(mul(&[3, N, n, n, H])?)?;
+    let stepper = match precision {
+        Precision::F64 => 0, // counted as copies of the instance, and in `heads`
+        Precision::DoubleDouble => {
+            let weights = mul(&[2, 10 + 3 * units_per_head(dims), H, D, d.max(p)])?;
+            let tokens = mul(&[2, N, n, H])?.checked_mul((4 * d + 3 * p + n) as u128)?;
+            weights
+                .checked_add(tokens)?
+                .checked_add(mul(&[2, N, n, D])?)?
+        }
+    };
     let points = (steps.limit() as u128)
         .checked_add(1)?
         .checked_mul(std::mem::size_of::<Point>() as u128)?;
@@ -83,6 +93,7 @@ fn bytes_needed(dims: Dims, trained: Trained, steps: Steps) -> Option<u128> {
         .checked_add(value_block)?
         .checked_add(J.min(gram))?
         .checked_add(heads)?
+        .checked_add(stepper)?
         .checked_add(points)
 }
 

@@ -33,8 +33,23 @@
 //!
 //! Underflow: attention weights below 2^-1022 may be flushed to 0; that is covered by the relative
 //! slack of 2^-10 put on every bound, which also covers the rounding of the bounds themselves.
+//!
+//! **Double-double.** With the unit v = 8 u^2 = 2^-103 in the place of u the same counts hold for the
+//! residual and the loss of a run in [`DoubleDouble`](crate::model::DoubleDouble), whose operations are
+//! bounded there. A sum or difference is off by at most 3 u^2 + 13 u^3, a product by 5 u^2, a square root by
+//! 4 u^2: each below v, and counted once above. A quotient is off by at most 15 u^2 + 56 u^3 < 2 v, so it
+//! counts twice. There are three, and the counts above have the room:
+//! - a score's shift, square root and quotient take 3 + 4 + 15 = 22 u^2 (and terms in u^3) of a difference
+//!   below 2 xi^2 Q K / sqrt(d): less than 6 v of xi^2 Q K / sqrt(d), beside the 2D + d of the product q . kappa;
+//! - the softmax sum (n - 1) and quotient (2) take n + 1 of n + 2;
+//! - the Gaussian's exponent takes d for the sum of squares, 1 for the root and 2 for the quotient, d + 3 of d + 6.
+//!
+//! exp is good to 2^-98 = 32 v. Products with a result below 2^-968 lose their low half: an absolute error
+//! of 2^-1021, covered by the slack as long as n ups + |y| is above 2^-800 or so. The loss is reported as
+//! the nearest f64, which adds u f. Weights M_t that are not f64 numbers enter the norms rounded (slack). Most
+//! operations are off by much less than v: the bounds are pessimistic by three to five digits here.
 
-use crate::model::Kernel;
+use crate::model::{Kernel, Precision};
 use crate::problem::{Dims, Instance, Weights};
 
 /// Unit roundoff of f64.
@@ -43,9 +58,19 @@ pub(crate) const U: f64 = f64::EPSILON / 2.0;
 /// Bound on the relative error of exp in the fast path, in units of [`U`].
 pub(crate) const EXP_ROUNDINGS: f64 = 4.0;
 
+/// The unit v of a double-double operation, see the module's header.
+const DOUBLE_DOUBLE_U: f64 = 8.0 * U * U;
+
+/// Bound on the relative error of exp in double-double, in units of [`DOUBLE_DOUBLE_U`].
+const DOUBLE_DOUBLE_EXP_ROUNDINGS: f64 = 32.0;
+
 /// gamma_k = k u / (1 - k u).
 pub(crate) fn gamma(k: usize) -> f64 {
-    let ku = k as f64 * U;
+    gamma_of(k, U)
+}
+
+fn gamma_of(k: usize, unit: f64) -> f64 {
+    let ku = k as f64 * unit;
     ku / (1.0 - ku)
 }
 
@@ -65,10 +90,21 @@ pub(crate) struct Rounding {
     o: Vec<f64>,
     /// |y|_F over all samples.
     y: f64,
+    /// Bound on the relative error of one operation.
+    unit: f64,
+    /// The same for exp.
+    exp: f64,
+    /// The same for reporting a loss as f64.
+    reported: f64,
 }
 
 impl Rounding {
-    pub(crate) fn new(instance: &Instance) -> Self {
+    /// Bounds for an evaluation in `precision`.
+    pub(crate) fn new(instance: &Instance, precision: Precision) -> Self {
+        let (unit, exp_roundings, reported) = match precision {
+            Precision::F64 => (U, EXP_ROUNDINGS, 0.0),
+            Precision::DoubleDouble => (DOUBLE_DOUBLE_U, DOUBLE_DOUBLE_EXP_ROUNDINGS, U),
+        };
         let xi = instance
             .X()
             .iter()
@@ -85,7 +121,14 @@ impl Rounding {
                 .map(|y| y.norm_squared())
                 .sum::<f64>()
                 .sqrt(),
+            unit,
+            exp: exp_roundings * unit,
+            reported,
         }
+    }
+
+    fn gamma(&self, k: usize) -> f64 {
+        gamma_of(k, self.unit)
     }
 
     /// tau of the module's header.
@@ -94,12 +137,12 @@ impl Rounding {
         let root_d = (d as f64).sqrt();
         match self.kernel {
             Kernel::Softmax => {
-                let eps = gamma(2 * D + d + 6) * xi * xi * q * k / root_d;
-                (2.0 * eps + gamma(n + 2) + 2.0 * EXP_ROUNDINGS * U).exp_m1()
+                let eps = self.gamma(2 * D + d + 6) * xi * xi * q * k / root_d;
+                (2.0 * eps + self.gamma(n + 2) + 2.0 * self.exp).exp_m1()
             }
             Kernel::Gaussian => {
-                let delta = gamma(D + 1) * xi * (q + k);
-                (-0.5f64).exp() / root_d.sqrt() * delta + 0.4 * gamma(d + 6) + EXP_ROUNDINGS * U
+                let delta = self.gamma(D + 1) * xi * (q + k);
+                (-0.5f64).exp() / root_d.sqrt() * delta + 0.4 * self.gamma(d + 6) + self.exp
             }
         }
     }
@@ -115,7 +158,7 @@ impl Rounding {
     /// Bound on |delta r|, given every head's block norms.
     pub(crate) fn residual(&self, norms: &[BlockNorms]) -> f64 {
         let Dims { n, D, d, H, .. } = self.dims;
-        let sums = gamma(H + 1);
+        let sums = self.gamma(H + 1);
         let squares: f64 = self
             .xi
             .iter()
@@ -126,7 +169,7 @@ impl Rounding {
                     .map(|(&head, &o)| {
                         let size = self.row_sum() * xi * head[2] * o;
                         let tau = self.attention(xi, head);
-                        let g = gamma(n + D + d + 2);
+                        let g = self.gamma(n + D + d + 2);
                         size * (tau + g + tau * g + sums)
                     })
                     .sum();
@@ -139,7 +182,8 @@ impl Rounding {
     /// Bound on |delta f|, given the computed loss and a bound on |delta r|.
     pub(crate) fn loss(&self, f: f64, residual: f64) -> f64 {
         let r = (2.0 * f).sqrt();
-        SLACK * (r * residual + 0.5 * residual * residual + gamma(self.dims.m() + 2) * f)
+        let relative = self.gamma(self.dims.m() + 2) + self.reported;
+        SLACK * (r * residual + 0.5 * residual * residual + relative * f)
     }
 
     /// Bound on |delta B|_F for B_0.
@@ -147,7 +191,7 @@ impl Rounding {
         let Dims { n, .. } = self.dims;
         self.over_rows(norms, |xi, head, _| {
             let tau = self.attention(xi, head);
-            self.row_sum() * xi * (tau + gamma(n + 2) * (1.0 + tau))
+            self.row_sum() * xi * (tau + self.gamma(n + 2) * (1.0 + tau))
         })
     }
 
@@ -156,7 +200,7 @@ impl Rounding {
         let Dims { n, D, d, .. } = self.dims;
         let e1 = |xi, head| {
             let tau = self.attention(xi, head);
-            let g = gamma(n + 2 * D + d + 8);
+            let g = self.gamma(n + 2 * D + d + 8);
             tau + g + tau * g
         };
         let scores = self.over_rows(norms, |xi, head, o| {

@@ -5,8 +5,8 @@ use crate::certificate::{
     theorem_a::Step,
 };
 use crate::certify::{obstructed_certificate, rate_certificate};
-use crate::descent::{End, Point, Steps, Trajectory, descend};
-use crate::model::{self, Trained};
+use crate::descent::{End, Point, Steps, Trajectory, descend_in};
+use crate::model::{self, Precision, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Estimate, Reading, Spectrum};
 use crate::verdict::{Claim, Verdict};
@@ -19,7 +19,7 @@ use std::str::FromStr;
 pub enum Eta {
     /// 0.5 / |J_0|^2; 1 if |J_0| is within its error of 0.
     Auto,
-    /// The step that Theorem A chooses at M_0, [`THETA`] / L.
+    /// The step that Theorem A chooses at M_0: 1/2 over L, the smoothness that the proof finds.
     Certified,
     /// This number.
     Fixed(f64),
@@ -27,7 +27,7 @@ pub enum Eta {
 
 /// eta L of a step that Theorem A chooses. Below 1, so that the proven rate can cover beta = alpha_c^2; a half leaves
 /// room on both sides.
-pub const THETA: f64 = 0.5;
+pub(crate) const THETA: f64 = 0.5;
 
 impl Eta {
     /// [`Eta::Auto`] as a number.
@@ -66,6 +66,9 @@ pub struct Settings {
     pub steps: Steps,
     /// The reading that decides, and that a certificate is sought for; `None`: see [`deciding_reading`].
     pub reading: Option<Reading>,
+    /// The arithmetic of the run; the constants (spectrum, curvature) are computed in f64 always. A tail is
+    /// certified from a point M_T of the run in f64, so beside a run in double-double only M_0 is tried.
+    pub precision: Precision,
     /// Radii at which to report the curvature bound h.
     pub curvature_at: Vec<f64>,
 }
@@ -78,13 +81,14 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// Theorem 1, eta = 0.5 / |J_0|^2, 2000 steps or to the rounding floor, h(0).
+    /// Theorem 1, eta = 0.5 / |J_0|^2, 2000 steps or to the rounding floor in f64, h(0).
     fn default() -> Self {
         Settings {
             trained: Trained::QKV,
             eta: Eta::Auto,
             steps: Steps::UpTo(2000),
             reading: None,
+            precision: Precision::F64,
             curvature_at: vec![0.0],
         }
     }
@@ -191,9 +195,14 @@ pub fn verify(
         block.iter().map(|w| w.norm_squared()).sum::<f64>().sqrt()
     };
     let obstruction = obstruction(instance, trained);
-    let trajectory = descend(instance, trained, eta, settings.steps, &mut |point| {
-        observe(Event::Point(point))
-    })?;
+    let trajectory = descend_in(
+        settings.precision,
+        instance,
+        trained,
+        eta,
+        settings.steps,
+        &mut |point| observe(Event::Point(point)),
+    )?;
     let mut claims = Reading::ALL.map(|reading| {
         Claim::new(
             reading,
@@ -254,7 +263,8 @@ fn prove(
         at_start => {
             let limit = trajectory.points.len() - 1;
             let mut watch = |t: usize| observe(Event::Proving(t));
-            let tail = if held(claims) {
+            // The tail's M_T belongs to the run in f64: another one's prefix says nothing about it.
+            let tail = if held(claims) && trajectory.precision == Precision::F64 {
                 prove_from(instance, site.trained(), eta, beta, limit, &mut watch)?.ok()
             } else {
                 None

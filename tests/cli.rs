@@ -147,15 +147,23 @@ fn json_goes_to_stdout() {
 #[test]
 fn results_do_not_depend_on_threads() {
     let folder = Folder::new();
-    let sizes = [
-        "verify", "-N", "16", "-n", "8", "-D", "32", "-d", "16", "-H", "4", "-p", "2",
-    ];
-    for kernel in ["softmax", "gaussian"] {
+    // Large enough that each precision uses its threads.
+    let single = ("f64", "verify -N 16 -n 8 -D 32 -d 16 -H 4 -p 2");
+    let double = ("double-double", "verify -N 8 -n 4 -D 16 -d 8 -H 4 -p 2");
+    for (kernel, (precision, sizes)) in [
+        ("softmax", single),
+        ("gaussian", single),
+        ("softmax", double),
+        ("gaussian", double),
+    ] {
+        let sizes: Vec<_> = sizes.split(' ').collect();
         let run = |threads: &str| {
-            let out = format!("{kernel}-{threads}");
+            let out = format!("{kernel}-{precision}-{threads}");
             let flags = [
                 "--kernel",
                 kernel,
+                "--precision",
+                precision,
                 "--threads",
                 threads,
                 "--steps",
@@ -177,8 +185,59 @@ fn results_do_not_depend_on_threads() {
         let one = run("1");
         assert!(
             one == run("2") && one == run("5"),
-            "{kernel} depends on --threads"
+            "{kernel} in {precision} depends on --threads"
         );
+    }
+}
+
+/// Both theorems and kernels: double-double follows the bound to 1e-40 f_0, where f64 ends before 1e-25.
+#[test]
+fn double_double_follows_a_bound_far_below_the_floor_of_f64() {
+    let theorem_1 = "-N 1 -n 3 -D 8 -d 2 -H 3 --init lazy --scale 1e4 --steps 20000";
+    let theorem_2 = "-N 2 -n 4 -D 16 -d 4 -H 4 --theorem 2 --init paired --scale 1e3 --steps 5000";
+    let folder = Folder::new();
+    for (case, deciding) in [(theorem_1, "per_head"), (theorem_2, "ntk")] {
+        for kernel in ["softmax", "gaussian"] {
+            // Where the deciding reading's floor is, the bound there, and which cells of a row are empty.
+            let run = |precision: &str| {
+                let flags = ["verify", "--kernel", kernel, "--precision", precision];
+                let case: Vec<_> = case.split(' ').collect();
+                let output = folder.run(&[&flags[..], &case].concat());
+                assert_eq!(code(&output), 0, "{output:?}");
+                let verdict = folder.json("gdcert-out/verify/verdict.json");
+                assert_eq!(verdict["precision"], precision);
+                let claim = &verdict["claims"][deciding];
+                let verdicts = ["held", "certified"];
+                assert!(
+                    verdicts.contains(&claim["verdict"].as_str().unwrap()),
+                    "{claim} {case:?} {kernel}"
+                );
+                assert!(claim["first_violation"].is_null());
+                let floor = claim["floor_at"].as_u64().unwrap();
+                assert_eq!(claim["checked_to"], floor - 1);
+                let rate = claim["rate"].as_f64().unwrap();
+                let csv = folder.path("gdcert-out/verify/trajectory.csv");
+                let rows = csv::Reader::from_path(csv).unwrap();
+                let rows = rows.into_records().take(100).map(|r| {
+                    let row = r.unwrap();
+                    row.iter().map(str::is_empty).collect::<Vec<_>>()
+                });
+                (
+                    floor as f64 * (-rate).ln_1p() / std::f64::consts::LN_10,
+                    verdict["final_loss"].as_f64().unwrap() / verdict["loss0"].as_f64().unwrap(),
+                    rows.collect::<Vec<_>>(),
+                )
+            };
+            let (single, double) = (run("f64"), run("double-double"));
+            assert!(single.0 > -25.0, "f64 followed to 1e{:.1}", single.0);
+            assert!(
+                double.0 < -40.0,
+                "{case} {kernel}: only to 1e{:.1}",
+                double.0
+            );
+            assert!(double.1 < 1e-50, "{case} {kernel}: {:e}", double.1);
+            assert_eq!(single.2, double.2);
+        }
     }
 }
 
@@ -357,6 +416,11 @@ fn bad_flags_are_refused() {
         &["proved", "violated"],
     );
     refused(&folder, &sized(&["--curvature-at", "-1"]), &["-1"]);
+    refused(
+        &folder,
+        &sized(&["--precision", "quad"]),
+        &["quad", "f64", "double-double"],
+    );
     refused(&folder, &sized(&["--threads", "0"]), &["--threads 0"]);
     refused(&folder, &sized(&["--steps", "-1"]), &["--steps"]);
     refused(&folder, &sized(&["--steps", "99999999999999"]), &["memory"]);

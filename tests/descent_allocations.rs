@@ -2,10 +2,11 @@
 //!
 //! A test target of its own, with one test: one counter sees every thread of the process, the other this thread.
 
-use gdcert::descent::Stepper;
-use gdcert::{Dims, Init, Instance, Kernel, Trained};
+use gdcert::descent::{Stepper, Steps, descend_in};
+use gdcert::{Dims, Init, Instance, Kernel, Precision, Trained};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 struct Counting;
@@ -72,5 +73,37 @@ fn steps_do_not_allocate() {
             // show at least once in each of the 1000 steps.
             assert!(count <= allowed, "{kernel}: {count} allocations");
         }
+    }
+
+    // A run in double-double allocates at its start, and where it records sigma_min(B_t).
+    let dims = Dims {
+        N: 1,
+        d: 4,
+        ..small
+    };
+    for kernel in [Kernel::Softmax, Kernel::Gaussian] {
+        let instance = Instance::random(dims, kernel, Init::Lecun, 0).unwrap();
+        let mut before = 0;
+        let mut observe = |point: &gdcert::descent::Point| {
+            let now = HERE.get();
+            assert!(
+                now == before || point.sigma_min_B.is_some(),
+                "t = {}",
+                point.t
+            );
+            before = now;
+            ControlFlow::Continue(())
+        };
+        let steps = Steps::Exactly(200);
+        let precision = Precision::DoubleDouble;
+        descend_in(
+            precision,
+            &instance,
+            Trained::QKV,
+            1e-3,
+            steps,
+            &mut observe,
+        )
+        .unwrap();
     }
 }

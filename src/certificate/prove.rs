@@ -130,7 +130,8 @@ pub struct Site<'a> {
     trained: Trained,
     enclosure: Enclosure<'a>,
     crude: OnceLock<Curvature<Interval>>,
-    sharp: OnceLock<(Sharp<f64>, Sharp<Interval>)>,
+    sharp: OnceLock<Sharp<f64>>,
+    rigorous_sharp: OnceLock<Sharp<Interval>>,
 }
 
 /// One form of Theorem A to try.
@@ -156,6 +157,7 @@ impl<'a> Site<'a> {
             enclosure: Enclosure::new(instance, trained),
             crude: OnceLock::new(),
             sharp: OnceLock::new(),
+            rigorous_sharp: OnceLock::new(),
         }
     }
 
@@ -226,32 +228,40 @@ impl<'a> Site<'a> {
         let Ok(inputs) = self.inputs(form) else {
             return 0.0;
         };
-        let closes = |share: f64| {
+        let closed = |share: f64, H: BlockMatrix<f64>| {
             let inputs = Inputs {
                 residual: inputs.residual * share,
                 ..inputs
             };
-            let curvature = |radii: &_| self.curvature(form, radii);
-            close(form.region(), &inputs, curvature, step, [0.0; 3])
-                .is_ok_and(|closed| closed.covers(beta).is_ok())
+            close(form.region(), &inputs, |_| H, step, [0.0; 3])
+                .ok()
+                .filter(|closed| closed.covers(beta).is_ok())
         };
-        // Down by factors of 4, then between the last two.
-        let (mut low, mut high) = (1.0, 1.0);
-        while !closes(low) {
-            (low, high) = (low / 4.0, low);
-            if low < f64::EPSILON {
-                return 0.0;
+        // H costs much and the conditions little: the share for a fixed H, then H at the radii of that share, and so on.
+        let mut H = self.curvature(form, &[0.0; 3]);
+        let mut share = 0.0;
+        for _ in 0..3 {
+            // Down by factors of 4, then between the last two.
+            let (mut low, mut high) = (1.0, 1.0);
+            while closed(low, H).is_none() {
+                (low, high) = (low / 4.0, low);
+                if low < f64::EPSILON {
+                    return 0.0;
+                }
             }
-        }
-        while high > 1.05 * low {
-            let middle = f64::sqrt(low * high);
-            if closes(middle) {
-                low = middle;
-            } else {
-                high = middle;
+            while high > 1.01 * low {
+                let middle = f64::sqrt(low * high);
+                if closed(middle, H).is_some() {
+                    low = middle;
+                } else {
+                    high = middle;
+                }
             }
+            share = low;
+            let radii = closed(low, H).map_or([0.0; 3], |closed| closed.radii);
+            H = self.curvature(form, &radii);
         }
-        low
+        share
     }
 
     fn forms(&self) -> Vec<Form> {
@@ -330,7 +340,9 @@ impl<'a> Site<'a> {
         match form {
             Form::Crude => one_entry(self.crude().h(largest(radii)).hi() * RELAXED),
             Form::Ball | Form::Box(_) => {
-                self.sharp().0.H(radii).map(|row| row.map(|h| h * RELAXED))
+                let sharp = || Sharp::new(self.instance, self.trained);
+                let H = self.sharp.get_or_init(sharp).H(radii);
+                H.map(|row| row.map(|h| h * RELAXED))
             }
         }
     }
@@ -340,7 +352,9 @@ impl<'a> Site<'a> {
         match form {
             Form::Crude => one_entry(relax(self.crude().h(largest(radii)))),
             Form::Ball | Form::Box(_) => {
-                let H = self.sharp().1.H(&radii.map(Interval::from_f64));
+                let sharp = || Sharp::new(self.instance, self.trained);
+                let sharp = self.rigorous_sharp.get_or_init(sharp);
+                let H = sharp.H(&radii.map(Interval::from_f64));
                 H.map(|row| row.map(relax))
             }
         }
@@ -348,15 +362,6 @@ impl<'a> Site<'a> {
 
     fn crude(&self) -> &Curvature<Interval> {
         self.crude.get_or_init(|| self.enclosure.curvature())
-    }
-
-    fn sharp(&self) -> &(Sharp<f64>, Sharp<Interval>) {
-        self.sharp.get_or_init(|| {
-            (
-                Sharp::new(self.instance, self.trained),
-                Sharp::new(self.instance, self.trained),
-            )
-        })
     }
 }
 

@@ -73,7 +73,7 @@ pub fn prove_from(
                 // A little below the forecast: alpha and H change on the way.
                 let share = 0.98 * site.share_that_closes(Step::Eta(eta), beta);
                 loss_wanted = share * share * loss;
-                latest = 2 * t + 16;
+                latest = 4 * t + 16;
             }
         }
         if t == limit || diverged {

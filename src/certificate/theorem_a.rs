@@ -271,7 +271,7 @@ impl<T: Bound> Closed<T> {
 }
 
 /// Radii grow by this factor over what is needed, so that the iteration ends soon where it ends at all; so much is given away.
-const GROWTH: f64 = 1.0 + 1.0 / 4096.0;
+const GROWTH: f64 = 1.0 + 1.0 / 512.0;
 
 /// Iterations after which a region that still grows counts as not closing.
 const ITERATIONS: usize = 400;

@@ -50,6 +50,10 @@ pub(super) struct Args {
         default_value = "0"
     )]
     curvature_at: Vec<f64>,
+    /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding
+    /// floor, beside which no tail is certified
+    #[arg(long, value_name = "P", default_value = "f64")]
+    precision: String,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
@@ -60,11 +64,12 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         eta: args.eta.parse()?,
         steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
         reading,
+        precision: args.precision.parse()?,
         curvature_at: args.curvature_at.clone(),
     };
     let source = args
         .instance
-        .load(|dims| check_room(dims, settings.trained, settings.steps))?;
+        .load(|dims| check_room(dims, settings.trained, settings.steps, settings.precision))?;
     let out = OutDir::open(common, "verify", line, source.seed)?;
 
     let mut progress = Progress::new("gradient descent", settings.steps.limit());

@@ -1,15 +1,19 @@
 //! Exact gradient descent with a fixed step, and the trajectory it leaves.
 
 mod kernels;
+mod plain;
 mod step;
 
 pub use step::Stepper;
 
-use crate::model::Trained;
+use crate::model::{DoubleDouble, Precision, Trained};
 use crate::problem::Instance;
 use crate::rounding::Rounding;
 use crate::spectrum::sigma_min;
 use crate::{Error, Result};
+use nalgebra::DMatrix;
+use plain::PlainStepper;
+pub(crate) use plain::units_per_head;
 use std::ops::ControlFlow;
 
 /// A run counts as diverged when the loss is not finite or above this multiple of f_0.
@@ -69,13 +73,15 @@ pub enum End {
 pub struct Trajectory {
     /// The step.
     pub eta: f64,
+    /// The arithmetic it was computed in.
+    pub precision: Precision,
     /// M_0, M_1, ... in order; never empty.
     pub points: Vec<Point>,
     /// Why it ended.
     pub end: End,
 }
 
-/// Runs gradient descent on the trained blocks from M_0.
+/// Runs gradient descent on the trained blocks from M_0 in f64.
 ///
 /// `observe` sees every point and stops the run by breaking. sigma_min(B_t) is recorded at t = 0, 1, 2, ...
 /// and then ever more sparsely, t growing by an eighth (about 50 values in 2000 steps), or by
@@ -90,18 +96,89 @@ pub fn descend(
     steps: Steps,
     observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
 ) -> Result<Trajectory> {
+    descend_in(Precision::F64, instance, trained, eta, steps, observe)
+}
+
+/// As [`descend`], with weights, gradients and losses in this arithmetic all along.
+///
+/// The numbers of a [`Point`] are the nearest f64; the error of its loss is that of the arithmetic and
+/// of this rounding.
+///
+/// ```
+/// use gdcert::descent::{Steps, descend_in};
+/// use gdcert::{Dims, Init, Instance, Kernel, Precision, Trained};
+/// use std::ops::ControlFlow;
+///
+/// let dims = Dims { N: 1, n: 2, D: 4, d: 2, H: 2, p: 1 };
+/// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
+/// let run = |precision| {
+///     let through = &mut |_: &_| ControlFlow::Continue(());
+///     descend_in(precision, &instance, Trained::QKV, 1e-3, Steps::UpTo(5000), through)
+/// };
+/// let lowest = |precision| Ok::<_, gdcert::Error>(run(precision)?.points.pop().unwrap().loss);
+/// assert!(lowest(Precision::F64)? > 1e-30);
+/// assert!(lowest(Precision::DoubleDouble)? < 1e-40);
+/// # Ok::<(), gdcert::Error>(())
+/// ```
+///
+/// # Errors
+/// As [`descend`].
+pub fn descend_in(
+    precision: Precision,
+    instance: &Instance,
+    trained: Trained,
+    eta: f64,
+    steps: Steps,
+    observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
+) -> Result<Trajectory> {
     if !(eta.is_finite() && eta > 0.0) {
         return Err(Error::input(format!(
             "the step eta must be a finite number above 0, not {eta}"
         )));
     }
-    let rounding = Rounding::new(instance);
-    let mut stepper = Stepper::new(instance, trained);
-    let mut norms = Vec::with_capacity(instance.dims().H);
+    let rounding = Rounding::new(instance, precision);
+    let (points, end) = match precision {
+        Precision::F64 => run(
+            Stepper::new(instance, trained),
+            &rounding,
+            eta,
+            steps,
+            observe,
+        ),
+        Precision::DoubleDouble => {
+            let stepper = PlainStepper::<DoubleDouble>::new(instance, trained);
+            run(stepper, &rounding, eta, steps, observe)
+        }
+    }?;
+    Ok(Trajectory {
+        eta,
+        precision,
+        points,
+        end,
+    })
+}
+
+/// What a run asks of a stepper; see [`Stepper`] for the meaning of each.
+trait Descent {
+    fn evaluate(&mut self) -> f64;
+    fn step(&mut self, eta: f64);
+    fn grad_norms(&self) -> [f64; 3];
+    fn moved(&self) -> [f64; 3];
+    fn block_norms(&self) -> impl Iterator<Item = [f64; 3]>;
+    fn B(&self) -> DMatrix<f64>;
+}
+
+fn run(
+    mut stepper: impl Descent,
+    rounding: &Rounding,
+    eta: f64,
+    steps: Steps,
+    observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
+) -> Result<(Vec<Point>, End)> {
+    let mut norms = Vec::new();
     // Room for an ordinary run, so that its steps do not allocate; longer ones double it now and then.
     let mut points = Vec::with_capacity(steps.limit().min(1 << 16) + 1);
     let mut next_sigma = 0;
-    let small = instance.dims().tokens() <= 256;
     let end = loop {
         let t = points.len();
         let loss = stepper.evaluate();
@@ -118,7 +195,9 @@ pub fn descend(
         let f0 = points.first().map_or(loss, |p: &Point| p.loss);
         let diverged = !loss.is_finite() || loss > DIVERGED * f0;
         if t == next_sigma && !diverged {
-            point.sigma_min_B = Some(sigma_min(&stepper.B())?);
+            let B = stepper.B();
+            let small = B.nrows() <= 256;
+            point.sigma_min_B = Some(sigma_min(&B)?);
             next_sigma = t + 1 + if small { t / 8 } else { t };
         }
         points.push(point);
@@ -135,5 +214,26 @@ pub fn descend(
         }
         stepper.step(eta);
     };
-    Ok(Trajectory { eta, points, end })
+    Ok((points, end))
+}
+
+impl Descent for Stepper {
+    fn evaluate(&mut self) -> f64 {
+        self.evaluate()
+    }
+    fn step(&mut self, eta: f64) {
+        self.step(eta);
+    }
+    fn grad_norms(&self) -> [f64; 3] {
+        self.grad_norms()
+    }
+    fn moved(&self) -> [f64; 3] {
+        self.moved()
+    }
+    fn block_norms(&self) -> impl Iterator<Item = [f64; 3]> {
+        self.block_norms()
+    }
+    fn B(&self) -> DMatrix<f64> {
+        self.B()
+    }
 }

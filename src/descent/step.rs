@@ -291,7 +291,7 @@ impl Stepper {
 }
 
 /// f(item) for every item, on rayon's threads or on this one.
-fn each<T: Send>(parallel: bool, items: &mut [T], f: impl Fn(&mut T) + Send + Sync) {
+pub(super) fn each<T: Send>(parallel: bool, items: &mut [T], f: impl Fn(&mut T) + Send + Sync) {
     if parallel && items.len() > 1 {
         items.par_iter_mut().with_max_len(1).for_each(f);
     } else {

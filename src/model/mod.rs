@@ -8,6 +8,8 @@ mod double_double;
 mod dual;
 mod head;
 mod jacobian;
+#[cfg(test)]
+pub(crate) mod oracle;
 mod scalar;
 
 pub use double_double::DoubleDouble;
@@ -50,6 +52,38 @@ impl FromStr for Kernel {
             "gaussian" => Ok(Kernel::Gaussian),
             _ => Err(Error::input(format!(
                 "unknown kernel '{name}'; choose softmax or gaussian"
+            ))),
+        }
+    }
+}
+
+/// The arithmetic in which gradient descent runs and its losses are evaluated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Precision {
+    /// f64, about 16 digits.
+    #[default]
+    F64,
+    /// [`DoubleDouble`], about 32 digits: for losses below f64's rounding floor.
+    DoubleDouble,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Precision::F64 => "f64",
+            Precision::DoubleDouble => "double-double",
+        })
+    }
+}
+
+impl FromStr for Precision {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "f64" => Ok(Precision::F64),
+            "double-double" => Ok(Precision::DoubleDouble),
+            _ => Err(Error::input(format!(
+                "unknown precision '{name}'; choose f64 or double-double"
             ))),
         }
     }

@@ -9,6 +9,7 @@ use super::{Drawing, Figure, render};
 use crate::Result;
 use crate::certificate::Reason;
 use crate::descent::{End, FLOOR_SHARE, Point};
+use crate::model::Precision;
 use crate::spectrum::Reading;
 use crate::verdict::{Claim, Verdict};
 use crate::verify::Verification;
@@ -160,7 +161,11 @@ impl Drawing for RateVsBound<'_> {
         let deciding = format!("deciding reading {}: {}", self.deciding, claim.verdict);
         canvas.text(&deciding, (MARGIN, HEIGHT - 8.0), 10.5, GREY, Align::Left)?;
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
-        canvas.text(version, (RIGHT, HEIGHT - 8.0), 10.5, GREY, Align::Right)
+        let version = match self.found.trajectory.precision {
+            Precision::F64 => version.to_owned(),
+            Precision::DoubleDouble => format!("run in double-double · {version}"),
+        };
+        canvas.text(&version, (RIGHT, HEIGHT - 8.0), 10.5, GREY, Align::Right)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::certificate::Reason;
 use crate::descent::{End, FLOOR_SHARE};
+use crate::model::Precision;
 use crate::spectrum::Reading;
 use crate::verdict::{Claim, Verdict};
 use crate::verify::Verification;
@@ -52,8 +53,12 @@ fn head(found: &Verification, title: &str) -> [(&'static str, String); 4] {
         (
             "Run",
             format!(
-                "exact gradient descent on {}, eta = {}, {} steps{}",
+                "exact gradient descent on {}{}, eta = {}, {} steps{}",
                 found.trained,
+                match found.trajectory.precision {
+                    Precision::F64 => "",
+                    Precision::DoubleDouble => " in double-double",
+                },
                 digits(eta),
                 last.t,
                 match found.trajectory.end {

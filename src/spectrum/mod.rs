@@ -5,7 +5,7 @@ mod linalg;
 mod reading;
 
 use crate::Result;
-use crate::model::{self, Head, Trained};
+use crate::model::{self, Head, Precision, Trained};
 use crate::problem::{Dims, Instance};
 use crate::rounding::{BlockNorms, Rounding, U, block_norms};
 use linalg::eigenvalues;
@@ -93,7 +93,7 @@ impl Spectrum {
     /// ```
     pub fn new(instance: &Instance, trained: Trained) -> Result<Self> {
         let dims = instance.dims();
-        let rounding = Rounding::new(instance);
+        let rounding = Rounding::new(instance, Precision::F64);
         let norms = block_norms(instance.W());
         let B = B(instance);
         let sigma_min_B0 = sigma(&B, rounding.B(&norms))?.0;
@@ -143,7 +143,13 @@ impl Spectrum {
 /// As [`Spectrum::new`].
 pub fn jacobian_norm(instance: &Instance, trained: Trained) -> Result<Estimate> {
     let norms = block_norms(instance.W());
-    Ok(trained_blocks(instance, trained, &Rounding::new(instance), &norms)?.1)
+    Ok(trained_blocks(
+        instance,
+        trained,
+        &Rounding::new(instance, Precision::F64),
+        &norms,
+    )?
+    .1)
 }
 
 /// B_0 = B(M_0) in R^{Nn x HD}: row block i is (S_i1 X_i, ..., S_iH X_i).

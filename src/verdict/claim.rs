@@ -123,6 +123,7 @@ impl Claim {
         let eta = trajectory.eta;
         let first = &trajectory.points[0];
         let mut undecided = 0usize;
+        let mut by_beta = 0usize;
         let mut decided = 0usize;
         for point in &trajectory.points[1..] {
             let t = point.t;
@@ -139,35 +140,50 @@ impl Claim {
             // by a few roundings of its exponent.
             let exponent = t as f64 * -(-self.rate).ln_1p();
             let power_error = 1.0 + 4.0 * (exponent + 4.0) * U;
-            let bound_upper =
-                (first.loss + first.loss_error) * decay(eta * beta.lower(), t) * power_error;
-            let bound_lower =
-                (first.loss - first.loss_error) * decay(eta * beta.upper(), t) / power_error;
-            if exceeds(point, bound_upper) {
+            // Whether f_t is above the bound beyond all errors, with beta between these ends.
+            let above = |lowest: f64, highest: f64| {
+                let upper = (first.loss + first.loss_error) * decay(eta * lowest, t) * power_error;
+                let lower = (first.loss - first.loss_error) * decay(eta * highest, t) / power_error;
+                if exceeds(point, upper) {
+                    Some(true)
+                } else {
+                    (point.loss + point.loss_error <= lower).then_some(false)
+                }
+            };
+            if let Some(above) = above(beta.lower(), beta.upper()) {
                 self.checked_to = t;
-                self.first_violation = self.first_violation.or(Some(t));
                 decided += 1;
-            } else if point.loss + point.loss_error <= bound_lower {
-                self.checked_to = t;
-                decided += 1;
+                if above {
+                    self.first_violation = self.first_violation.or(Some(t));
+                }
             } else {
                 undecided += 1;
                 self.first_undecided = self.first_undecided.or(Some(t));
+                by_beta += usize::from(above(beta.value, beta.value).is_some());
             }
         }
-        (self.verdict, self.reason) = self.conclude(decided, undecided);
+        let close = match undecided {
+            0 => String::new(),
+            k => format!(
+                "; {k} comparisons are too close for their errors and count neither way{}",
+                match by_beta {
+                    0 => String::new(),
+                    j => format!(
+                        " ({j} of them because beta is known only to within {:.1e} of itself)",
+                        beta.error / beta.value
+                    ),
+                }
+            ),
+        };
+        (self.verdict, self.reason) = self.conclude(decided, &close);
     }
 
-    fn conclude(&self, decided: usize, undecided: usize) -> (Verdict, String) {
+    fn conclude(&self, decided: usize, close: &str) -> (Verdict, String) {
         let floor = match self.floor_at {
             Some(t) => format!(
                 "; from t = {t} on the evaluation error of f_t is above {FLOOR_SHARE} of the bound and nothing is compared"
             ),
             None => String::new(),
-        };
-        let close = match undecided {
-            0 => String::new(),
-            k => format!("; {k} comparisons are too close for their errors and count neither way"),
         };
         if let Some(t) = self.first_violation {
             return (
@@ -235,6 +251,7 @@ fn hypothesis_failing(
 mod tests {
     use super::*;
     use crate::certificate::{Obstruction, Reason};
+    use crate::model::Precision;
 
     const DIMS: Dims = Dims {
         N: 1,
@@ -278,6 +295,7 @@ mod tests {
         let points = losses.iter().enumerate().map(point).collect();
         let trajectory = Trajectory {
             eta: 1.0,
+            precision: Precision::F64,
             points,
             end,
         };
@@ -324,6 +342,13 @@ mod tests {
             );
             assert!(
                 c.reason.contains("1 comparisons are too close"),
+                "{}",
+                c.reason
+            );
+            assert_eq!(
+                c.reason
+                    .contains("(1 of them because beta is known only to within 1.0e-2"),
+                beta_error > 0.0,
                 "{}",
                 c.reason
             );

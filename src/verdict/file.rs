@@ -48,6 +48,7 @@ pub fn verdict_json(found: &Verification, origin: &Origin, deciding: Reading) ->
         "init": origin.init.map(|i| i.name()),
         "scale": origin.init.and_then(|i| i.scale()),
         "eta": number(found.trajectory.eta),
+        "precision": found.trajectory.precision.to_string(),
         "steps": found.last().t,
         "loss0": number(found.loss0()),
         "residual_norm": number(found.residual_norm),
