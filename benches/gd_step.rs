@@ -8,9 +8,10 @@ use gdcert::descent::Stepper;
 use gdcert::{Dims, Init, Instance, Kernel, Trained};
 use rayon::ThreadPool;
 use std::hint::black_box;
-use std::io::{BufRead, BufReader, Write};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Instant;
+
+mod common;
+use common::{Peer, best, median, print_peaks, processor};
 
 const SIZES: [[usize; 5]; 3] = [
     [4, 8, 32, 16, 4],
@@ -32,7 +33,7 @@ fn main() {
             .expect("threads")
     });
     let [peak_one, peak_all] = [&one, &all].map(print_peaks);
-    let mut peer = Peer::start();
+    let mut peer = Peer::start("gd_step_jax.py", "JAX");
     match &peer {
         Ok(peer) => println!("peer: {}", peer.version),
         Err(why) => println!("peer: none ({why}); pip install jax numpy to compare"),
@@ -59,7 +60,9 @@ fn main() {
                 times[0].push(ours(&one, &mut stepper));
                 times[1].push(ours(&all, &mut stepper));
                 if let Ok(peer) = &mut peer {
-                    for (all, time) in times[2..].iter_mut().zip(peer.times(kernel, sizes)) {
+                    let [N, n, D, d, H] = sizes;
+                    let request = format!("{kernel} {N} {n} {D} {d} {H} {SECONDS}");
+                    for (all, time) in times[2..].iter_mut().zip(peer.ask(&request, 4)) {
                         all.push(time);
                     }
                 }
@@ -117,11 +120,6 @@ fn print_times(work: f64, peaks: [f64; 2], times: &[Vec<f64>; 6]) {
     }
 }
 
-/// The smallest; infinite if there are none.
-fn best(x: &[f64]) -> f64 {
-    x.iter().copied().fold(f64::INFINITY, f64::min)
-}
-
 fn instruction_set() -> &'static str {
     let dims = Dims {
         N: 1,
@@ -137,12 +135,6 @@ fn instruction_set() -> &'static str {
 
 fn micros(seconds: f64) -> String {
     format!("{:.1} us", 1e6 * seconds)
-}
-
-/// NaN if there are none.
-fn median(mut x: Vec<f64>) -> f64 {
-    x.sort_by(f64::total_cmp);
-    x.get(x.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Multiplications and additions that the formulas need: four products between X and Nn x Hd
@@ -178,154 +170,4 @@ fn ours(pool: &ThreadPool, stepper: &mut Stepper) -> f64 {
         }
         median(times)
     })
-}
-
-fn processor() -> String {
-    std::fs::read_to_string("/proc/cpuinfo")
-        .ok()
-        .and_then(|info| {
-            let line = info.lines().find(|line| line.starts_with("model name"))?;
-            Some(line.split_once(':')?.1.trim().to_owned())
-        })
-        .unwrap_or_else(|| format!("{} processor", std::env::consts::ARCH))
-}
-
-/// Prints the multiply-add peak of every instruction set on the pool; returns the highest, flop/s.
-fn print_peaks(pool: &ThreadPool) -> f64 {
-    let threads = pool.current_num_threads();
-    let mut best: f64 = 0.0;
-    for (name, chains) in chains() {
-        let peak = median(
-            (0..15)
-                .map(|_| {
-                    let start = Instant::now();
-                    let flops: Vec<f64> = pool.broadcast(|_| chains(400_000));
-                    flops.iter().sum::<f64>() / start.elapsed().as_secs_f64()
-                })
-                .collect(),
-        );
-        println!(
-            "peak {name:8} {threads} thread(s): {:6.1} Gflop/s",
-            peak / 1e9
-        );
-        best = best.max(peak);
-    }
-    best
-}
-
-/// Chains of multiply-adds in registers, by instruction set: f(rounds) runs them, returns the flops.
-type Chains = Vec<(&'static str, fn(usize) -> f64)>;
-
-fn chains() -> Chains {
-    let mut all: Chains = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::*;
-        macro_rules! chains {
-            ($features:literal, $lanes:literal, $splat:ident, $fma:ident) => {{
-                #[target_feature(enable = $features)]
-                fn run(rounds: usize) -> f64 {
-                    let mut x = [$splat(black_box(1.0)); 12];
-                    let (a, b) = ($splat(black_box(0.999)), $splat(black_box(1e-3)));
-                    for _ in 0..rounds {
-                        for x in &mut x {
-                            *x = $fma(*x, a, b);
-                        }
-                    }
-                    black_box(x);
-                    (rounds * 12 * 2 * $lanes) as f64
-                }
-                // SAFETY: pushed below only where the features were detected.
-                |rounds| unsafe { run(rounds) }
-            }};
-        }
-        if is_x86_feature_detected!("avx512f") {
-            all.push((
-                "AVX-512",
-                chains!("avx512f", 8, _mm512_set1_pd, _mm512_fmadd_pd),
-            ));
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            all.push((
-                "AVX2",
-                chains!("avx2,fma", 4, _mm256_set1_pd, _mm256_fmadd_pd),
-            ));
-        }
-    }
-    all.push(("portable", |rounds| {
-        let mut x = [black_box(1.0); 16];
-        let (a, b) = (black_box(0.999), black_box(1e-3));
-        for _ in 0..rounds {
-            for x in &mut x {
-                *x = if cfg!(any(target_arch = "aarch64", target_feature = "fma")) {
-                    f64::mul_add(*x, a, b)
-                } else {
-                    *x * a + b
-                };
-            }
-        }
-        black_box(x);
-        (rounds * 16 * 2) as f64
-    }));
-    all
-}
-
-/// benches/peers/gd_step_jax.py, running.
-struct Peer {
-    child: Child,
-    requests: ChildStdin,
-    answers: BufReader<ChildStdout>,
-    version: String,
-}
-
-impl Peer {
-    fn start() -> Result<Peer, String> {
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/peers/gd_step_jax.py");
-        let python = std::env::var("PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let mut child = Command::new(&python)
-            .arg(script)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(|error| format!("{python}: {error}"))?;
-        let requests = child.stdin.take().expect("piped");
-        let mut answers = BufReader::new(child.stdout.take().expect("piped"));
-        let mut version = String::new();
-        match answers.read_line(&mut version) {
-            Ok(length) if length > 0 => Ok(Peer {
-                child,
-                requests,
-                answers,
-                version: version.trim().to_owned(),
-            }),
-            _ => {
-                let _ = child.wait();
-                Err(format!("{python} has no JAX"))
-            }
-        }
-    }
-
-    /// Seconds a step: JAX as written, reordered, in a loop, NumPy; NaN if the peer fails.
-    fn times(&mut self, kernel: Kernel, sizes: [usize; 5]) -> Vec<f64> {
-        let sizes = sizes.map(|size| size.to_string()).join(" ");
-        let mut answer = String::new();
-        let asked = writeln!(self.requests, "{kernel} {sizes} {SECONDS}");
-        if asked.is_ok() {
-            let _ = self.answers.read_line(&mut answer);
-        }
-        let times: Vec<_> = answer.split(' ').flat_map(|t| t.trim().parse()).collect();
-        if times.len() == 4 {
-            times
-        } else {
-            vec![f64::NAN; 4]
-        }
-    }
-}
-
-impl Drop for Peer {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }

@@ -61,7 +61,10 @@ pub struct Classifier<T = f32> {
     dx: Vec<T>,
     dout: Vec<T>,
     dqkv: Vec<T>,
+    /// As many as any batch so far needed.
     groups: Vec<Group<T>>,
+    /// As many as this batch needs.
+    group_count: usize,
     head: Head<T>,
 }
 
@@ -83,7 +86,9 @@ struct Group<T> {
     /// A tile of rows, `width` numbers each.
     narrow: [Vec<T>; 2],
     /// A tile of rows, `hidden` numbers each.
-    wide: [Vec<T>; 2],
+    wide: [Vec<T>; 3],
+    /// A norm's moments of a tile of rows.
+    moments: Vec<norm::Moments<T>>,
     /// Gradient of the blocks and the final norm.
     gradient: Vec<T>,
 }
@@ -119,6 +124,7 @@ impl<T: Real> Classifier<T> {
             dout: Vec::new(),
             dqkv: Vec::new(),
             groups: Vec::new(),
+            group_count: 0,
             head: Head::default(),
         })
     }
@@ -268,15 +274,19 @@ impl<T: Real> Classifier<T> {
         }
         let trunk = self.offsets.trunk.len();
         let groups = (rows / GROUP).clamp(1, GROUPS.min((SUMS / trunk).max(1)));
-        self.groups.resize_with(groups, Group::default);
+        self.group_count = groups;
+        if self.groups.len() < groups {
+            self.groups.resize_with(groups, Group::default);
+        }
         let tile = TILE.min(rows);
-        for group in &mut self.groups {
+        for group in &mut self.groups[..groups] {
             for narrow in &mut group.narrow {
                 narrow.resize(tile * width, zero);
             }
             for wide in &mut group.wide {
                 wide.resize(tile * hidden, zero);
             }
+            group.moments.resize(tile, [zero; 2]);
             if keep {
                 group.gradient.clear();
                 group.gradient.resize(trunk, zero);
@@ -319,6 +329,7 @@ impl<T: Real> Classifier<T> {
             blocks,
             ..
         } = *architecture;
+        let groups = &mut groups[..self.group_count];
         let per_group = self.sample_of.len().div_ceil(groups.len()).max(1);
         let block_slot = |block: usize| if keep { block } else { 0 };
         let x_slot = |block: usize| if keep { block } else { block % 2 };
@@ -484,6 +495,7 @@ impl<T: Real> Classifier<T> {
         linear::backward_parameters(dhead1, &head.pooled, &head.dhidden);
         linear::backward_input(head1, &head.dhidden, &mut head.dpooled);
 
+        let groups = &mut groups[..self.group_count];
         let per_group = sample_of.len().div_ceil(groups.len()).max(1);
         let share = T::from_f64(1.0 / batch.length as f64);
         // Between two attentions: the start of block `next`, or the final norm; then the end of block `next - 1`,
@@ -502,9 +514,11 @@ impl<T: Real> Classifier<T> {
                             pooling::backward(dpooled, share, dy);
                         }
                         dx.fill(zero);
+                        norm::moments(x, width, &mut group.moments);
                         let norm = &parameters[offsets.norm.clone()];
                         let at = group.gradient.len() - 2 * width;
-                        norm::backward(norm, x, dy, &mut group.gradient[at..], dx);
+                        let gradient = &mut group.gradient[at..];
+                        norm::backward(norm, x, &group.moments, dy, gradient, dx);
                     }
                 };
             if next == 0 {
@@ -677,13 +691,15 @@ impl<T: Real> Layers<'_, T> {
     /// Queries, keys and values of block `next`; behind the last block the final norm.
     fn start(&self, next: usize, x: &[T], group: &mut Group<T>, y: &mut [T]) {
         let width = self.architecture.width;
+        norm::moments(x, width, &mut group.moments);
         if next == self.architecture.blocks {
-            norm::forward(&self.parameters[self.offsets.norm.clone()], x, y);
+            let norm = &self.parameters[self.offsets.norm.clone()];
+            norm::forward(norm, x, &group.moments, y);
             return;
         }
         let (block, at) = self.block(next);
         let h = &mut group.narrow[0][..x.len()];
-        norm::forward(&block[at.norm1.clone()], x, h);
+        norm::forward(&block[at.norm1.clone()], x, &group.moments, h);
         linear::forward(self.layer(&block[at.qkv.clone()], width, 3 * width), h, y);
     }
 
@@ -711,7 +727,8 @@ impl<T: Real> Layers<'_, T> {
         place(1).apply(row, width, middle);
         add(x, middle);
         let h = &mut group.narrow[0][..x.len()];
-        norm::forward(&block[at.norm2.clone()], middle, h);
+        norm::moments(middle, width, &mut group.moments);
+        norm::forward(&block[at.norm2.clone()], middle, &group.moments, h);
         linear::forward(self.layer(&block[at.up.clone()], width, hidden), h, up);
         let g = &mut group.wide[0][..up.len()];
         gelu::forward(up, g);
@@ -738,17 +755,19 @@ impl<T: Real> Layers<'_, T> {
         let place = |i: usize| self.dropout.at((3 * block + i) as u64);
         let Group {
             narrow: [a, b],
-            wide: [g, dg],
+            wide: [g, dg, slope],
+            moments,
             gradient,
         } = group;
         let (a, b) = (&mut a[..dx.len()], &mut b[..dx.len()]);
         let (g, dg) = (&mut g[..up.len()], &mut dg[..up.len()]);
+        let slope = &mut slope[..up.len()];
         let gradient = self.gradient(block, gradient);
         let (block, at) = self.block(block);
 
         a.copy_from_slice(dx);
         place(3).apply(row, width, a);
-        gelu::forward(up, g);
+        gelu::with_slope(up, g, slope);
         place(2).apply(row, hidden, g);
         linear::backward_parameters(
             self.layer(&mut gradient[at.down.clone()], hidden, width),
@@ -757,8 +776,9 @@ impl<T: Real> Layers<'_, T> {
         );
         linear::backward_input(self.layer(&block[at.down.clone()], hidden, width), a, dg);
         place(2).apply(row, hidden, dg);
-        gelu::backward(up, dg);
-        norm::forward(&block[at.norm2.clone()], middle, a);
+        gelu::backward(slope, dg);
+        norm::moments(middle, width, moments);
+        norm::forward(&block[at.norm2.clone()], middle, moments, a);
         linear::backward_parameters(
             self.layer(&mut gradient[at.up.clone()], width, hidden),
             a,
@@ -768,6 +788,7 @@ impl<T: Real> Layers<'_, T> {
         norm::backward(
             &block[at.norm2.clone()],
             middle,
+            moments,
             b,
             &mut gradient[at.norm2.clone()],
             dx,
@@ -795,13 +816,15 @@ impl<T: Real> Layers<'_, T> {
         let width = self.architecture.width;
         let Group {
             narrow: [h, dh],
+            moments,
             gradient,
             ..
         } = group;
         let (h, dh) = (&mut h[..x.len()], &mut dh[..x.len()]);
         let gradient = self.gradient(block, gradient);
         let (block, at) = self.block(block);
-        norm::forward(&block[at.norm1.clone()], x, h);
+        norm::moments(x, width, moments);
+        norm::forward(&block[at.norm1.clone()], x, moments, h);
         linear::backward_parameters(
             self.layer(&mut gradient[at.qkv.clone()], width, 3 * width),
             h,
@@ -815,6 +838,7 @@ impl<T: Real> Layers<'_, T> {
         norm::backward(
             &block[at.norm1.clone()],
             x,
+            moments,
             dh,
             &mut gradient[at.norm1.clone()],
             dx,

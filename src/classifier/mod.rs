@@ -13,7 +13,7 @@
 //! use gdcert::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
 //!
 //! let architecture = Architecture { positions: 8, ..Architecture::default() };
-//! let mut parameters = Parameters::random(&architecture, 0);
+//! let mut parameters = Parameters::<f32>::random(&architecture, 0);
 //! let mut classifier = Classifier::new(&architecture)?;
 //! let mut gradient = Parameters::zeros(&architecture);
 //! let batch = Batch { tokens: &[5, 6, 7, 0, 9, 8, 7, 6], labels: &[0, 1], length: 4 };

@@ -2,7 +2,7 @@
 
 use super::attention::{self, Attention};
 use faer::traits::ComplexField;
-use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 /// f32, which trains with the fused attention kernels, or f64, which follows plain formulas and serves
 /// to check derivatives.
@@ -22,6 +22,7 @@ pub trait Real:
     + AddAssign
     + SubAssign
     + MulAssign
+    + DivAssign
 {
     /// The nearest number of this precision.
     fn from_f64(x: f64) -> Self;

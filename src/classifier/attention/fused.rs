@@ -60,15 +60,21 @@ pub(super) fn pack_strips(
     out: &mut [f32],
 ) {
     let p = frame.centre.len();
-    if !rows.len().is_multiple_of(height) {
-        let last = rows.len() / height * height * p;
-        out[last..][..height * p].fill(0.0);
-    }
-    for (r, row) in rows.enumerate() {
-        let x = &x.values[row * x.stride + column..][..p];
-        let out = &mut out[r / height * height * p..][..height * p];
-        for ((out, &x), &centre) in out.chunks_exact_mut(height).zip(x).zip(frame.centre) {
-            out[r % height] = (x - centre) * frame.scale;
+    let mut rows = rows;
+    for out in out.chunks_exact_mut(height * p) {
+        let count = rows.len().min(height);
+        if count == 0 {
+            break;
+        }
+        if count < height {
+            out.fill(0.0);
+        }
+        for (r, row) in rows.by_ref().take(height).enumerate() {
+            let x = &x.values[row * x.stride + column..][..p];
+            let column = out[r..].iter_mut().step_by(height);
+            for ((out, &x), &centre) in column.zip(x).zip(frame.centre) {
+                *out = (x - centre) * frame.scale;
+            }
         }
     }
 }

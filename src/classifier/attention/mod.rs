@@ -137,11 +137,10 @@ pub fn backward(
     backward_on(Isa::best(), problem, saved, dout, gradient);
 }
 
-/// Queries of a forward task, if there are enough tasks; a multiple of [`fused::MR`]. What a query gets does not
-/// depend on it.
-const TALL: usize = 1020;
+/// Most queries of a forward task, whose keys are packed anew for each. What a query gets does not depend on it.
+const TALL: usize = 1536;
 /// The same where heads are few.
-const SHORT: usize = 204;
+const SHORT: usize = 512;
 /// Heads that are few: then the forward pass cuts queries shorter, and the backward pass cuts keys in parts.
 const FEW: usize = 16;
 /// Least number of keys in a part.
@@ -159,10 +158,15 @@ fn forward_on(isa: Isa, problem: &Attention<f32>, out: &mut [f32], lse: &mut [f3
     let few = problem.samples.len() * heads < FEW;
     let height = if few { SHORT } else { TALL };
     problem.each_pair(|sample, head| {
+        let strips = sample.queries.len().div_ceil(fused::MR);
         let count = sample.queries.len().div_ceil(height);
         (0..count).into_par_iter().for_each(|chunk| {
-            let start = sample.queries.start + chunk * height;
-            let queries = start..(start + height).min(sample.queries.end);
+            // Cut between strips, as if not cut at all.
+            let cut = |chunk: usize| {
+                let end = sample.queries.start + strips * chunk / count * fused::MR;
+                end.min(sample.queries.end)
+            };
+            let queries = cut(chunk)..cut(chunk + 1);
             ARENA.with_borrow_mut(|(arena, keys)| {
                 problem.list_keys(sample, keys);
                 isa.run(Forward {

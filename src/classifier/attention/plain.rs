@@ -118,7 +118,7 @@ fn row<T: Real>(
                 .iter_mut()
                 .for_each(|(_, s)| *s = exp(*s - T::from_f64(top)));
             let sum = weights.iter().fold(T::default(), |sum, &(_, s)| sum + s);
-            weights.iter_mut().for_each(|(_, s)| *s = *s / sum);
+            weights.iter_mut().for_each(|(_, s)| *s /= sum);
             T::from_f64(top * std::f64::consts::LOG2_E + sum.to_f64().log2())
         }
     }

@@ -134,7 +134,7 @@ impl Case {
         let x = [0, 1, 2, 3].map(|i: usize| self.x[i].iter().map(|&x| x.into()).collect());
         self.run(
             &x,
-            |problem, out, lse| plain::forward(problem, out, lse),
+            plain::forward,
             |problem, _, dout, gradient| plain::backward(problem, dout, gradient),
             f64::NAN,
         )
@@ -224,7 +224,13 @@ fn the_gaussian_does_not_cancel() {
     // Two far clusters: centring does not help, differences do. Gradients sum dS (k - q) by expansion, which
     // loses a factor |k| / |k - q| of some tens.
     let case = Case::new(Kernel::Gaussian, 2, 32, &[(200, 300)], 6);
-    let far = |i: usize, x: f32| x + if (i / 64) % 2 == 0 { 100.0 } else { -100.0 };
+    let far = |i: usize, x: f32| {
+        x + if (i / 64).is_multiple_of(2) {
+            100.0
+        } else {
+            -100.0
+        }
+    };
     case.change(&[0, 1], far).check(1e-4);
     // Near and beyond the limit between the two forms.
     for scale in [0.5, 1.0, 2.0, 3.0, 5.0] {
@@ -393,7 +399,7 @@ fn plain_gradients_are_derivatives() {
         let run = |x: &[Vec<f64>; 4]| {
             case.run(
                 x,
-                |problem, out, lse| plain::forward(problem, out, lse),
+                plain::forward,
                 |problem, _, dout, gradient| plain::backward(problem, dout, gradient),
                 0.0,
             )

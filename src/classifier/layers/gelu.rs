@@ -12,11 +12,21 @@ vectorised! {
 }
 
 vectorised! {
-    /// Multiplies dy in place: dx = dy (Phi(x) + x phi(x)).
-    pub(crate) fn backward<T: Real>(x: &[T], dy: &mut [T]) {
-        for (&x, dy) in x.iter().zip(dy) {
+    /// y as in the forward pass, and its derivative Phi(x) + x phi(x), phi the density.
+    pub(crate) fn with_slope<T: Real>(x: &[T], y: &mut [T], slope: &mut [T]) {
+        for ((&x, y), slope) in x.iter().zip(y).zip(slope) {
             let (below, density) = x.normal();
-            *dy *= below + x * density;
+            *y = x * below;
+            *slope = below + x * density;
+        }
+    }
+}
+
+vectorised! {
+    /// dx = dy slope, in place of dy.
+    pub(crate) fn backward<T: Real>(slope: &[T], dy: &mut [T]) {
+        for (&slope, dy) in slope.iter().zip(dy) {
+            *dy *= slope;
         }
     }
 }

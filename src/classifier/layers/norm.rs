@@ -6,23 +6,29 @@ use crate::simd::vectorised;
 
 const EPSILON: f64 = 1e-5;
 
-/// Mean, and reciprocal of the standard deviation.
-#[inline(always)]
-fn moments<T: Real>(x: &[T]) -> (T, T) {
-    let count = T::from_f64(x.len() as f64);
-    let mean = sum(x.len(), |i| x[i]) / count;
-    let variance = sum(x.len(), |i| (x[i] - mean) * (x[i] - mean)) / count;
-    let deviation = (variance + T::from_f64(EPSILON)).root();
-    (mean, T::from_f64(1.0) / deviation)
+/// Mean, and reciprocal of the standard deviation, of a row.
+pub(crate) type Moments<T> = [T; 2];
+
+vectorised! {
+    /// The moments of each row.
+    pub(crate) fn moments<T: Real>(x: &[T], width: usize, moments: &mut [Moments<T>]) {
+        let share = T::from_f64(1.0 / width as f64);
+        for (x, moments) in x.chunks_exact(width).zip(moments) {
+            let mean = sum(width, |i| x[i]) * share;
+            let variance = sum(width, |i| (x[i] - mean) * (x[i] - mean)) * share;
+            let deviation = (variance + T::from_f64(EPSILON)).root();
+            *moments = [mean, T::from_f64(1.0) / deviation];
+        }
+    }
 }
 
 vectorised! {
     /// `parameters`: scale, then shift.
-    pub(crate) fn forward<T: Real>(parameters: &[T], x: &[T], y: &mut [T]) {
+    pub(crate) fn forward<T: Real>(parameters: &[T], x: &[T], moments: &[Moments<T>], y: &mut [T]) {
         let width = parameters.len() / 2;
         let (scale, shift) = parameters.split_at(width);
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            let (mean, inverse) = moments(x);
+        let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
+        for ((x, y), &[mean, inverse]) in rows.zip(moments) {
             for i in 0..width {
                 y[i] = (x[i] - mean) * inverse * scale[i] + shift[i];
             }
@@ -36,6 +42,7 @@ vectorised! {
     pub(crate) fn backward<T: Real>(
         parameters: &[T],
         x: &[T],
+        moments: &[Moments<T>],
         dy: &[T],
         gradient: &mut [T],
         dx: &mut [T],
@@ -43,12 +50,12 @@ vectorised! {
         let width = parameters.len() / 2;
         let scale = &parameters[..width];
         let (dscale, dshift) = gradient.split_at_mut(width);
-        let count = T::from_f64(width as f64);
+        let (dscale, dshift) = (&mut dscale[..width], &mut dshift[..width]);
+        let share = T::from_f64(1.0 / width as f64);
         let rows = x.chunks_exact(width).zip(dy.chunks_exact(width));
-        for ((x, dy), dx) in rows.zip(dx.chunks_exact_mut(width)) {
-            let (mean, inverse) = moments(x);
-            let g_mean = sum(width, |i| dy[i] * scale[i]) / count;
-            let gz_mean = sum(width, |i| dy[i] * scale[i] * (x[i] - mean)) * inverse / count;
+        for (((x, dy), dx), &[mean, inverse]) in rows.zip(dx.chunks_exact_mut(width)).zip(moments) {
+            let g_mean = sum(width, |i| dy[i] * scale[i]) * share;
+            let gz_mean = sum(width, |i| dy[i] * scale[i] * (x[i] - mean)) * inverse * share;
             for i in 0..width {
                 let z = (x[i] - mean) * inverse;
                 dscale[i] += dy[i] * z;

@@ -70,12 +70,16 @@ proptest! {
         let (x, dy) = (draw(rows * width), draw(rows * width));
         let loss = |parameters: &[f64], x: &[f64]| {
             let mut y = vec![f64::NAN; x.len()];
-            norm::forward(parameters, x, &mut y);
+            let mut moments = vec![[f64::NAN; 2]; rows];
+            norm::moments(x, width, &mut moments);
+            norm::forward(parameters, x, &moments, &mut y);
             dot(&y, &dy)
         };
         let before = draw(x.len());
         let (mut gradient, mut dx) = (vec![0.0; 2 * width], before.clone());
-        norm::backward(&parameters, &x, &dy, &mut gradient, &mut dx);
+        let mut moments = vec![[f64::NAN; 2]; rows];
+        norm::moments(&x, width, &mut moments);
+        norm::backward(&parameters, &x, &moments, &dy, &mut gradient, &mut dx);
         dx.iter_mut().zip(&before).for_each(|(d, b)| *d -= b);
         check(&parameters, &gradient, |parameters| loss(parameters, &x));
         // Two equal numbers in a row of two have a large second derivative.
@@ -87,7 +91,12 @@ proptest! {
     #[test]
     fn gelu_backward(x in prop::collection::vec(-6.0f64..6.0, 1..40)) {
         let mut dx = vec![1.0; x.len()];
-        gelu::backward(&x, &mut dx);
+        let (mut y, mut slope) = (vec![f64::NAN; x.len()], vec![f64::NAN; x.len()]);
+        gelu::with_slope(&x, &mut y, &mut slope);
+        gelu::backward(&slope, &mut dx);
+        let mut same = y.clone();
+        gelu::forward(&x, &mut same);
+        prop_assert_eq!(&same, &y);
         check(&x, &dx, |x| {
             let mut y = vec![f64::NAN; x.len()];
             gelu::forward(x, &mut y);

@@ -1,7 +1,8 @@
-//! Gradient descent steps do not allocate.
+//! Steps do not allocate: neither gradient descent's nor the classifier's.
 //!
 //! A test target of its own, with one test: one counter sees every thread of the process, the other this thread.
 
+use gdcert::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
 use gdcert::descent::{Stepper, Steps, descend_in};
 use gdcert::{Dims, Init, Instance, Kernel, Precision, Trained};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -105,5 +106,45 @@ fn steps_do_not_allocate() {
             &mut observe,
         )
         .unwrap();
+    }
+    classifier_steps_do_not_allocate();
+}
+
+/// With as many heads as are cut in parts, and with more; lengths that vary.
+fn classifier_steps_do_not_allocate() {
+    for (kernel, samples) in [(Kernel::Softmax, 2), (Kernel::Gaussian, 8)] {
+        let architecture = Architecture {
+            kernel,
+            positions: 600,
+            ..Architecture::default()
+        };
+        let parameters = Parameters::<f32>::random(&architecture, 0);
+        let mut gradient = Parameters::zeros(&architecture);
+        let mut classifier = Classifier::new(&architecture).unwrap();
+        let labels = vec![1; samples];
+        let mut tokens = vec![1; 600 * samples];
+        let mut step = |seed: usize| {
+            tokens[seed % 50..][..seed].fill(0);
+            let batch = Batch {
+                tokens: &tokens,
+                labels: &labels,
+                length: 600,
+            };
+            let dropout = Dropout {
+                rate: 0.1,
+                seed: seed as u64,
+            };
+            classifier
+                .differentiate(&parameters, &batch, dropout, &mut gradient)
+                .unwrap();
+            classifier.evaluate(&parameters, &batch).unwrap();
+        };
+        // Every thread has come by when a few steps are done.
+        (0..5).for_each(&mut step);
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (5..20).for_each(&mut step);
+        let count = ALLOCATIONS.load(Ordering::Relaxed) - before;
+        // Rayon's queues, see above: a buffer that grew would show at least once a step.
+        assert!(count < 15, "{kernel}: {count} allocations");
     }
 }
