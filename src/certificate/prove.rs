@@ -81,9 +81,12 @@ impl Proof {
             Region::Ball => (radii.iter().fold(0.0, |a: f64, b| a.max(*b)), None),
             Region::Box => {
                 let resolved = subset(self.inputs.resolved);
+                // What rounding up has put on blocks that do not move is taken off again.
+                let on = self.trained.flags();
+                let radii = [0, 1, 2].map(|b| if on[b] { radii[b] } else { 0.0 });
                 let of_box = resolved.map(|resolved| Box3 {
                     resolved,
-                    radii: (*radii).into(),
+                    radii: radii.into(),
                     jacobian_norms_upper: self.inputs.blocks.into(),
                 });
                 (conditions.path.hi(), of_box)
@@ -298,7 +301,7 @@ impl<'a> Site<'a> {
             jacobian: Interval::from_f64(inputs.jacobian),
             residual: Interval::from_f64(inputs.residual),
         };
-        let closed = close(
+        let mut closed = close(
             form.region(),
             &rigorous,
             |radii| self.rigorous_curvature(form, radii),
@@ -306,6 +309,10 @@ impl<'a> Site<'a> {
             proposed.radii,
         )
         .map_err(Refusal::Condition)?;
+        // Outward rounding of 0 leaves the smallest f64; a block that is not trained does not move at all.
+        for (radius, on) in closed.radii.iter_mut().zip(self.trained.flags()) {
+            *radius = if on { *radius } else { 0.0 };
+        }
         Ok(Proof {
             dims: self.instance.dims(),
             kernel: self.instance.kernel(),
