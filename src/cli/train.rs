@@ -205,7 +205,10 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
 
     let summary = summary(&settings, &rows, line);
     let kernel = settings.kernel.to_string();
-    let title = format!("{} · {} seeds", settings.task, settings.seeds.len());
+    let title = format!(
+        "{} · length {} · {} with learning rate {} · batch {}",
+        settings.task, settings.length, settings.optimizer, settings.lr, settings.batch
+    );
     let curves = plot::training_curves(&[(&kernel, &rows)], &title)?;
     let text = format!("{summary:#}\n");
     out.write(vec![

@@ -38,7 +38,13 @@ pub fn training_curves(runs: &[(&str, &[Row])], title: &str) -> Result<Figure> {
         .iter()
         .map(|(name, rows)| Curve::new(name, rows))
         .collect();
-    render(&Curves { curves, title })
+    let mut rows = runs.iter().flat_map(|(_, rows)| rows.iter());
+    let on = if rows.any(|row| row.split == Split::Dev) {
+        "dev"
+    } else {
+        "test"
+    };
+    render(&Curves { curves, title, on })
 }
 
 /// Mean and standard deviation (with n - 1); 0 for a single value, NaN for none.
@@ -58,6 +64,8 @@ pub fn mean_and_spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
 struct Curves<'a> {
     curves: Vec<Curve<'a>>,
     title: &'a str,
+    /// The samples that were evaluated.
+    on: &'static str,
 }
 
 struct Curve<'a> {
@@ -104,7 +112,8 @@ impl Drawing for Curves<'_> {
     fn description(&self) -> String {
         let names: Vec<_> = self.curves.iter().map(|c| c.name).collect();
         super::printable(&format!(
-            "Test accuracy and test loss against training steps: {}, {}",
+            "Accuracy and loss on {} samples against training steps: {}, {}",
+            self.on,
             self.title,
             names.join(", ")
         ))
@@ -115,8 +124,10 @@ impl Drawing for Curves<'_> {
         let title = fitted(self.title, 15.0, WIDTH - 2.0 * MARGIN);
         canvas.text(&title, (MARGIN, 25.0), 15.0, BLACK, Align::Left)?;
         self.legend(canvas)?;
-        self.panel(canvas, ACCURACY, "test accuracy", Some(0.5), |p| p.accuracy)?;
-        self.panel(canvas, LOSS, "test loss", None, |p| p.loss)?;
+        let accuracy = format!("{} accuracy", self.on);
+        self.panel(canvas, ACCURACY, &accuracy, Some(0.5), |p| p.accuracy)?;
+        let loss = format!("{} loss", self.on);
+        self.panel(canvas, LOSS, &loss, None, |p| p.loss)?;
         let middle = 0.5 * (LEFT + RIGHT);
         canvas.text(
             "training step",

@@ -19,6 +19,16 @@ pub enum Method {
     AdamW,
 }
 
+impl std::fmt::Display for Method {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Method::Sgd => "sgd",
+            Method::Adam => "adam",
+            Method::AdamW => "adamw",
+        })
+    }
+}
+
 impl std::str::FromStr for Method {
     type Err = Error;
 
@@ -131,8 +141,10 @@ impl Settings {
     /// # Errors
     /// An unknown entry or one of another type.
     pub fn overlay(&self, table: toml::Table) -> Result<Self> {
-        let mut all = self.table()?;
+        let mut settings = self.clone();
+        // One by one, so that a complaint names the entry.
         for (key, value) in table {
+            let mut all = settings.table()?;
             // A whole number is a number.
             let value = match (all.get(&key), value) {
                 (Some(toml::Value::Float(_)), toml::Value::Integer(i)) => {
@@ -140,10 +152,14 @@ impl Settings {
                 }
                 (_, value) => value,
             };
+            let said = format!("{key} = {value}");
             all.insert(key, value);
+            settings = all.try_into().map_err(|e: toml::de::Error| {
+                let what = e.message().trim().replace('\n', " ");
+                Error::input(format!("{said} makes no setting: {what}"))
+            })?;
         }
-        all.try_into()
-            .map_err(|e: toml::de::Error| Error::input(e.message().trim().replace('\n', " ")))
+        Ok(settings)
     }
 
     /// As a TOML document.
@@ -353,7 +369,7 @@ mod tests {
         }
         for (text, word) in [
             ("speed = 3", "speed"),
-            ("lr = \"fast\"", "floating point"),
+            ("lr = \"fast\"", "lr = \"fast\""),
             ("kernel = \"cubic\"", "cubic"),
             ("batch = -1", "-1"),
         ] {

@@ -9,6 +9,7 @@ use super::{Point, SIDE};
 use crate::data::random::{below, fraction};
 use rand_chacha::ChaCha8Rng;
 use std::f64::consts::PI;
+use std::sync::LazyLock;
 
 /// Distance of the two target contours' seeds, in pixels.
 const SEED_DISTANCE: i32 = 7;
@@ -251,43 +252,40 @@ struct End {
     weight: f64,
 }
 
-/// The pixels on a circle of a paddle and its margin around the pivot, in reading order.
-fn around(pivot: Point, angle: f64, taken: &[u8]) -> Vec<End> {
+/// Shifts to the pixels on a circle of a paddle and its margin, in reading order, each with its direction.
+static RING: LazyLock<Vec<(i32, i32, f64)>> = LazyLock::new(|| {
     let radius = f64::from(LENGTH + MARGIN);
     // One sample per pixel of the arc.
     let step = 360.0 / (2.0 * radius * PI);
     let samples = (360.0 / step).ceil() as usize;
-    let mut pixels: Vec<usize> = (0..samples)
-        .filter_map(|i| {
-            let bearing = radians(i as f64 * step);
-            let y = f64::from(pivot.y) + radius * libm::sin(bearing);
-            let x = f64::from(pivot.x) + radius * libm::cos(bearing);
-            let inside = 0.0..SIDE as f64;
-            (inside.contains(&y) && inside.contains(&x))
-                .then(|| Point::new(y as i32, x as i32).index())?
-        })
+    let mut shifts: Vec<(i32, i32)> = (0..samples)
+        .map(|i| radians(i as f64 * step))
+        .map(|bearing| (radius * libm::sin(bearing), radius * libm::cos(bearing)))
+        .map(|(y, x)| (y.floor() as i32, x.floor() as i32))
         .collect();
-    pixels.sort_unstable();
-    pixels.dedup();
-    let end = |i: usize| {
-        let at = Point::of_index(i);
-        let to = libm::atan2(f64::from(at.y - pivot.y), f64::from(at.x - pivot.x));
+    shifts.sort_unstable();
+    shifts.dedup();
+    let direction = |(y, x)| (y, x, libm::atan2(f64::from(y), f64::from(x)));
+    shifts.into_iter().map(direction).collect()
+});
+
+/// Where a paddle may end that starts at the pivot.
+fn around(pivot: Point, angle: f64, taken: &[u8]) -> Vec<End> {
+    let end = |&(dy, dx, to): &(i32, i32, f64)| {
+        let at = Point::new(pivot.y + dy, pivot.x + dx);
+        at.index()?;
         let turn = (to - angle).abs();
         let bend = (turn.min(2.0 * PI - turn) * CONTINUITY).min(0.5 * PI);
         let straight = libm::cos(bend).max(0.0);
         let next_to = |(dy, dx)| Point::new(at.y + dy, at.x + dx).index();
-        let occupied = disc(MARGIN)
-            .filter_map(next_to)
-            .map(|i| taken[i])
-            .max()
-            .unwrap_or(0);
-        End {
+        let occupied = disc(MARGIN).filter_map(next_to).map(|i| taken[i]).max()?;
+        Some(End {
             at,
             angle: to,
             weight: (1.0 - f64::from(occupied) / 255.0) * straight * straight,
-        }
+        })
     };
-    pixels.into_iter().map(end).collect()
+    RING.iter().filter_map(end).collect()
 }
 
 fn whole_degrees(rng: &mut ChaCha8Rng) -> f64 {
