@@ -2,6 +2,7 @@
 //! rigorous enclosures of what they rest on.
 
 mod bound;
+mod check;
 mod curvature;
 mod enclosure;
 mod file;
@@ -17,6 +18,7 @@ pub mod theorem_a;
 mod verified;
 
 pub use bound::Bound;
+pub use check::{Checked, check};
 pub use curvature::Curvature;
 pub use enclosure::Enclosure;
 pub(crate) use file::sha256;

@@ -4,6 +4,7 @@
 //! `--expect` is not met or nothing could be certified; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
 
 mod certify;
+mod check;
 mod data;
 mod instance;
 mod out;
@@ -57,6 +58,7 @@ struct Common {
 enum Command {
     Verify(Box<verify::Args>),
     Certify(Box<certify::Args>),
+    Check(check::Args),
     Reproduce(reproduce::Args),
     #[command(subcommand)]
     Data(data::Args),
@@ -126,6 +128,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
     pool.install(|| match &cli.command {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Certify(args) => certify::run(args, &cli.common, line),
+        Command::Check(args) => check::run(args, &cli.common),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),

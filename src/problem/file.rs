@@ -34,7 +34,7 @@ impl Instance {
         Self::from_bytes(&bytes, kernel).map_err(|e| Error::file(path, e.to_string()))
     }
 
-    fn from_bytes(bytes: &[u8], kernel: Option<Kernel>) -> Result<Self> {
+    pub(crate) fn from_bytes(bytes: &[u8], kernel: Option<Kernel>) -> Result<Self> {
         let broken = |e| {
             Error::input(format!(
                 "not a complete safetensors file ({e}); write it anew with safetensors' save_file"
