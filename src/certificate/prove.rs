@@ -81,9 +81,12 @@ impl Proof {
             Region::Ball => (radii.iter().fold(0.0, |a: f64, b| a.max(*b)), None),
             Region::Box => {
                 let resolved = subset(self.inputs.resolved);
+                // What rounding up has put on blocks that do not move is taken off again.
+                let on = self.trained.flags();
+                let radii = [0, 1, 2].map(|b| if on[b] { radii[b] } else { 0.0 });
                 let of_box = resolved.map(|resolved| Box3 {
                     resolved,
-                    radii: (*radii).into(),
+                    radii: radii.into(),
                     jacobian_norms_upper: self.inputs.blocks.into(),
                 });
                 (conditions.path.hi(), of_box)

@@ -55,11 +55,21 @@ impl Ball {
 
     fn new(mid: DoubleDouble, rad: f64) -> Ball {
         let rad = rad * GROW;
-        if mid.hi().is_finite() && rad.is_finite() {
+        if mid.hi().is_finite() && mid.lo().is_finite() && rad.is_finite() {
             Ball { mid, rad }
         } else {
             Ball::unknown()
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn around(hi: f64, lo: f64, rad: f64) -> Ball {
+        Ball::new(DoubleDouble::new(hi, lo), rad)
+    }
+
+    #[cfg(test)]
+    pub(super) fn parts(self) -> (f64, f64, f64) {
+        (self.mid.hi(), self.mid.lo(), self.rad)
     }
 
     /// |mid|, short of a factor 1 + 2^-53.
@@ -74,10 +84,7 @@ impl Ball {
 
     /// The f64 nearest to the midpoint, and a bound on its distance to the number.
     pub(super) fn split(self) -> (f64, f64) {
-        (
-            self.mid.hi(),
-            (self.mid.lo().abs() + self.rad) * GROW,
-        )
+        (self.mid.hi(), (self.mid.lo().abs() + self.rad) * GROW)
     }
 
     /// An f64 that is not below the number: fl(hi + (lo + rad)) is off by less than two units in its last place.
@@ -85,7 +92,9 @@ impl Ball {
         if self.is_zero() {
             return 0.0;
         }
-        (self.mid.hi() + (self.mid.lo() + self.rad)).next_up().next_up()
+        (self.mid.hi() + (self.mid.lo() + self.rad))
+            .next_up()
+            .next_up()
     }
 
     /// An f64 that is not above the number.
@@ -110,7 +119,11 @@ impl Ball {
 
     /// |max(A, B) - max(a, b)| <= max(|A - a|, |B - b|).
     pub(super) fn max(self, other: Ball) -> Ball {
-        let mid = if self.mid_cmp(other) == Ordering::Less { other.mid } else { self.mid };
+        let mid = if self.mid_cmp(other) == Ordering::Less {
+            other.mid
+        } else {
+            self.mid
+        };
         Ball::new(mid, self.rad.max(other.rad))
     }
 

@@ -29,7 +29,10 @@ fn largest(values: impl Iterator<Item = Ball>) -> Ball {
 }
 
 fn spectral(M: &Matrix, steps: i32) -> Ball {
-    norm_upper(&Rows::new(M.nrows(), M.ncols(), |a| M.row(a).iter().copied().collect()), steps)
+    norm_upper(
+        &Rows::new(M.nrows(), M.ncols(), |a| M.row(a).iter().copied().collect()),
+        steps,
+    )
 }
 
 /// |W^O_h|_2.
@@ -89,7 +92,11 @@ type Entries = [Ball; 5];
 pub(super) fn sharp(at: &Point, trained: Trained, radii: [f64; 3]) -> BlockMatrix {
     let Dims { N, n, H, .. } = at.dims;
     let [on_q, on_k, on_v] = ones(trained);
-    let radii = [ball(radii[0]) * on_q, ball(radii[1]) * on_k, ball(radii[2]) * on_v];
+    let radii = [
+        ball(radii[0]) * on_q,
+        ball(radii[1]) * on_k,
+        ball(radii[2]) * on_v,
+    ];
     let tokens = Tokens {
         at,
         trained,
@@ -111,20 +118,22 @@ pub(super) fn sharp(at: &Point, trained: Trained, radii: [f64; 3]) -> BlockMatri
         Kernel::Softmax => tokens.softmax(h),
         Kernel::Gaussian => tokens.gaussian(h),
     });
-    let entries = heads.fold([ball(0.0); 5], |a, b| std::array::from_fn(|e| a[e].max(b[e])));
+    let entries = heads.fold([ball(0.0); 5], |a, b| {
+        std::array::from_fn(|e| a[e].max(b[e]))
+    });
     let pairs = [on_q, on_q * on_k, on_k, on_q * on_v, on_k * on_v];
     let [qq, qk, kk, qv, kv] = std::array::from_fn(|e| entries[e] * pairs[e]);
     [[qq, qk, qv], [qk, kk, kv], [qv, kv, ball(0.0)]]
 }
 
-/// |H|_2 <= max_b (H v)_b / v_b for every v that is positive where a row of H is not 0 (Collatz and Wielandt). v = H^8 1, rounded:
-/// any v would do.
+/// |H|_2 <= max_b (H v)_b / v_b for every v > 0 (Collatz and Wielandt; rows of zeros are columns of zeros and count nothing).
+/// v comes from a few steps v <- v + H v / |H v|, in f64: any v would do.
 pub(super) fn block_norm(H: &BlockMatrix) -> Ball {
     let mut v = [1.0f64; 3];
     for _ in 0..8 {
-        v = std::array::from_fn(|b| (0..3).map(|c| H[b][c].upper() * v[c]).sum());
-        let size = v.iter().copied().fold(0.0, f64::max);
-        v = v.map(|v| v / size);
+        let Hv: [f64; 3] = std::array::from_fn(|b| (0..3).map(|c| H[b][c].upper() * v[c]).sum());
+        let size = Hv.iter().copied().fold(f64::MIN_POSITIVE, f64::max);
+        v = std::array::from_fn(|b| 0.5 * (v[b] + Hv[b] / size));
     }
     let rows = (0..3).filter(|&b| H[b].iter().any(|x| !x.is_zero()));
     largest(rows.map(|b| apply(H, v.map(ball))[b] / ball(v[b])))
@@ -164,7 +173,11 @@ fn pairs(Y: &Matrix) -> Matrix {
 /// Largest distance of two rows.
 fn diameter(Y: &Matrix) -> Ball {
     let distance = |j: usize, l: usize| norm((0..Y.ncols()).map(move |e| Y[(j, e)] - Y[(l, e)]));
-    largest((0..Y.nrows()).flat_map(|j| (0..j).map(move |l| (j, l))).map(|(j, l)| distance(j, l)))
+    largest(
+        (0..Y.nrows())
+            .flat_map(|j| (0..j).map(move |l| (j, l)))
+            .map(|(j, l)| distance(j, l)),
+    )
 }
 
 /// (y_j - E y) . (y_l - E y), the mean taken with the weights s: P_jl - (Ps)_j - (Ps)_l + s'Ps for the Gram matrix P of the y.
@@ -194,14 +207,24 @@ fn moment(Ga: &Matrix, w: &[Ball], Gb: &Matrix) -> Ball {
 
 /// (sum_c value(c)^2)^{1/2} over the output coordinates.
 fn over_outputs(u: &Matrix, value: impl Fn(&[Ball]) -> Ball) -> Ball {
-    norm(u.column_iter().map(|column| value(&column.iter().copied().collect::<Vec<_>>())))
+    norm(
+        u.column_iter()
+            .map(|column| value(&column.iter().copied().collect::<Vec<_>>())),
+    )
 }
 
 impl Tokens<'_> {
     /// |diag(c) Y|_2, Y the matrix of all tokens or of all queries, row a in `row`.
-    fn weighted(&self, width: usize, row: impl Fn(usize, usize) -> Ball + Sync, c: &[Ball]) -> Ball {
+    fn weighted(
+        &self,
+        width: usize,
+        row: impl Fn(usize, usize) -> Ball + Sync,
+        c: &[Ball],
+    ) -> Ball {
         let entry = |a: usize, e: usize| ball(c[a].upper()) * row(a, e);
-        let rows = Rows::new(c.len(), width, |a| (0..width).map(|e| entry(a, e)).collect());
+        let rows = Rows::new(c.len(), width, |a| {
+            (0..width).map(|e| entry(a, e)).collect()
+        });
         ball(norm_upper(&rows, COARSE).upper())
     }
 
@@ -229,7 +252,8 @@ impl Tokens<'_> {
                     let x = self.x[i * n + key];
                     let q_c = row_norm(&head.q, key);
                     let c = Moments::new(&self.P[i], &P_kappa, head, key, self.trained);
-                    let S = (x * rho_Q * D_kappa + q_c * rho_K * D_x + x * rho_Q * rho_K * D_x) / at.root_d;
+                    let S = (x * rho_Q * D_kappa + q_c * rho_K * D_x + x * rho_Q * rho_K * D_x)
+                        / at.root_d;
                     let sigma = S.exp();
                     let tilt = sigma - ball(1.0);
                     let (sd_kappa, sd_x) = (c.kk.sqrt(), c.xx.sqrt());
@@ -245,7 +269,8 @@ impl Tokens<'_> {
                         + third * c.kk
                         + du * D_x * v * v
                         + D_u * rho_K * wide_x * (ball(2.0) * wide + rho_K * wide_x);
-                    let kxu = c.kxu + third * sd_kappa * sd_x + du * D_x * v * wide_x + D_u * rho_K * xx;
+                    let kxu =
+                        c.kxu + third * sd_kappa * sd_x + du * D_x * v * wide_x + D_u * rho_K * xx;
                     let xxu = c.xxu + third * c.xx + du * D_x * xx;
                     let qn = q_c + x * rho_Q;
                     [
@@ -260,7 +285,13 @@ impl Tokens<'_> {
             })
             .collect();
         let column = |e: usize| -> Vec<Ball> { rows.iter().map(|row| row[e]).collect() };
-        let by_token = |on: bool, e: usize| if on { self.by_token(&column(e)) } else { ball(0.0) };
+        let by_token = |on: bool, e: usize| {
+            if on {
+                self.by_token(&column(e))
+            } else {
+                ball(0.0)
+            }
+        };
         // Queries move by X Delta, |Delta| <= rho_Q.
         let by_query = |on: bool, e: usize| {
             if !on {
@@ -269,7 +300,13 @@ impl Tokens<'_> {
             let query = |a: usize, e: usize| at.heads[h][a / n].q[(a % n, e)];
             self.weighted(at.dims.d, query, &column(e)) + rho_Q * self.by_token(&column(e))
         };
-        [by_token(q, 0), by_token(q && k, 1), by_query(k, 2), by_token(q && v, 3), by_query(k && v, 4)]
+        [
+            by_token(q, 0),
+            by_token(q && k, 1),
+            by_query(k, 2),
+            by_token(q && v, 3),
+            by_query(k && v, 4),
+        ]
     }
 
     /// Gaussian (Lemmas 7 to 9).
@@ -277,14 +314,22 @@ impl Tokens<'_> {
         let Dims { N, .. } = self.at.dims;
         let o = output_norm(self.at, h);
         let [q, k, v] = self.trained.flags();
-        let samples = (0..N).into_par_iter().flat_map_iter(|i| self.gaussian_sample(h, i, o));
+        let samples = (0..N)
+            .into_par_iter()
+            .flat_map_iter(|i| self.gaussian_sample(h, i, o));
         let rows: Vec<[Ball; 6]> = samples.collect();
         let by_token = |on: bool, e: usize| {
             let c: Vec<Ball> = rows.iter().map(|row| row[e]).collect();
             if on { self.by_token(&c) } else { ball(0.0) }
         };
         let kv = o * (by_token(k && v, 4) + by_token(k && v, 5));
-        [by_token(q, 0), by_token(q && k, 1), by_token(k, 2), by_token(q && v, 3), kv]
+        [
+            by_token(q, 0),
+            by_token(q && k, 1),
+            by_token(k, 2),
+            by_token(q && v, 3),
+            kv,
+        ]
     }
 
     /// The weights c of QQ, QK, KK, QV and of KV's two parts, for each token of sample i.
@@ -319,9 +364,17 @@ impl Tokens<'_> {
             let rows = DMatrix::from_fn(n, d, |k, a| head.s[(k, j)] * w[k][(j, a)]);
             product(&rows, &rows.transpose())
         };
-        let along: Vec<Matrix> = if on_k && on_v { (0..n).map(along).collect() } else { Vec::new() };
+        let along: Vec<Matrix> = if on_k && on_v {
+            (0..n).map(along).collect()
+        } else {
+            Vec::new()
+        };
         let A = |j: usize, l: usize| {
-            let square: Ball = along[j].iter().zip(along[l].iter()).map(|(a, b)| *a * *b).sum();
+            let square: Ball = along[j]
+                .iter()
+                .zip(along[l].iter())
+                .map(|(a, b)| *a * *b)
+                .sum();
             self.P[i][(j, l)].abs() * square.sqrt() / whole(d)
         };
         let if_on = |on: bool, value: &dyn Fn() -> Ball| if on { value() } else { ball(0.0) };
@@ -353,7 +406,11 @@ fn second_derivative(head: &Head, k: usize, w: &Matrix, root_d: Ball) -> Ball {
         let trace: Ball = su.iter().copied().sum();
         let D2 = DMatrix::from_fn(d, d, |a, b| {
             let square = sum(n, |j| su[j] * w[(j, a)] * w[(j, b)]) / whole(d);
-            if a == b { square - trace / root_d } else { square }
+            if a == b {
+                square - trace / root_d
+            } else {
+                square
+            }
         });
         spectral(&D2, COARSE)
     })

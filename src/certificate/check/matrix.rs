@@ -134,7 +134,9 @@ impl Rows {
         let error = norm(self.norms.iter().map(|(_, e)| ball(*e))).upper();
         let (count, width) = (self.width, self.count());
         let mut rows = Rows::new(count, width, |e| {
-            (0..width).map(|a| ball(self.mid[a * self.width + e])).collect()
+            (0..width)
+                .map(|a| ball(self.mid[a * self.width + e]))
+                .collect()
         });
         // The errors of all rows together bound those of all columns together.
         if let Some(first) = rows.norms.first_mut() {
@@ -209,19 +211,22 @@ impl<T: Real> Gram<T> {
         // Tiles of 32 x 32 rows stay in the cache; the order inside an entry is dot's.
         const TILE: usize = 32;
         let m = self.m;
-        self.G.par_chunks_mut(TILE * m).enumerate().for_each(|(t, tile)| {
-            let rows = tile.len() / m;
-            for first in (0..(t * TILE + rows)).step_by(TILE) {
-                for (a, out) in tile.chunks_mut(m).enumerate() {
-                    let a = t * TILE + a;
-                    for b in first..(first + TILE).min(a + 1) {
-                        let ll = dot(&l[row(left, a)], &l[row(left, b)]);
-                        let rr = dot(&r[row(right, a)], &r[row(right, b)]);
-                        out[b] += ll * rr;
+        self.G
+            .par_chunks_mut(TILE * m)
+            .enumerate()
+            .for_each(|(t, tile)| {
+                let rows = tile.len() / m;
+                for first in (0..(t * TILE + rows)).step_by(TILE) {
+                    for (a, out) in tile.chunks_mut(m).enumerate() {
+                        let a = t * TILE + a;
+                        for b in first..(first + TILE).min(a + 1) {
+                            let ll = dot(&l[row(left, a)], &l[row(left, b)]);
+                            let rr = dot(&r[row(right, a)], &r[row(right, b)]);
+                            out[b] += ll * rr;
+                        }
                     }
                 }
-            }
-        });
+            });
     }
 
     /// Puts another matrix's columns beside this one's.
@@ -372,10 +377,17 @@ pub(super) fn norm_upper(A: &Rows, steps: i32) -> Ball {
     if steps == 0 || size.is_zero() {
         return size + radius;
     }
-    let scale = 2f64.powi(-(size.upper().log2() as i32)).clamp(2f64.powi(-900), 2f64.powi(900));
+    let scale = 2f64
+        .powi(-(size.upper().log2() as i32))
+        .clamp(2f64.powi(-900), 2f64.powi(900));
     let m = A.count();
     let exact = |rows: &[f64], width: usize| {
-        Rows::new(m, width, |a| rows[a * width..(a + 1) * width].iter().map(|x| ball(*x)).collect())
+        Rows::new(m, width, |a| {
+            rows[a * width..(a + 1) * width]
+                .iter()
+                .map(|x| ball(*x))
+                .collect()
+        })
     };
     let scaled: Vec<f64> = A.mid.iter().map(|x| scale * x).collect();
     let mut gram = Gram::<f64>::new(m);
@@ -383,7 +395,9 @@ pub(super) fn norm_upper(A: &Rows, steps: i32) -> Ball {
         left: exact(&scaled, A.width),
         right: exact(&vec![1.0; m], 1),
     });
-    let G: Vec<f64> = (0..m * m).map(|x| gram.G[(x / m).max(x % m) * m + (x / m).min(x % m)]).collect();
+    let G: Vec<f64> = (0..m * m)
+        .map(|x| gram.G[(x / m).max(x % m) * m + (x / m).min(x % m)])
+        .collect();
     let error = gamma::<f64>(gram.depth + gram.terms) * gram.square + gram.tiny();
     (norm_upper(&exact(&G, m), steps - 1) + error).sqrt() / ball(scale) + radius
 }

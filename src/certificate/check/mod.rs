@@ -12,10 +12,12 @@ mod curvature;
 mod matrix;
 mod obstruction;
 mod point;
+#[cfg(test)]
+mod tests;
 
-use super::file::{Box3, Certificate, Centre, FileRef, Obstructed, TheoremA};
-use super::theorem_a::Blocks;
 use super::Reason;
+use super::file::{Box3, Centre, Certificate, FileRef, Obstructed, TheoremA};
+use super::theorem_a::Blocks;
 use crate::model::{DoubleDouble, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
@@ -105,7 +107,10 @@ fn theorem_a(c: &TheoremA, folder: &Path) -> Proof<String> {
 
     let at = Point::new(&centre);
     let r = at.residual_norm();
-    at_most(("|r|", r), ("residual_norm_upper", ball(c.residual_norm_upper)))?;
+    at_most(
+        ("|r|", r),
+        ("residual_norm_upper", ball(c.residual_norm_upper)),
+    )?;
     curvature(c, &at)?;
     jacobian(c, &at)?;
     drop(at);
@@ -113,7 +118,10 @@ fn theorem_a(c: &TheoremA, folder: &Path) -> Proof<String> {
 
     let start = match c.centre.t {
         0 => format!("the weights of {}", c.instance.file),
-        t => format!("the weights of {} (step {t}; what came before is not part of this proof)", c.centre.file),
+        t => format!(
+            "the weights of {} (step {t}; what came before is not part of this proof)",
+            c.centre.file
+        ),
     };
     Ok(format!(
         "gradient descent with step {:?} on W^{} from {start} has f_(s+1) <= (1 - {:?}) f_s for every s >= 0; \
@@ -140,25 +148,49 @@ fn signs(c: &TheoremA) -> Proof {
         ("rate_lower", c.rate_lower),
     ];
     for (name, x) in positive {
-        require(x > 0.0 && x.is_finite(), &format!("{name} = {x:?} is not a positive number"))?;
+        require(
+            x > 0.0 && x.is_finite(),
+            &format!("{name} = {x:?} is not a positive number"),
+        )?;
     }
     let mut others = vec![
         ("residual_norm_upper", c.residual_norm_upper, true),
         ("h_rho_upper", c.h_rho_upper, true),
         ("margin", c.margin, true),
     ];
-    if let Some(Box3 { resolved, radii, jacobian_norms_upper }) = &c.region {
+    if let Some(Box3 {
+        resolved,
+        radii,
+        jacobian_norms_upper,
+    }) = &c.region
+    {
         let on = c.trained.flags();
         let inside = resolved.flags().iter().zip(on).all(|(&a, on)| on || !a);
-        require(inside, &format!("box.resolved = {resolved} is not within the trained blocks {}", c.trained))?;
+        require(
+            inside,
+            &format!(
+                "box.resolved = {resolved} is not within the trained blocks {}",
+                c.trained
+            ),
+        )?;
         for b in 0..3 {
             others.push(("box.radii", Blocks::from(*radii)[b], on[b]));
-            others.push(("box.jacobian_norms_upper", Blocks::from(*jacobian_norms_upper)[b], on[b]));
+            others.push((
+                "box.jacobian_norms_upper",
+                Blocks::from(*jacobian_norms_upper)[b],
+                on[b],
+            ));
         }
     }
     for (name, x, trained) in others {
-        require(x >= 0.0 && x.is_finite(), &format!("{name} = {x:?} is negative or not finite"))?;
-        require(trained || x == 0.0, &format!("{name} = {x:?} of a block that is not trained is not 0"))?;
+        require(
+            x >= 0.0 && x.is_finite(),
+            &format!("{name} = {x:?} is negative or not finite"),
+        )?;
+        require(
+            trained || x == 0.0,
+            &format!("{name} = {x:?} of a block that is not trained is not 0"),
+        )?;
     }
     Ok(())
 }
@@ -167,14 +199,20 @@ fn signs(c: &TheoremA) -> Proof {
 fn ball_inequalities(c: &TheoremA) -> Proof {
     let [alpha, rho, h] = [c.alpha, c.rho, c.h_rho_upper].map(ball);
     let [jacobian, R] = [c.jacobian_norm_upper, c.residual_norm_upper].map(ball);
-    at_most(("alpha", alpha), ("alpha_lower - rho h", ball(c.alpha_lower) - rho * h))?;
+    at_most(
+        ("alpha", alpha),
+        ("alpha_lower - rho h", ball(c.alpha_lower) - rho * h),
+    )?;
     let largest = jacobian + rho * h;
     at_most(
         ("(|J| + rho h)^2 + |r| h", largest * largest + R * h),
         ("smoothness", ball(c.smoothness)),
     )?;
     let contraction = step_and_rate(c)?;
-    at_most(("|r|", R), ("rho alpha (1 - eta L/2)", rho * alpha * contraction))
+    at_most(
+        ("|r|", R),
+        ("rho alpha (1 - eta L/2)", rho * alpha * contraction),
+    )
 }
 
 /// Theorem A' of `proofs-checks/sharper.md`, with the matrix H over the box.
@@ -188,7 +226,10 @@ fn box_inequalities(c: &TheoremA, region: &Box3, H: &curvature::BlockMatrix) -> 
     at_most(("alpha", alpha), ("alpha_lower - |e|_A", alpha_c - loss))?;
     let largest = jacobian + matrix::norm(e.into_iter());
     at_most(
-        ("(|J| + |e|)^2 + |r| |H|", largest * largest + R * curvature::block_norm(H)),
+        (
+            "(|J| + |e|)^2 + |r| |H|",
+            largest * largest + R * curvature::block_norm(H),
+        ),
         ("smoothness", ball(c.smoothness)),
     )?;
     let contraction = step_and_rate(c)?;
@@ -198,7 +239,10 @@ fn box_inequalities(c: &TheoremA, region: &Box3, H: &curvature::BlockMatrix) -> 
         let norm = ball(Blocks::from(region.jacobian_norms_upper)[b]);
         let slope = (norm / alpha_c + (norm + e[b]) / alpha) / ball(2.0);
         let name = ["box.radii.Q", "box.radii.K", "box.radii.V"][b];
-        at_most(("what the block moves", tau * slope.min(ball(1.0))), (name, radii[b]))?;
+        at_most(
+            ("what the block moves", tau * slope.min(ball(1.0))),
+            (name, radii[b]),
+        )?;
     }
     Ok(())
 }
@@ -212,7 +256,10 @@ fn step_and_rate(c: &TheoremA) -> Proof<Ball> {
         &format!("eta smoothness = {:?} is not below 2", (eta * L).upper()),
     )?;
     let proven = ball(2.0) * eta * alpha * alpha * contraction;
-    at_most(("rate_lower", rate), ("2 eta alpha^2 (1 - eta L/2)", proven))?;
+    at_most(
+        ("rate_lower", rate),
+        ("2 eta alpha^2 (1 - eta L/2)", proven),
+    )?;
     at_most(("eta beta", eta * ball(c.beta)), ("rate_lower", rate))?;
     require(
         (eta * ball(c.beta)).below(ball(1.0)),
@@ -227,10 +274,17 @@ fn reading_applies(c: &TheoremA, dims: Dims) -> Proof {
     let reading = c.reading;
     let of_B = matches!(reading, Reading::Stacked | Reading::PerHead);
     let needs_v = of_B || reading == Reading::Value;
-    require(!needs_v || c.trained.v(), &format!("the reading {reading} needs W^V trained"))?;
+    require(
+        !needs_v || c.trained.v(),
+        &format!("the reading {reading} needs W^V trained"),
+    )?;
     require(
         !of_B || H * D >= dims.tokens(),
-        &format!("the reading {reading} needs H D >= N n, but H D = {} and N n = {}", H * D, dims.tokens()),
+        &format!(
+            "the reading {reading} needs H D >= N n, but H D = {} and N n = {}",
+            H * D,
+            dims.tokens()
+        ),
     )?;
     require(
         reading != Reading::PerHead || d >= p,
@@ -257,7 +311,11 @@ fn curvature(c: &TheoremA, at: &Point) -> Proof {
 /// alpha_lower <= sigma_min(J_A'), jacobian_norm_upper >= |J| and, with a box, the same for each block.
 fn jacobian(c: &TheoremA, at: &Point) -> Proof {
     let trained = parts(c.trained);
-    let resolved = parts(c.region.as_ref().map_or(c.trained, |region| region.resolved));
+    let resolved = parts(
+        c.region
+            .as_ref()
+            .map_or(c.trained, |region| region.resolved),
+    );
     let grams = grams::<f64>(at, &trained);
     if let Some(region) = &c.region {
         for (part, gram) in &grams {
@@ -266,12 +324,20 @@ fn jacobian(c: &TheoremA, at: &Point) -> Proof {
         }
     }
     let all = total(&grams, &trained);
-    norm_at_most("jacobian_norm_upper", c.jacobian_norm_upper, &all, at, &trained)?;
+    norm_at_most(
+        "jacobian_norm_upper",
+        c.jacobian_norm_upper,
+        &all,
+        at,
+        &trained,
+    )?;
     drop(all);
 
     // J_A J_A' >= J_V J_V': if V is in A, its block may be enough.
     let a = c.alpha_lower;
-    let value = grams.iter().find(|(part, _)| *part == Part::V && resolved.contains(part));
+    let value = grams
+        .iter()
+        .find(|(part, _)| *part == Part::V && resolved.contains(part));
     if value.is_some_and(|(_, gram)| gram.sigma_min_at_least(a).is_ok()) {
         return Ok(());
     }
@@ -335,7 +401,10 @@ fn beta(c: &TheoremA, at: &Point) -> Proof {
     match failure {
         None => Ok(()),
         Some(Some(found)) => at_most(("beta, from above,", found), ("beta", claimed)),
-        Some(None) => unproven(format!("beta = {:?} is below the {} beta of the instance", c.beta, c.reading)),
+        Some(None) => unproven(format!(
+            "beta = {:?} is below the {} beta of the instance",
+            c.beta, c.reading
+        )),
     }
 }
 
@@ -345,9 +414,14 @@ fn smallest_output(W: &DMatrix<f64>) -> Ball {
     let p = square.ncols();
     let v = if square.iter().all(|x| x.is_finite()) {
         let eigen = square.symmetric_eigen();
-        eigen.eigenvectors.column(eigen.eigenvalues.imin()).map(ball)
+        eigen
+            .eigenvectors
+            .column(eigen.eigenvalues.imin())
+            .map(ball)
     } else {
-        DMatrix::from_element(p, 1, ball(1.0)).column(0).into_owned()
+        DMatrix::from_element(p, 1, ball(1.0))
+            .column(0)
+            .into_owned()
     };
     let v = DMatrix::from_fn(p, 1, |i, _| v[i]);
     let Wv = point::product(&W.map(ball), &v);
@@ -357,7 +431,12 @@ fn smallest_output(W: &DMatrix<f64>) -> Ball {
 
 /// Proves factor sigma_min(A)^2 <= claimed by a vector that the decomposition of A A' - c I hands out where it stops, c a
 /// little below claimed / factor. Fails with the quotient that is too large, or with nothing if the claim is false.
-fn rayleigh<T: Real>(at: &Point, parts: &[Part], factor: Ball, claimed: Ball) -> std::result::Result<(), Option<Ball>> {
+fn rayleigh<T: Real>(
+    at: &Point,
+    parts: &[Part],
+    factor: Ball,
+    claimed: Ball,
+) -> std::result::Result<(), Option<Ball>> {
     if factor.is_zero() {
         return Ok(());
     }
@@ -373,12 +452,21 @@ fn rayleigh<T: Real>(at: &Point, parts: &[Part], factor: Ball, claimed: Ball) ->
     };
     let quotient = at.quotient(parts, gram.radius(), &v);
     let found = factor * quotient * quotient;
-    if found.at_most(claimed) { Ok(()) } else { Err(Some(found)) }
+    if found.at_most(claimed) {
+        Ok(())
+    } else {
+        Err(Some(found))
+    }
 }
 
 fn parts(trained: Trained) -> Vec<Part> {
     let on = trained.flags().into_iter();
-    Part::BLOCKS.into_iter().zip(on).filter(|(_, on)| *on).map(|(part, _)| part).collect()
+    Part::BLOCKS
+        .into_iter()
+        .zip(on)
+        .filter(|(_, on)| *on)
+        .map(|(part, _)| part)
+        .collect()
 }
 
 fn grams<T: Real>(at: &Point, parts: &[Part]) -> Vec<(Part, Gram<T>)> {
@@ -387,7 +475,10 @@ fn grams<T: Real>(at: &Point, parts: &[Part]) -> Vec<(Part, Gram<T>)> {
 
 /// The Gram matrix of some of the parts, side by side.
 fn total<T: Real>(grams: &[(Part, Gram<T>)], parts: &[Part]) -> Gram<T> {
-    let mut chosen = grams.iter().filter(|(part, _)| parts.contains(part)).map(|(_, gram)| gram);
+    let mut chosen = grams
+        .iter()
+        .filter(|(part, _)| parts.contains(part))
+        .map(|(_, gram)| gram);
     let mut sum = chosen.next().cloned().unwrap_or_else(|| Gram::new(0));
     chosen.for_each(|gram| sum.join(gram));
     sum
@@ -398,13 +489,25 @@ fn total<T: Real>(grams: &[(Part, Gram<T>)], parts: &[Part]) -> Gram<T> {
 
 fn obstructed(c: &Obstructed, folder: &Path) -> Proof<String> {
     let [loss, margin] = [c.loss_lower, c.margin];
-    require(loss > 0.0 && loss.is_finite(), &format!("loss_lower = {loss:?} is not a positive number"))?;
-    require(margin >= 0.0 && margin.is_finite(), &format!("margin = {margin:?} is negative or not finite"))?;
-    require(c.kernel == Kernel::Softmax, "only softmax attention is obstructed")?;
+    require(
+        loss > 0.0 && loss.is_finite(),
+        &format!("loss_lower = {loss:?} is not a positive number"),
+    )?;
+    require(
+        margin >= 0.0 && margin.is_finite(),
+        &format!("margin = {margin:?} is negative or not finite"),
+    )?;
+    require(
+        c.kernel == Kernel::Softmax,
+        "only softmax attention is obstructed",
+    )?;
     require(!c.trained.v(), "with W^V trained nothing obstructs")?;
     let instance = read(&c.instance, c.kernel, folder)?;
     let at = Point::new(&instance);
-    at_most(("loss_lower", ball(loss)), ("the hull bound", obstruction::hull_loss(&at)))?;
+    at_most(
+        ("loss_lower", ball(loss)),
+        ("the hull bound", obstruction::hull_loss(&at)),
+    )?;
     let because = match c.reason {
         Reason::Hull => "the labels leave the hull of the values",
         Reason::ZeroGradient => {
@@ -429,21 +532,36 @@ fn read(from: &FileRef, kernel: Kernel, folder: &Path) -> Proof<Instance> {
     let name = Path::new(&from.file);
     require(
         name.file_name() == Some(name.as_os_str()),
-        &format!("'{}' is not the plain name of a file beside the certificate", from.file),
+        &format!(
+            "'{}' is not the plain name of a file beside the certificate",
+            from.file
+        ),
     )?;
     let path = folder.join(name);
-    let bytes = std::fs::read(&path)
-        .map_err(|e| Error::file(&path, format!("cannot read: {e}; put it beside the certificate")))?;
+    let bytes = std::fs::read(&path).map_err(|e| {
+        Error::file(
+            &path,
+            format!("cannot read: {e}; put it beside the certificate"),
+        )
+    })?;
     let digest = Sha256::digest(&bytes);
     let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
     require(
         found == from.sha256,
-        &format!("{} has the SHA-256 {found}, the certificate says {}", from.file, from.sha256),
+        &format!(
+            "{} has the SHA-256 {found}, the certificate says {}",
+            from.file, from.sha256
+        ),
     )?;
-    let instance = Instance::from_bytes(&bytes, None).map_err(|e| Error::file(&path, e.to_string()))?;
+    let instance =
+        Instance::from_bytes(&bytes, None).map_err(|e| Error::file(&path, e.to_string()))?;
     require(
         instance.kernel() == kernel,
-        &format!("{} has the kernel {}, the certificate says {kernel}", from.file, instance.kernel()),
+        &format!(
+            "{} has the kernel {}, the certificate says {kernel}",
+            from.file,
+            instance.kernel()
+        ),
     )?;
     Ok(instance)
 }

@@ -36,5 +36,7 @@ pub(super) fn values_ignore_token(instance: &Instance) -> bool {
     };
     (0..instance.dims().H)
         .filter(|&h| W.O[h].iter().any(|o| *o != 0.0))
-        .all(|h| (0..instance.dims().D).all(|e| W.V[h].row(e).iter().all(|v| *v == 0.0) || !varies(e)))
+        .all(|h| {
+            (0..instance.dims().D).all(|e| W.V[h].row(e).iter().all(|v| *v == 0.0) || !varies(e))
+        })
 }

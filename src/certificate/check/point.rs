@@ -67,7 +67,9 @@ impl<'a> Point<'a> {
             let W = instance.W();
             let [wq, wk, wv, wo] = [&W.Q[h], &W.K[h], &W.V[h], &W.O[h]].map(|w| w.map(ball));
             let wu = product(&wv, &wo);
-            X.par_iter().map(|x| Head::new(instance.kernel(), root_d, x, [&wq, &wk, &wu])).collect()
+            X.par_iter()
+                .map(|x| Head::new(instance.kernel(), root_d, x, [&wq, &wk, &wu]))
+                .collect()
         });
         Point {
             instance,
@@ -100,7 +102,9 @@ impl<'a> Point<'a> {
     /// Whether head h's part of J_Q and J_K is 0: where every u_j is 0, exactly.
     fn vanishes(&self, part: Part, h: usize) -> bool {
         matches!(part, Part::Q | Part::K)
-            && self.heads[h].iter().all(|head| head.u.iter().all(|u| u.is_zero()))
+            && self.heads[h]
+                .iter()
+                .all(|head| head.u.iter().all(|u| u.is_zero()))
     }
 
     /// Head h's columns of a part of the Jacobian: row (i, k, c) is left (x) right, with
@@ -116,16 +120,19 @@ impl<'a> Point<'a> {
         let Dims { N, n, D, d, p, .. } = self.dims;
         let gaussian = self.kernel == Kernel::Gaussian;
         let outputs = if part == Part::B { 1 } else { p };
-        let rows = |width: usize, row: &(dyn Fn(&Matrix, &Head, usize, usize) -> Vec<Ball> + Sync)| {
-            Rows::new(N * n * outputs, width, |a| {
-                let (i, k, c) = (a / outputs / n, a / outputs % n, a % outputs);
-                row(&self.X[i], &self.heads[h][i], k, c)
-            })
-        };
+        let rows =
+            |width: usize, row: &(dyn Fn(&Matrix, &Head, usize, usize) -> Vec<Ball> + Sync)| {
+                Rows::new(N * n * outputs, width, |a| {
+                    let (i, k, c) = (a / outputs / n, a / outputs % n, a % outputs);
+                    row(&self.X[i], &self.heads[h][i], k, c)
+                })
+            };
         let one = || rows(1, &|_, _, _, _| vec![ball(1.0)]);
         let attended = || {
             rows(D, &|x, head, k, _| {
-                (0..D).map(|e| sum(n, |j| head.s[(k, j)] * x[(j, e)])).collect()
+                (0..D)
+                    .map(|e| sum(n, |j| head.s[(k, j)] * x[(j, e)]))
+                    .collect()
             })
         };
         let weights = |head: &Head, k: usize, c: usize| -> Vec<Ball> {
@@ -137,7 +144,9 @@ impl<'a> Point<'a> {
                 rows(d, &|_, head, k, c| {
                     let w = weights(head, k, c);
                     let q = |a: usize| if gaussian { head.q[(k, a)] } else { ball(0.0) };
-                    (0..d).map(|a| sum(n, |j| w[j] * (head.kappa[(j, a)] - q(a)))).collect()
+                    (0..d)
+                        .map(|a| sum(n, |j| w[j] * (head.kappa[(j, a)] - q(a))))
+                        .collect()
                 }),
             ),
             Part::K if gaussian => (
@@ -159,7 +168,11 @@ impl<'a> Point<'a> {
             Part::V => (
                 attended(),
                 rows(d, &|_, _, _, c| {
-                    self.instance.W().O[h].column(c).iter().map(|w| ball(*w)).collect()
+                    self.instance.W().O[h]
+                        .column(c)
+                        .iter()
+                        .map(|w| ball(*w))
+                        .collect()
                 }),
             ),
             Part::B => (attended(), one()),
@@ -203,7 +216,11 @@ impl Head {
             Kernel::Softmax => {
                 let C = product(&q, &kappa.transpose()).map(|c| c / root_d);
                 // Any shift of a row leaves the weights as they are; the largest score avoids overflow.
-                let top = |k: usize| C.row(k).iter().fold(f64::MIN, |top, c| top.max(c.split().0));
+                let top = |k: usize| {
+                    C.row(k)
+                        .iter()
+                        .fold(f64::MIN, |top, c| top.max(c.split().0))
+                };
                 let mut e = DMatrix::from_fn(n, n, |k, j| (C[(k, j)] - ball(top(k))).exp());
                 for mut row in e.row_iter_mut() {
                     let total: Ball = row.iter().copied().sum();
