@@ -87,14 +87,13 @@ impl Ball {
         (self.mid.hi(), (self.mid.lo().abs() + self.rad) * GROW)
     }
 
-    /// An f64 that is not below the number: fl(hi + (lo + rad)) is off by less than two units in its last place.
+    /// An f64 that is not below the number: each sum is rounded to nearest, so the next f64 is not below it.
     pub(super) fn upper(self) -> f64 {
         if self.is_zero() {
             return 0.0;
         }
-        (self.mid.hi() + (self.mid.lo() + self.rad))
-            .next_up()
-            .next_up()
+        let above = (self.mid.lo() + self.rad).next_up();
+        (self.mid.hi() + above).next_up()
     }
 
     /// An f64 that is not above the number.

@@ -16,17 +16,18 @@ mod point;
 mod tests;
 
 use super::Reason;
-use super::file::{Box3, Centre, Certificate, FileRef, Obstructed, TheoremA};
+use super::file::{Box3, Centre, Certificate, FileRef, Obstructed, TheoremA, sha256};
 use super::theorem_a::Blocks;
 use crate::model::{DoubleDouble, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
 use crate::{Error, Result};
 use ball::{Ball, ball};
-use matrix::{Gram, Real};
+use curvature::{BlockMatrix, apply, block_norm, closed_form, sharp};
+use matrix::{Gram, Real, norm};
 use nalgebra::DMatrix;
-use point::{Part, Point};
-use sha2::{Digest, Sha256};
+use obstruction::{hull_loss, values_ignore_token};
+use point::{Part, Point, product};
 use std::path::Path;
 
 /// What became of a certificate.
@@ -74,22 +75,43 @@ fn unproven<T>(what: impl Into<String>) -> Proof<T> {
     Err(Stop::Unproven(what.into()))
 }
 
-fn require(holds: bool, otherwise: &str) -> Proof {
+fn require(holds: bool, otherwise: impl Into<String>) -> Proof {
     if holds { Ok(()) } else { unproven(otherwise) }
 }
 
 /// Proves small <= large.
-fn at_most(small: (&str, Ball), large: (&str, Ball)) -> Proof {
-    if small.1.at_most(large.1) {
-        return Ok(());
+fn at_most(name: &str, small: Ball, bound: &str, large: Ball) -> Proof {
+    let numbers = || {
+        let (small, large) = (small.upper(), large.lower());
+        format!("{name} = {small:?} is not proven to be at most {bound} = {large:?}")
+    };
+    if small.at_most(large) {
+        Ok(())
+    } else {
+        unproven(numbers())
     }
-    unproven(format!(
-        "{} = {:?} is not proven to be at most {} = {:?}",
-        small.0,
-        small.1.upper(),
-        large.0,
-        large.1.lower()
-    ))
+}
+
+/// What an evaluation in one precision says about a claim.
+enum Answer {
+    Proven,
+    /// It is false.
+    Refuted(String),
+    /// Its rounding hides the answer.
+    Hidden(String),
+}
+
+/// f64 first; double-double where the roundings of f64 hide the answer.
+fn decide(first: Answer, second: impl FnOnce() -> Answer) -> Proof {
+    let answer = match first {
+        Answer::Hidden(_) => second(),
+        decided => decided,
+    };
+    match answer {
+        Answer::Proven => Ok(()),
+        Answer::Refuted(why) => unproven(why),
+        Answer::Hidden(why) => unproven(format!("{why}; rounding hides whether it is true")),
+    }
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -97,7 +119,7 @@ fn at_most(small: (&str, Ball), large: (&str, Ball)) -> Proof {
 
 fn theorem_a(c: &TheoremA, folder: &Path) -> Proof<String> {
     signs(c)?;
-    // The one form of H that the inequalities need is the box's, so that it has to wait for the files.
+    // The inequalities of the box need the matrix H and have to wait for it.
     if c.region.is_none() {
         ball_inequalities(c)?;
     }
@@ -106,36 +128,33 @@ fn theorem_a(c: &TheoremA, folder: &Path) -> Proof<String> {
     reading_applies(c, instance.dims())?;
 
     let at = Point::new(&centre);
-    let r = at.residual_norm();
-    at_most(
-        ("|r|", r),
-        ("residual_norm_upper", ball(c.residual_norm_upper)),
-    )?;
+    let residual = ball(c.residual_norm_upper);
+    at_most("|r|", at.residual_norm(), "residual_norm_upper", residual)?;
     curvature(c, &at)?;
     jacobian(c, &at)?;
-    drop(at);
-    beta(c, &Point::new(&instance))?;
+    if c.centre.t == 0 {
+        beta(c, &at)?;
+    } else {
+        drop(at);
+        beta(c, &Point::new(&instance))?;
+    }
 
     let start = match c.centre.t {
         0 => format!("the weights of {}", c.instance.file),
         t => format!(
-            "the weights of {} (step {t}; what came before is not part of this proof)",
+            "the weights of {} (step {t}; the steps before are not part of this proof)",
             c.centre.file
         ),
     };
+    let claim = (ball(c.eta) * ball(c.beta)).upper();
     Ok(format!(
-        "gradient descent with step {:?} on W^{} from {start} has f_(s+1) <= (1 - {:?}) f_s for every s >= 0; \
-         that covers (1 - eta beta)^s for the {} beta <= {:?}, eta beta <= {:?}",
-        c.eta,
-        c.trained,
-        c.rate_lower,
-        c.reading,
-        c.beta,
-        (ball(c.eta) * ball(c.beta)).upper()
+        "exact gradient descent on {} with step {:?} from {start} has f_(s+1) <= (1 - {:?}) f_s for every s >= 0, which covers \
+         (1 - eta beta)^s f_0 for the {} beta <= {:?}, eta beta <= {claim:?}",
+        c.trained, c.eta, c.rate_lower, c.reading, c.beta,
     ))
 }
 
-/// Every number is finite and has the sign its meaning gives it.
+/// Every number is finite and has the sign its meaning gives it; blocks that are not trained have zeros.
 fn signs(c: &TheoremA) -> Proof {
     let positive = [
         ("beta", c.beta),
@@ -148,48 +167,35 @@ fn signs(c: &TheoremA) -> Proof {
         ("rate_lower", c.rate_lower),
     ];
     for (name, x) in positive {
-        require(
-            x > 0.0 && x.is_finite(),
-            &format!("{name} = {x:?} is not a positive number"),
-        )?;
+        let holds = x > 0.0 && x.is_finite();
+        require(holds, format!("{name} = {x:?} is not a positive number"))?;
     }
+    let on = c.trained.flags();
     let mut others = vec![
         ("residual_norm_upper", c.residual_norm_upper, true),
         ("h_rho_upper", c.h_rho_upper, true),
         ("margin", c.margin, true),
     ];
-    if let Some(Box3 {
-        resolved,
-        radii,
-        jacobian_norms_upper,
-    }) = &c.region
-    {
-        let on = c.trained.flags();
-        let inside = resolved.flags().iter().zip(on).all(|(&a, on)| on || !a);
+    if let Some(region) = &c.region {
+        let A = region.resolved;
+        let inside = (0..3).all(|b| on[b] || !A.flags()[b]);
+        let trained = c.trained;
         require(
             inside,
-            &format!(
-                "box.resolved = {resolved} is not within the trained blocks {}",
-                c.trained
-            ),
+            format!("box.resolved = {A} is not within the trained blocks {trained}"),
         )?;
+        let (radii, norms) = (region.radii, region.jacobian_norms_upper);
         for b in 0..3 {
-            others.push(("box.radii", Blocks::from(*radii)[b], on[b]));
-            others.push((
-                "box.jacobian_norms_upper",
-                Blocks::from(*jacobian_norms_upper)[b],
-                on[b],
-            ));
+            others.push(("box.radii", Blocks::from(radii)[b], on[b]));
+            others.push(("box.jacobian_norms_upper", Blocks::from(norms)[b], on[b]));
         }
     }
-    for (name, x, trained) in others {
+    for (name, x, on) in others {
+        let holds = x >= 0.0 && x.is_finite();
+        require(holds, format!("{name} = {x:?} is negative or not finite"))?;
         require(
-            x >= 0.0 && x.is_finite(),
-            &format!("{name} = {x:?} is negative or not finite"),
-        )?;
-        require(
-            trained || x == 0.0,
-            &format!("{name} = {x:?} of a block that is not trained is not 0"),
+            on || x == 0.0,
+            format!("{name} = {x:?} is not 0, but its block is not trained"),
         )?;
     }
     Ok(())
@@ -197,73 +203,74 @@ fn signs(c: &TheoremA) -> Proof {
 
 /// Theorem A of theory.md section 4. With a smaller alpha and a larger L than the formulas give, its proof stands.
 fn ball_inequalities(c: &TheoremA) -> Proof {
-    let [alpha, rho, h] = [c.alpha, c.rho, c.h_rho_upper].map(ball);
-    let [jacobian, R] = [c.jacobian_norm_upper, c.residual_norm_upper].map(ball);
+    let [alpha_c, alpha, rho, h] = [c.alpha_lower, c.alpha, c.rho, c.h_rho_upper].map(ball);
+    let [J, R, L] = [c.jacobian_norm_upper, c.residual_norm_upper, c.smoothness].map(ball);
+    at_most("alpha", alpha, "alpha_lower - rho h", alpha_c - rho * h)?;
+    let largest = J + rho * h;
     at_most(
-        ("alpha", alpha),
-        ("alpha_lower - rho h", ball(c.alpha_lower) - rho * h),
-    )?;
-    let largest = jacobian + rho * h;
-    at_most(
-        ("(|J| + rho h)^2 + |r| h", largest * largest + R * h),
-        ("smoothness", ball(c.smoothness)),
+        "(|J| + rho h)^2 + |r| h",
+        largest * largest + R * h,
+        "smoothness",
+        L,
     )?;
     let contraction = step_and_rate(c)?;
     at_most(
-        ("|r|", R),
-        ("rho alpha (1 - eta L/2)", rho * alpha * contraction),
+        "|r|",
+        R,
+        "rho alpha (1 - eta L/2)",
+        rho * alpha * contraction,
     )
 }
 
-/// Theorem A' of `proofs-checks/sharper.md`, with the matrix H over the box.
-fn box_inequalities(c: &TheoremA, region: &Box3, H: &curvature::BlockMatrix) -> Proof {
-    let [alpha, alpha_c, rho] = [c.alpha, c.alpha_lower, c.rho].map(ball);
-    let [jacobian, R] = [c.jacobian_norm_upper, c.residual_norm_upper].map(ball);
-    let radii = Blocks::from(region.radii).map(ball);
-    let e = curvature::apply(H, radii);
-    let in_A = (0..3).filter(|&b| region.resolved.flags()[b]);
-    let loss = matrix::norm(in_A.map(|b| e[b]));
-    at_most(("alpha", alpha), ("alpha_lower - |e|_A", alpha_c - loss))?;
-    let largest = jacobian + matrix::norm(e.into_iter());
-    at_most(
-        (
-            "(|J| + |e|)^2 + |r| |H|",
-            largest * largest + R * curvature::block_norm(H),
-        ),
-        ("smoothness", ball(c.smoothness)),
-    )?;
+/// Theorem A' of `proofs-checks/sharper.md`, H being the matrix over the box.
+fn box_inequalities(c: &TheoremA, region: &Box3, H: &BlockMatrix) -> Proof {
+    let [alpha_c, alpha, rho] = [c.alpha_lower, c.alpha, c.rho].map(ball);
+    let [J, R, L] = [c.jacobian_norm_upper, c.residual_norm_upper, c.smoothness].map(ball);
+    let (radii, norms) = (
+        Blocks::from(region.radii),
+        Blocks::from(region.jacobian_norms_upper),
+    );
+    let e = apply(H, radii.map(ball));
+    let A = region.resolved.flags();
+    let loss = norm((0..3).filter(|&b| A[b]).map(|b| e[b]));
+    at_most("alpha", alpha, "alpha_lower - |e|_A", alpha_c - loss)?;
+    let largest = J + norm(e.into_iter());
+    let smoothness = largest * largest + R * block_norm(H);
+    at_most("(|J| + |e|)^2 + |r| |H|", smoothness, "smoothness", L)?;
     let contraction = step_and_rate(c)?;
     let tau = ball(2.0) * R / ((alpha_c + alpha) * contraction);
-    at_most(("the path length tau", tau), ("rho", rho))?;
+    at_most("the length of the path", tau, "rho", rho)?;
     for b in (0..3).filter(|&b| c.trained.flags()[b]) {
-        let norm = ball(Blocks::from(region.jacobian_norms_upper)[b]);
-        let slope = (norm / alpha_c + (norm + e[b]) / alpha) / ball(2.0);
-        let name = ["box.radii.Q", "box.radii.K", "box.radii.V"][b];
+        let at_centre = ball(norms[b]);
+        let slope = (at_centre / alpha_c + (at_centre + e[b]) / alpha) / ball(2.0);
+        let block = ["W^Q", "W^K", "W^V"][b];
+        let radius = format!("its radius in the box, {block}:");
         at_most(
-            ("what the block moves", tau * slope.min(ball(1.0))),
-            (name, radii[b]),
+            "what a block may move",
+            tau * slope.min(ball(1.0)),
+            &radius,
+            ball(radii[b]),
         )?;
     }
     Ok(())
 }
 
-/// eta L < 2 and eta beta <= rate_lower <= 2 eta alpha^2 (1 - eta L/2); gives 1 - eta L/2.
+/// eta L < 2 and eta beta <= rate_lower <= 2 eta alpha^2 (1 - eta L/2), eta beta < 1; gives 1 - eta L/2.
 fn step_and_rate(c: &TheoremA) -> Proof<Ball> {
     let [alpha, L, eta, rate] = [c.alpha, c.smoothness, c.eta, c.rate_lower].map(ball);
     let contraction = ball(1.0) - eta * L / ball(2.0);
+    let step = (eta * L).upper();
     require(
         ball(0.0).below(contraction),
-        &format!("eta smoothness = {:?} is not below 2", (eta * L).upper()),
+        format!("eta smoothness = {step:?} is not below 2"),
     )?;
     let proven = ball(2.0) * eta * alpha * alpha * contraction;
-    at_most(
-        ("rate_lower", rate),
-        ("2 eta alpha^2 (1 - eta L/2)", proven),
-    )?;
-    at_most(("eta beta", eta * ball(c.beta)), ("rate_lower", rate))?;
+    at_most("rate_lower", rate, "2 eta alpha^2 (1 - eta L/2)", proven)?;
+    let claim = eta * ball(c.beta);
+    at_most("eta beta", claim, "rate_lower", rate)?;
     require(
-        (eta * ball(c.beta)).below(ball(1.0)),
-        "eta beta is not below 1: the bound would mean nothing",
+        claim.below(ball(1.0)),
+        "eta beta is not below 1, so the bound means nothing",
     )?;
     Ok(contraction)
 }
@@ -273,57 +280,56 @@ fn reading_applies(c: &TheoremA, dims: Dims) -> Proof {
     let Dims { D, d, H, p, .. } = dims;
     let reading = c.reading;
     let of_B = matches!(reading, Reading::Stacked | Reading::PerHead);
-    let needs_v = of_B || reading == Reading::Value;
+    let value = of_B || reading == Reading::Value;
     require(
-        !needs_v || c.trained.v(),
-        &format!("the reading {reading} needs W^V trained"),
+        !value || c.trained.v(),
+        format!("the reading {reading} needs W^V trained"),
     )?;
+    let (width, rows) = (H * D, dims.tokens());
     require(
-        !of_B || H * D >= dims.tokens(),
-        &format!(
-            "the reading {reading} needs H D >= N n, but H D = {} and N n = {}",
-            H * D,
-            dims.tokens()
-        ),
+        !of_B || width >= rows,
+        format!("the reading {reading} needs H D >= N n, but H D = {width} and N n = {rows}"),
     )?;
     require(
         reading != Reading::PerHead || d >= p,
-        &format!("the reading {reading} needs d >= p, but d = {d} and p = {p}"),
+        format!("the reading per_head needs d >= p, but d = {d} and p = {p}"),
     )
 }
 
-/// h_rho_upper >= |D^2F| over the ball, by the closed form or by the matrix H with three equal radii; over the box by H.
+/// h_rho_upper >= |D^2F|: over the ball by the closed form or by the matrix H with equal radii, over the box by H.
 fn curvature(c: &TheoremA, at: &Point) -> Proof {
-    let claimed = ("h_rho_upper", ball(c.h_rho_upper));
+    let claimed = ball(c.h_rho_upper);
     if let Some(region) = &c.region {
-        let H = curvature::sharp(at, c.trained, region.radii.into());
-        at_most(("|H|", curvature::block_norm(&H)), claimed)?;
+        let H = sharp(at, c.trained, region.radii.into());
+        at_most("|H|", block_norm(&H), "h_rho_upper", claimed)?;
         return box_inequalities(c, region, &H);
     }
-    let closed = curvature::closed_form(at, c.trained, c.rho);
-    if closed.at_most(claimed.1) {
+    let closed = closed_form(at, c.trained, c.rho);
+    if closed.at_most(claimed) {
         return Ok(());
     }
-    let H = curvature::sharp(at, c.trained, [c.rho; 3]);
-    at_most(("h(rho)", closed.min(curvature::block_norm(&H))), claimed)
+    let of_H = block_norm(&sharp(at, c.trained, [c.rho; 3]));
+    at_most("h(rho)", closed.min(of_H), "h_rho_upper", claimed)
 }
 
-/// alpha_lower <= sigma_min(J_A'), jacobian_norm_upper >= |J| and, with a box, the same for each block.
+/// jacobian_norm_upper >= |J|, with a box the same for each block, and alpha_lower <= sigma_min(J_A').
 fn jacobian(c: &TheoremA, at: &Point) -> Proof {
     let trained = parts(c.trained);
-    let resolved = parts(
-        c.region
-            .as_ref()
-            .map_or(c.trained, |region| region.resolved),
-    );
-    let grams = grams::<f64>(at, &trained);
+    let resolved = parts(c.region.map_or(c.trained, |region| region.resolved));
+    let grams: Vec<(Part, Gram<f64>)> = trained.iter().map(|&b| (b, at.gram(&[b]))).collect();
+    let joined = |parts: &[Part]| {
+        let chosen = grams.iter().filter(|(part, _)| parts.contains(part));
+        chosen
+            .map(|(_, gram)| gram)
+            .fold(Gram::new(at.dims.m()), Gram::join)
+    };
     if let Some(region) = &c.region {
         for (part, gram) in &grams {
             let claimed = Blocks::from(region.jacobian_norms_upper)[*part as usize];
             norm_at_most("box.jacobian_norms_upper", claimed, gram, at, &[*part])?;
         }
     }
-    let all = total(&grams, &trained);
+    let all = joined(&trained);
     norm_at_most(
         "jacobian_norm_upper",
         c.jacobian_norm_upper,
@@ -333,51 +339,53 @@ fn jacobian(c: &TheoremA, at: &Point) -> Proof {
     )?;
     drop(all);
 
-    // J_A J_A' >= J_V J_V': if V is in A, its block may be enough.
-    let a = c.alpha_lower;
+    // J_A J_A' >= J_V J_V', so the value block may be enough.
     let value = grams
         .iter()
         .find(|(part, _)| *part == Part::V && resolved.contains(part));
-    if value.is_some_and(|(_, gram)| gram.sigma_min_at_least(a).is_ok()) {
+    if value.is_some_and(|(_, gram)| gram.sigma_min_at_least(c.alpha_lower).is_ok()) {
         return Ok(());
     }
-    let gram = total(&grams, &resolved);
+    let first = alpha(c, at, &resolved, joined(&resolved));
     drop(grams);
-    let Err(v) = gram.sigma_min_at_least(a) else {
-        return Ok(());
-    };
-    let radius = gram.radius();
-    drop(gram);
-    // Is it false, or lost in f64's rounding?
-    let upper = at.quotient(&resolved, radius, &v);
-    let name = "sigma_min(J'), from above,";
-    if !upper.below(ball(a)) {
-        let grams = self::grams::<DoubleDouble>(at, &resolved);
-        if total(&grams, &resolved).sigma_min_at_least(a).is_ok() {
-            return Ok(());
-        }
-    }
-    unproven(format!(
-        "alpha_lower = {a:?} is not proven: {name} is {:?}",
-        upper.upper()
-    ))
+    decide(first, || {
+        alpha(c, at, &resolved, at.gram::<DoubleDouble>(&resolved))
+    })
 }
 
-fn norm_at_most(name: &str, claimed: f64, gram: &Gram<f64>, at: &Point, parts: &[Part]) -> Proof {
+fn norm_at_most(name: &str, claimed: f64, J: &Gram<f64>, at: &Point, parts: &[Part]) -> Proof {
     // |J| <= |J|_F; else one decomposition.
-    if gram.frobenius().at_most(ball(claimed)) {
+    if J.frobenius().at_most(ball(claimed)) {
         return Ok(());
     }
-    let Err(v) = gram.norm_at_most(claimed) else {
+    let Err(v) = J.norm_at_most(claimed) else {
         return Ok(());
     };
+    let found = at.quotient(parts, ball(0.0), &v).lower();
     unproven(format!(
-        "{name} = {claimed:?} is not proven: |J'v| / |v| = {:?} for some v",
-        at.quotient(parts, ball(0.0), &v).lower()
+        "{name} = {claimed:?} is not proven: |J'v| / |v| = {found:?} for some v"
     ))
 }
 
-/// beta >= the reading's definition at M_0: sigma_min(A)^2 <= |A'v|^2 / |v|^2 for any v.
+fn alpha<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], J: Gram<T>) -> Answer {
+    let claimed = c.alpha_lower;
+    let Err(v) = J.sigma_min_at_least(claimed) else {
+        return Answer::Proven;
+    };
+    let radius = J.radius();
+    drop(J);
+    let found = at.quotient(parts, radius, &v);
+    let upper = found.upper();
+    let why =
+        format!("alpha_lower = {claimed:?} is not proven: |J'v| / |v| <= {upper:?} for some v");
+    if found.below(ball(claimed)) {
+        Answer::Refuted(why)
+    } else {
+        Answer::Hidden(why)
+    }
+}
+
+/// beta >= the reading's beta at M_0, as theory.md section 2 defines it.
 fn beta(c: &TheoremA, at: &Point) -> Proof {
     let outputs = || at.instance.W().O.iter();
     let (factor, parts) = match c.reading {
@@ -392,96 +400,68 @@ fn beta(c: &TheoremA, at: &Point) -> Proof {
         Reading::Value => (ball(1.0), vec![Part::V]),
         Reading::Ntk => (ball(1.0), parts(c.trained)),
     };
-    let claimed = ball(c.beta);
-    let failure = match rayleigh::<f64>(at, &parts, factor, claimed) {
-        // Only what rounding may have hidden is worth the higher precision.
-        Err(Some(_)) => rayleigh::<DoubleDouble>(at, &parts, factor, claimed).err(),
-        other => other.err(),
+    decide(rayleigh::<f64>(c, at, &parts, factor), || {
+        rayleigh::<DoubleDouble>(c, at, &parts, factor)
+    })
+}
+
+/// factor sigma_min(A)^2 <= beta, because sigma_min(A) <= |A'v| / |v| for every v. The v that is tried comes from the
+/// decomposition of A A' - c I, which stops where it meets one, c being a little below beta / factor.
+fn rayleigh<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], factor: Ball) -> Answer {
+    let beta = ball(c.beta);
+    if factor.is_zero() {
+        return Answer::Proven;
+    }
+    let A = at.gram::<T>(parts);
+    let target = (beta / factor).lower();
+    let why = |found: f64| {
+        let (reading, beta) = (c.reading, c.beta);
+        format!(
+            "beta = {beta:?} is not proven to be at least the reading's ({reading}), which is {found:?} or less"
+        )
     };
-    match failure {
-        None => Ok(()),
-        Some(Some(found)) => at_most(("beta, from above,", found), ("beta", claimed)),
-        Some(None) => unproven(format!(
-            "beta = {:?} is below the {} beta of the instance",
-            c.beta, c.reading
-        )),
+    let Some(v) = A.witness_below(target * (1.0 - 1.0 / f64::from(1 << 22))) else {
+        let larger = ball(target).sqrt().upper();
+        return match A.sigma_min_at_least(larger) {
+            Ok(()) => Answer::Refuted(format!(
+                "beta = {:?} is below the reading's ({})",
+                c.beta, c.reading
+            )),
+            Err(_) => Answer::Hidden(why(f64::INFINITY)),
+        };
+    };
+    let quotient = at.quotient(parts, A.radius(), &v);
+    let found = factor * quotient * quotient;
+    if found.at_most(beta) {
+        Answer::Proven
+    } else {
+        Answer::Hidden(why(found.upper()))
     }
 }
 
-/// An upper bound of lambda_min(W'W): |W v|^2 / |v|^2 for a v that a library found.
+/// An upper bound of lambda_min(W'W), |W v|^2 / |v|^2 for a v that a library found.
 fn smallest_output(W: &DMatrix<f64>) -> Ball {
     let square = W.transpose() * W;
     let p = square.ncols();
-    let v = if square.iter().all(|x| x.is_finite()) {
+    let mut v = DMatrix::from_element(p, 1, ball(1.0));
+    if square.iter().all(|x| x.is_finite()) {
         let eigen = square.symmetric_eigen();
-        eigen
-            .eigenvectors
-            .column(eigen.eigenvalues.imin())
-            .map(ball)
-    } else {
-        DMatrix::from_element(p, 1, ball(1.0))
-            .column(0)
-            .into_owned()
-    };
-    let v = DMatrix::from_fn(p, 1, |i, _| v[i]);
-    let Wv = point::product(&W.map(ball), &v);
-    let quotient = matrix::norm(Wv.iter().copied()) / matrix::norm(v.iter().copied());
+        v.set_column(
+            0,
+            &eigen
+                .eigenvectors
+                .column(eigen.eigenvalues.imin())
+                .map(ball),
+        );
+    }
+    let Wv = product(&W.map(ball), &v);
+    let quotient = norm(Wv.iter().copied()) / norm(v.iter().copied());
     quotient * quotient
 }
 
-/// Proves factor sigma_min(A)^2 <= claimed by a vector that the decomposition of A A' - c I hands out where it stops, c a
-/// little below claimed / factor. Fails with the quotient that is too large, or with nothing if the claim is false.
-fn rayleigh<T: Real>(
-    at: &Point,
-    parts: &[Part],
-    factor: Ball,
-    claimed: Ball,
-) -> std::result::Result<(), Option<Ball>> {
-    if factor.is_zero() {
-        return Ok(());
-    }
-    let gram = total(&grams::<T>(at, parts), parts);
-    let target = (claimed / factor).lower();
-    let below = target * (1.0 - 1.0 / f64::from(1 << 22));
-    let Some(v) = gram.witness_below(below) else {
-        let larger = ball(target).sqrt().upper();
-        return Err(match gram.sigma_min_at_least(larger) {
-            Ok(()) => None,
-            Err(_) => Some(claimed),
-        });
-    };
-    let quotient = at.quotient(parts, gram.radius(), &v);
-    let found = factor * quotient * quotient;
-    if found.at_most(claimed) {
-        Ok(())
-    } else {
-        Err(Some(found))
-    }
-}
-
 fn parts(trained: Trained) -> Vec<Part> {
-    let on = trained.flags().into_iter();
-    Part::BLOCKS
-        .into_iter()
-        .zip(on)
-        .filter(|(_, on)| *on)
-        .map(|(part, _)| part)
-        .collect()
-}
-
-fn grams<T: Real>(at: &Point, parts: &[Part]) -> Vec<(Part, Gram<T>)> {
-    parts.iter().map(|&part| (part, at.gram(part))).collect()
-}
-
-/// The Gram matrix of some of the parts, side by side.
-fn total<T: Real>(grams: &[(Part, Gram<T>)], parts: &[Part]) -> Gram<T> {
-    let mut chosen = grams
-        .iter()
-        .filter(|(part, _)| parts.contains(part))
-        .map(|(_, gram)| gram);
-    let mut sum = chosen.next().cloned().unwrap_or_else(|| Gram::new(0));
-    chosen.for_each(|gram| sum.join(gram));
-    sum
+    let on = trained.flags();
+    (0..3).filter(|&b| on[b]).map(|b| Part::BLOCKS[b]).collect()
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -489,13 +469,15 @@ fn total<T: Real>(grams: &[(Part, Gram<T>)], parts: &[Part]) -> Gram<T> {
 
 fn obstructed(c: &Obstructed, folder: &Path) -> Proof<String> {
     let [loss, margin] = [c.loss_lower, c.margin];
+    let holds = loss > 0.0 && loss.is_finite();
     require(
-        loss > 0.0 && loss.is_finite(),
-        &format!("loss_lower = {loss:?} is not a positive number"),
+        holds,
+        format!("loss_lower = {loss:?} is not a positive number"),
     )?;
+    let holds = margin >= 0.0 && margin.is_finite();
     require(
-        margin >= 0.0 && margin.is_finite(),
-        &format!("margin = {margin:?} is negative or not finite"),
+        holds,
+        format!("margin = {margin:?} is negative or not finite"),
     )?;
     require(
         c.kernel == Kernel::Softmax,
@@ -503,24 +485,22 @@ fn obstructed(c: &Obstructed, folder: &Path) -> Proof<String> {
     )?;
     require(!c.trained.v(), "with W^V trained nothing obstructs")?;
     let instance = read(&c.instance, c.kernel, folder)?;
-    let at = Point::new(&instance);
-    at_most(
-        ("loss_lower", ball(loss)),
-        ("the hull bound", obstruction::hull_loss(&at)),
-    )?;
+    let hull = hull_loss(&Point::new(&instance));
+    at_most("loss_lower", ball(loss), "the hull bound", hull)?;
     let because = match c.reason {
         Reason::Hull => "the labels leave the hull of the values",
         Reason::ZeroGradient => {
+            let holds = values_ignore_token(&instance);
             require(
-                obstruction::values_ignore_token(&instance),
-                "reason = zero_gradient, but a feature that varies over tokens is read by W^V",
+                holds,
+                "reason = zero_gradient, but W^V reads a feature that varies over tokens",
             )?;
             "no value depends on its token, so gradient descent does not move"
         }
     };
+    let (trained, file) = (c.trained, &c.instance.file);
     Ok(format!(
-        "no W^{} brings the loss of {} below {loss:?}: {because}",
-        c.trained, c.instance.file
+        "no choice of {trained} brings the loss of {file} below {loss:?}: {because}"
     ))
 }
 
@@ -529,13 +509,12 @@ fn obstructed(c: &Obstructed, folder: &Path) -> Proof<String> {
 
 /// The instance file, if its bytes and its kernel are the certificate's.
 fn read(from: &FileRef, kernel: Kernel, folder: &Path) -> Proof<Instance> {
-    let name = Path::new(&from.file);
+    let file = &from.file;
+    let name = Path::new(file);
+    let plain = name.file_name() == Some(name.as_os_str());
     require(
-        name.file_name() == Some(name.as_os_str()),
-        &format!(
-            "'{}' is not the plain name of a file beside the certificate",
-            from.file
-        ),
+        plain,
+        format!("'{file}' is not the plain name of a file beside the certificate"),
     )?;
     let path = folder.join(name);
     let bytes = std::fs::read(&path).map_err(|e| {
@@ -544,47 +523,42 @@ fn read(from: &FileRef, kernel: Kernel, folder: &Path) -> Proof<Instance> {
             format!("cannot read: {e}; put it beside the certificate"),
         )
     })?;
-    let digest = Sha256::digest(&bytes);
-    let found: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let (found, said) = (sha256(&bytes), &from.sha256);
+    let same = found == *said;
     require(
-        found == from.sha256,
-        &format!(
-            "{} has the SHA-256 {found}, the certificate says {}",
-            from.file, from.sha256
-        ),
+        same,
+        format!("{file} has the SHA-256 {found}, the certificate says {said}"),
     )?;
-    let instance =
-        Instance::from_bytes(&bytes, None).map_err(|e| Error::file(&path, e.to_string()))?;
+    let instance = Instance::from_bytes(&bytes, None);
+    let instance = instance.map_err(|e| Error::file(&path, e.to_string()))?;
+    let found = instance.kernel();
+    let same = found == kernel;
     require(
-        instance.kernel() == kernel,
-        &format!(
-            "{} has the kernel {}, the certificate says {kernel}",
-            from.file,
-            instance.kernel()
-        ),
+        same,
+        format!("{file} has the kernel {found}, the certificate says {kernel}"),
     )?;
     Ok(instance)
 }
 
-/// The instance at M_t: the same problem, and the same weights but in trained blocks.
+/// The instance at M_t: the same problem, and at t > 0 other weights in the trained blocks.
 fn read_centre(c: &TheoremA, instance: &Instance, folder: &Path) -> Proof<Instance> {
     let Centre { t, file, sha256 } = c.centre.clone();
     let centre = read(&FileRef { file, sha256 }, c.kernel, folder)?;
-    let same = |a: &[DMatrix<f64>], b: &[DMatrix<f64>]| a == b;
-    let (V, W) = (centre.W(), instance.W());
-    let moves = if t > 0 { c.trained.flags() } else { [false; 3] };
+    let (here, there) = (centre.W(), instance.W());
+    let moves = c.trained.flags().map(|on| on && t > 0);
     let kept = [
-        ("X", same(centre.X(), instance.X()), false),
-        ("y", same(centre.y(), instance.y()), false),
-        ("W_O", same(&V.O, &W.O), false),
-        ("W_Q", same(&V.Q, &W.Q), moves[0]),
-        ("W_K", same(&V.K, &W.K), moves[1]),
-        ("W_V", same(&V.V, &W.V), moves[2]),
+        ("X", centre.X() == instance.X()),
+        ("y", centre.y() == instance.y()),
+        ("W_O", here.O == there.O),
+        ("W_Q", moves[0] || here.Q == there.Q),
+        ("W_K", moves[1] || here.K == there.K),
+        ("W_V", moves[2] || here.V == there.V),
     ];
-    for (name, same, moves) in kept {
+    for (name, same) in kept {
+        let files = (&c.centre.file, &c.instance.file);
         require(
-            same || moves,
-            &format!("{} and {} differ in {name}", c.centre.file, c.instance.file),
+            same,
+            format!("{} and {} differ in {name}", files.0, files.1),
         )?;
     }
     Ok(centre)

@@ -180,13 +180,18 @@ impl<'a> Point<'a> {
         Term { left, right }
     }
 
-    /// The Gram matrix of a part, over all heads.
-    pub(super) fn gram<T: Real>(&self, part: Part) -> Gram<T> {
-        let Dims { H, p, .. } = self.dims;
-        let outputs = if part == Part::B { 1 } else { p };
-        let mut gram = Gram::new(self.dims.tokens() * outputs);
-        for h in (0..H).filter(|&h| !self.vanishes(part, h)) {
-            gram.add(&self.term(part, h));
+    /// The Gram matrix of A, the parts side by side.
+    pub(super) fn gram<T: Real>(&self, parts: &[Part]) -> Gram<T> {
+        let rows = if parts == [Part::B] {
+            self.dims.tokens()
+        } else {
+            self.dims.m()
+        };
+        let mut gram = Gram::new(rows);
+        for &part in parts {
+            for h in (0..self.dims.H).filter(|&h| !self.vanishes(part, h)) {
+                gram.add(&self.term(part, h));
+            }
         }
         gram
     }
