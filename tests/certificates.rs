@@ -139,6 +139,19 @@ fn cases() -> Vec<Case> {
             paired(1e6),
             goal("Q", Reading::Ntk),
         );
+        // Readings that do not apply: fewer features than tokens, heads narrower than the output.
+        add(
+            "few features",
+            dims(4, 3, 4, 8, 2, 1),
+            paired(1e7),
+            goal("QKV", Reading::Ntk),
+        );
+        add(
+            "narrow heads",
+            dims(2, 2, 8, 1, 8, 2),
+            paired(1e7),
+            goal("QKV", Reading::Ntk),
+        );
         let tail = Goal {
             eta: Eta::Auto,
             tail: 20_000,
@@ -602,6 +615,26 @@ fn entries(instance: &Instance) -> usize {
     N * n * (D + p) + H * d * (3 * D + p)
 }
 
+/// The instance with one entry of X, y, W^O, W^Q, W^K or W^V changed in its last bits.
+fn nudged(instance: &Instance, part: usize) -> Instance {
+    let (mut X, mut y) = (instance.X().to_vec(), instance.y().to_vec());
+    let mut W = instance.W().clone();
+    let entry = match part {
+        0 => &mut X[0][(0, 0)],
+        1 => &mut y[0][(0, 0)],
+        2 => &mut W.O[0][(0, 0)],
+        3 => &mut W.Q[0][(0, 0)],
+        4 => &mut W.K[0][(0, 0)],
+        _ => &mut W.V[0][(0, 0)],
+    };
+    *entry = if *entry == 0.0 {
+        1e-13
+    } else {
+        *entry * (1.0 + 1e-13)
+    };
+    Instance::new(instance.kernel(), X, y, W).unwrap()
+}
+
 /// Everything in the file that is not a number.
 #[test]
 fn words_are_claims_too() {
@@ -650,6 +683,7 @@ fn words_are_claims_too() {
             "softmax"
         };
         refused("/kernel", json!(other));
+        refused("/margin", json!(-1e-6));
         refused("/instance/sha256", json!("0".repeat(64)));
         refused("/centre/sha256", json!("0".repeat(64)));
         refused("/instance/file", json!("../instance.safetensors"));
@@ -685,24 +719,27 @@ fn words_are_claims_too() {
         json["centre"] =
             json!({"t": t + 1, "file": "stranger.safetensors", "sha256": hash(&bytes)});
         assert!(!case.accepts(&json), "{}: another centre", case.name);
-        // Another point of the same problem is judged by its contents, but must keep what is not trained.
-        let mut W = case.centre.W().clone();
-        W.Q[0][(0, 0)] += 1e-3;
-        let moved = case.centre.clone().with_weights(W).unwrap();
-        let bytes = moved.to_bytes().unwrap();
-        case.put("stranger.safetensors", &bytes);
-        let mut json = case.json.clone();
-        json["centre"] =
-            json!({"t": t + 1, "file": "stranger.safetensors", "sha256": hash(&bytes)});
+        // A point a hair away, where every number is still true: only trained blocks may differ, and at M_0 nothing.
         let trained: Trained = case.json["trained"].as_str().unwrap().parse().unwrap();
-        if trained.q() {
-            tally.theorem_a(case, "centre moved", &json, (&case.instance, &moved));
-        } else {
-            assert!(
-                !case.accepts(&json),
-                "{}: an untrained block moved",
-                case.name
-            );
+        let [q, k, v] = trained.flags();
+        for (part, moves) in [false, false, false, q, k, v].into_iter().enumerate() {
+            let moved = nudged(&case.centre, part);
+            let bytes = moved.to_bytes().unwrap();
+            case.put("stranger.safetensors", &bytes);
+            for t in [0, t + 1] {
+                let mut json = case.json.clone();
+                json["centre"] =
+                    json!({"t": t, "file": "stranger.safetensors", "sha256": hash(&bytes)});
+                if moves && t > 0 {
+                    tally.theorem_a(case, "centre moved", &json, (&case.instance, &moved));
+                } else {
+                    assert!(
+                        !case.accepts(&json),
+                        "{}: part {part} differs at {t}",
+                        case.name
+                    );
+                }
+            }
         }
         // Nothing rests on the words.
         let mut json = case.json.clone();

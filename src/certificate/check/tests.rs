@@ -189,6 +189,37 @@ fn singular_values_are_decided() {
     }
 }
 
+/// Where f64's rounding decides, f64 proves nothing that double-double does not: without the error bounds it would.
+#[test]
+fn f64_proves_only_what_is_true() {
+    let mut rng = ChaCha8Rng::seed_from_u64(4);
+    let (mut proven, mut hidden) = (0, 0);
+    for round in 0..300 {
+        let m = 2 + round % 9;
+        let mut A = DMatrix::from_fn(m, 2 * m, |_, _| random(&mut rng));
+        // The last row nearly depends on the others.
+        let mix = DMatrix::from_fn(1, m - 1, |_, _| random(&mut rng)) * A.rows(0, m - 1);
+        let size = 10f64.powf(-6.0 - 3.0 * random(&mut rng).abs());
+        A.set_row(m - 1, &(mix.row(0) + size * A.row(m - 1)));
+        let (f, dd) = (gram::<f64>(&A), gram::<DoubleDouble>(&A));
+        let sigma = A.clone().singular_values();
+        for t in -3..=3 {
+            let near = sigma.min() * (1.0 + 0.1 * f64::from(t));
+            let top = sigma.max() * (1.0 + 2f64.powi(-52) * f64::from(t));
+            let answers = [
+                (f.sigma_min_at_least(near), dd.sigma_min_at_least(near)),
+                (f.norm_at_most(top), dd.norm_at_most(top)),
+            ];
+            for (of_f64, exact) in answers {
+                assert!(of_f64.is_err() || exact.is_ok(), "{m} {size} {t}");
+                proven += usize::from(of_f64.is_ok());
+                hidden += usize::from(of_f64.is_err() && exact.is_ok());
+            }
+        }
+    }
+    assert!(proven > 50 && hidden > 500, "{proven} {hidden}");
+}
+
 /// Nothing is claimed where a matrix is singular, or 0, or where the radius is as large as the value.
 #[test]
 fn what_is_not_there_is_not_proven() {
