@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::process::Command;
 
 /// A certificate with its files.
 struct Case {
@@ -795,4 +796,88 @@ fn obstructions_are_claims() {
         json["kernel"] = json!("gaussian");
         assert!(!case.accepts(&json));
     }
+}
+
+fn gdcert(args: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_gdcert"))
+        .args(args)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code().unwrap(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn check_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let sizes = ["-N", "2", "-n", "3", "-D", "6", "-d", "4", "-H", "4"];
+    let certify = [
+        &["certify"],
+        &sizes[..],
+        &["--init", "lazy", "--scale", "1e6", "--out", out],
+    ]
+    .concat();
+    assert_eq!(gdcert(&certify).0, 0);
+    let path = folder.path().join("certificate.json");
+    let name = path.to_str().unwrap();
+    let (code, stdout, stderr) = gdcert(&["check", name]);
+    assert!(
+        code == 0 && stdout.starts_with("valid: exact gradient descent on QKV"),
+        "{stdout}{stderr}"
+    );
+    assert_eq!(gdcert(&["check", name, "--threads", "1"]).1, stdout);
+    assert_eq!(gdcert(&["check", name, "--threads", "2"]).1, stdout);
+    let json: Value = serde_json::from_str(&gdcert(&["check", name, "--json"]).1).unwrap();
+    assert_eq!(json["valid"], json!(true));
+    assert!(stdout.ends_with(&format!("{}\n", json["statement"].as_str().unwrap())));
+
+    let text = std::fs::read_to_string(&path).unwrap();
+    let mut tampered: Value = serde_json::from_str(&text).unwrap();
+    tampered["residual_norm_upper"] = json!(1.0);
+    std::fs::write(&path, tampered.to_string()).unwrap();
+    let (code, stdout, stderr) = gdcert(&["check", name]);
+    assert!(
+        code == 1 && stderr.is_empty() && stdout.lines().count() == 1,
+        "{stdout}{stderr}"
+    );
+    assert!(
+        stdout.starts_with("not proven: |r| = ") && stdout.contains("residual_norm_upper = 1.0"),
+        "{stdout}"
+    );
+    let json: Value = serde_json::from_str(&gdcert(&["check", name, "--json"]).1).unwrap();
+    assert!(json["valid"] == json!(false) && json["failure"].as_str().unwrap().contains("|r|"));
+
+    let unreadable = |text: &str, word: &str| {
+        std::fs::write(&path, text).unwrap();
+        let (code, stdout, stderr) = gdcert(&["check", name]);
+        assert!(
+            code == 2 && stdout.is_empty() && stderr.lines().count() == 1,
+            "{stdout}{stderr}"
+        );
+        assert!(stderr.contains(word), "no '{word}' in {stderr}");
+    };
+    unreadable("{", "JSON");
+    unreadable(
+        &text.replace("certificate/1", "certificate/2"),
+        "certificate/2",
+    );
+    unreadable(&text.replace("\"eta\"", "\"eta2\""), "eta");
+    std::fs::write(folder.path().join("instance.safetensors"), b"").unwrap();
+    let empty = hash(b"");
+    let (code, stdout, _) = gdcert(&["check", name]);
+    assert!(code == 2 && stdout.is_empty());
+    tampered = serde_json::from_str(&text).unwrap();
+    unreadable(
+        &text.replace(tampered["instance"]["sha256"].as_str().unwrap(), &empty),
+        "safetensors",
+    );
+    std::fs::remove_file(folder.path().join("instance.safetensors")).unwrap();
+    unreadable(&text, "instance.safetensors");
+    assert_eq!(gdcert(&["check", "nowhere.json"]).0, 2);
+    assert_eq!(gdcert(&["check"]).0, 2);
 }
