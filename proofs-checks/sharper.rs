@@ -4,7 +4,8 @@
 #![allow(non_snake_case)]
 
 use gdcert::certificate::theorem_a::{Blocks, Closed, Inputs, Region, Step, close};
-use gdcert::certificate::{ScaleSearch, Sharp, inputs};
+use gdcert::certificate::{Interval, ScaleSearch, Sharp, inputs};
+use gdcert::model::Scalar;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights, model};
 use nalgebra::{DMatrix, DVector};
 
@@ -128,11 +129,22 @@ fn second_derivatives_never_exceed_H() {
                 let radius = rng.scale(1e-3, 3.0);
                 if still && b != only { 0.0 } else { radius }
             });
-            let H = sharp.H(&radii);
+            // What a proof uses: the upper ends in interval arithmetic.
+            let interval = Sharp::<Interval>::new(&instance, Trained::QKV);
+            let H = interval.H(&radii.map(Interval::from_f64));
+            let H = H.map(|row| row.map(Interval::hi));
             if !H.iter().flatten().all(|h| h.is_finite()) {
                 continue; // the box is so large that a bound overflowed: nothing is claimed
             }
             boxes += 1;
+            for (upper, plain) in H.iter().flatten().zip(sharp.H(&radii).iter().flatten()) {
+                // Entries that vanish are left with rounding errors, whose eighth roots are intervals of some width.
+                let noise = 1e-9 * (1.0 + plain);
+                assert!(
+                    (plain - noise..=plain + noise).contains(upper),
+                    "{kernel} radii {radii:?}: {plain} as an interval up to {upper}"
+                );
+            }
             for _ in 0..3 {
                 let mut W = instance.W().clone();
                 for (b, radius) in radii.iter().enumerate() {

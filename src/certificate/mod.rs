@@ -8,6 +8,8 @@ mod enclosure;
 mod file;
 mod hull;
 mod interval;
+#[cfg(test)]
+mod proof_soundness;
 mod prove;
 mod search;
 mod sharp;

@@ -55,6 +55,7 @@ pub struct ScaleSearch {
     sharp: Sharp,
     /// Which of J_Q, J_K, J_V grow with the scale; the rest stays.
     grows: Blocks<bool>,
+    trained: Blocks<bool>,
     lazy: bool,
 }
 
@@ -112,6 +113,7 @@ impl ScaleSearch {
             unit,
             sharp: Sharp::new(&instance, trained),
             grows: theorem,
+            trained: trained.flags(),
             lazy,
         })
     }
@@ -127,18 +129,35 @@ impl ScaleSearch {
         at
     }
 
-    /// Theorem A at a scale, with eta = theta / L and the claim beta = alpha_c^2.
+    /// Theorem A at a scale, with eta = theta / L and the claim beta = alpha_c^2: the box with a radius for each block, or
+    /// the ball where that does not close. (Where every block needs its full radius, |H| rho of a ball is below the |e| of a box.)
     ///
     /// # Errors
-    /// The condition that fails.
+    /// The condition that fails, in the form that came closer.
     pub fn at(&self, scale: f64, theta: f64) -> std::result::Result<Closed, Failure> {
         let o = if self.lazy { scale } else { 1.0 };
         let sharp = self.sharp.clone().scaled(scale, o);
+        let attempt = |region, inputs: &Inputs| {
+            let H = |radii: &_| sharp.H(radii);
+            let closed = close(region, inputs, H, Step::Theta(theta), [0.0; 3])?;
+            closed.covers(inputs.alpha * inputs.alpha)?;
+            Ok(closed)
+        };
         let inputs = self.inputs(scale);
-        let H = |radii: &_| sharp.H(radii);
-        let closed = close(Region::Box, &inputs, H, Step::Theta(theta), [0.0; 3])?;
-        closed.covers(inputs.alpha * inputs.alpha)?;
-        Ok(closed)
+        attempt(Region::Box, &inputs).or_else(|in_box: Failure| {
+            // A lower bound for some blocks is one for all.
+            let all = Inputs {
+                resolved: self.trained,
+                ..inputs
+            };
+            attempt(Region::Ball, &all).map_err(|in_ball: Failure| {
+                if in_ball.factor() < in_box.factor() {
+                    in_ball
+                } else {
+                    in_box
+                }
+            })
+        })
     }
 
     /// omega* or s*: the smallest scale, up to a relative 2^-10 above, at which Theorem A closes with

@@ -1,9 +1,10 @@
 //! Enclosures against 400-bit arithmetic (`dashu-float`) and matrices with known singular values.
 
+use super::curvature::Token;
 use super::enclosure::{Ball, HeadBall};
 use super::interval::Interval;
 use super::verified::{self, Symmetric, sigma_max_upper, sigma_min_lower, sigma_min_upper};
-use super::{Curvature, Enclosure};
+use super::{Bound, Curvature, Enclosure};
 use crate::model::oracle::{Big, Oracle, big};
 use crate::model::{self, DoubleDouble, Kernel, Scalar, Trained};
 use crate::spectrum::Reading;
@@ -14,12 +15,12 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
 /// Whether the exact x lies in the interval.
-fn holds(interval: Interval, x: &Big) -> bool {
+pub(super) fn holds(interval: Interval, x: &Big) -> bool {
     (interval.lo() == f64::NEG_INFINITY || &big(interval.lo()) <= x)
         && (interval.hi() == f64::INFINITY || x <= &big(interval.hi()))
 }
 
-fn random(rng: &mut ChaCha8Rng) -> f64 {
+pub(super) fn random(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 * 2f64.powi(-52) - 1.0
 }
 
@@ -174,7 +175,7 @@ fn double_double_keeps_its_stated_errors() {
 }
 
 /// Whether the exact symmetric matrix s (A A' - c I) is positive definite, by 400-bit elimination.
-fn definite(A: &DMatrix<Big>, c: &Big, s: f64) -> bool {
+pub(super) fn definite(A: &DMatrix<Big>, c: &Big, s: f64) -> bool {
     let m = A.nrows();
     positive(DMatrix::from_fn(m, m, |i, j| {
         let mut sum = big(0.0);
@@ -189,7 +190,7 @@ fn definite(A: &DMatrix<Big>, c: &Big, s: f64) -> bool {
 }
 
 /// Whether a symmetric matrix is positive definite, by elimination.
-fn positive(mut G: DMatrix<Big>) -> bool {
+pub(super) fn positive(mut G: DMatrix<Big>) -> bool {
     let m = G.nrows();
     for k in 0..m {
         if G[(k, k)] <= big(0.0) {
@@ -415,7 +416,7 @@ fn balls_hold_exact_results_for_every_radius() {
     }
 }
 
-fn instances(count: u64) -> impl Iterator<Item = (Instance, Trained)> {
+pub(super) fn instances(count: u64) -> impl Iterator<Item = (Instance, Trained)> {
     (0..count).map(|seed| {
         let pick = |k: u64, from: &[usize]| from[(seed / k) as usize % from.len()];
         let dims = Dims {
@@ -445,12 +446,13 @@ fn instances(count: u64) -> impl Iterator<Item = (Instance, Trained)> {
     })
 }
 
-/// Residual, Jacobian, B, sigma_min and norms of random instances of both kernels, all subsets, p = 1 and 2, against
+/// Residual, Jacobian, B, sigma_min, norms and h of random instances of both kernels, all subsets, p = 1 and 2, against
 /// 400-bit arithmetic; singular values through the definiteness of A A' - c I.
 #[test]
 fn model_enclosures_hold_the_exact_values() {
-    let mut entries = 0;
-    for (instance, trained) in instances(120) {
+    // Residual entries, Jacobian entries, singular values, norms, h.
+    let mut count = [0; 5];
+    for (instance, trained) in instances(160) {
         Oracle::clear();
         let dims = instance.dims();
         let W = instance.W().map(Oracle::from_f64);
@@ -462,14 +464,15 @@ fn model_enclosures_hold_the_exact_values() {
             let r = r.get();
             assert!(holds(enclosure.residual()[a], &r) && holds(generic[a], &r));
             square += &r * &r;
-            entries += 2;
+            count[0] += 2;
         }
         assert!(holds(enclosure.residual_norm(), &square.sqrt()));
+        count[3] += 1;
         let J = model::jacobian(&instance, &W, trained);
         let JI = model::jacobian(&instance, &instance.W().map(Interval::from_f64), trained);
         for (x, e) in JI.iter().zip(J.iter()) {
             assert!(holds(*x, &e.get()), "{x:?} {}", e.value());
-            entries += 1;
+            count[1] += 1;
         }
         let J = J.map(Oracle::get);
         // Both routes: J formed, and J J' from structure.
@@ -493,6 +496,8 @@ fn model_enclosures_hold_the_exact_values() {
                 let upper = big(upper) * big(upper) / &tiny + big(1e-300);
                 assert!(!definite(&J, &upper, 1.0), "{smallest:?}");
             }
+            count[2] += 1;
+            count[3] += 1;
         }
         let J_V = model::jacobian(&instance, &W, "V".parse().unwrap()).map(Oracle::get);
         let beta = enclosure.beta(Reading::Value);
@@ -511,9 +516,13 @@ fn model_enclosures_hold_the_exact_values() {
             assert!(definite(&J, &(big(alpha) * big(alpha) * &tiny), 1.0));
         }
         check_B(&instance, &enclosure);
-        check_h(&instance, trained, &enclosure);
+        // beta, sigma_min(B), alpha; |B - mid B|.
+        count[2] += 3;
+        count[3] += 1;
+        count[4] += check_h(&instance, trained, &enclosure);
     }
-    assert!(entries > 5_000, "{entries}");
+    eprintln!("residual, Jacobian, singular values, norms, h: {count:?}");
+    assert!(count.iter().sum::<usize>() >= 10_000, "{count:?}");
 }
 
 fn check_B(instance: &Instance, enclosure: &Enclosure) {
@@ -558,18 +567,74 @@ fn check_B(instance: &Instance, enclosure: &Enclosure) {
     }
 }
 
-/// The interval h holds the f64 one up to its rounding, and is tight.
-fn check_h(instance: &Instance, trained: Trained, enclosure: &Enclosure) {
+/// The interval h holds the exact one and is tight; returns how many were compared.
+fn check_h(instance: &Instance, trained: Trained, enclosure: &Enclosure) -> usize {
     let plain = Curvature::new(instance, trained).unwrap();
+    let exact = exact_curvature(instance, trained);
     let rigorous = enclosure.curvature();
-    for rho in [0.0, 0.1, 3.0] {
+    let radii = [0.0, 1e-3, 0.1, 3.0];
+    for rho in radii {
         let (h, interval) = (plain.h(rho), rigorous.h(rho));
-        assert!(h <= interval.hi() * (1.0 + 1e-12) && h >= interval.lo() * (1.0 - 1e-12));
+        assert!(holds(interval, &exact.h(rho).get()), "{h:e} {interval:?}");
         assert!(
             interval.hi() <= h * (1.0 + 1e-6) + 1e-100,
             "{h:e} {interval:?}"
         );
     }
+    radii.len()
+}
+
+/// The closed form of h, to 400 bits.
+pub(super) fn exact_curvature(instance: &Instance, trained: Trained) -> Curvature<Oracle> {
+    let Dims { N, n, H, .. } = instance.dims();
+    let W = instance.W().map(Oracle::from_f64);
+    let zero = Oracle::from_f64(0.0);
+    let norm = |row: &mut dyn Iterator<Item = Oracle>| row.fold(zero, |s, x| s + x * x).sqrt();
+    let rows = |M: &DMatrix<Oracle>| -> Vec<Oracle> {
+        M.row_iter()
+            .map(|row| norm(&mut row.iter().copied()))
+            .collect()
+    };
+    let longest = |M: &DMatrix<Oracle>| rows(M).into_iter().fold(zero, Bound::max);
+    let mut tokens = Vec::new();
+    for i in 0..N {
+        let X = instance.X()[i].map(Oracle::from_f64);
+        let heads: Vec<_> = (0..H)
+            .map(|h| model::Head::new(instance, &W, i, h))
+            .collect();
+        for k in 0..n {
+            for (head, o) in heads.iter().zip(&W.O) {
+                tokens.push(Token {
+                    x: rows(&X)[k],
+                    xi: longest(&X),
+                    o: squares(o).1.sqrt(),
+                    kap: longest(&head.kappa),
+                    qn: rows(&head.q)[k],
+                    ups: longest(&head.u),
+                });
+            }
+        }
+    }
+    Curvature::from_tokens(instance, trained, tokens)
+}
+
+/// The least and the largest eigenvalue of W'W for a matrix of one or two columns.
+pub(super) fn squares(W: &DMatrix<Oracle>) -> (Oracle, Oracle) {
+    let entry = |a: usize, b: usize| {
+        let products = W.row_iter().map(|row| row[a] * row[b]);
+        products.fold(Oracle::from_f64(0.0), |s, x| s + x)
+    };
+    if W.ncols() == 1 {
+        return (entry(0, 0), entry(0, 0));
+    }
+    assert_eq!(W.ncols(), 2);
+    let two = Oracle::from_f64(2.0);
+    let (mean, half) = (
+        (entry(0, 0) + entry(1, 1)) / two,
+        (entry(0, 0) - entry(1, 1)) / two,
+    );
+    let root = (half * half + entry(0, 1) * entry(0, 1)).sqrt();
+    (mean - root, mean + root)
 }
 
 /// Relative radii stay near 1e-13 at moderate sizes: no dependence problem in the formulas.
