@@ -137,20 +137,20 @@ impl ScaleSearch {
     pub fn at(&self, scale: f64, theta: f64) -> std::result::Result<Closed, Failure> {
         let o = if self.lazy { scale } else { 1.0 };
         let sharp = self.sharp.clone().scaled(scale, o);
-        let attempt = |region, inputs: &Inputs| {
+        let attempt = |region, inputs: &Inputs| -> std::result::Result<Closed, Failure> {
             let H = |radii: &_| sharp.H(radii);
             let closed = close(region, inputs, H, Step::Theta(theta), [0.0; 3])?;
             closed.covers(inputs.alpha * inputs.alpha)?;
             Ok(closed)
         };
         let inputs = self.inputs(scale);
-        attempt(Region::Box, &inputs).or_else(|in_box: Failure| {
+        attempt(Region::Box, &inputs).or_else(|in_box| {
             // A lower bound for some blocks is one for all.
             let all = Inputs {
                 resolved: self.trained,
                 ..inputs
             };
-            attempt(Region::Ball, &all).map_err(|in_ball: Failure| {
+            attempt(Region::Ball, &all).map_err(|in_ball| {
                 if in_ball.factor() < in_box.factor() {
                     in_ball
                 } else {
