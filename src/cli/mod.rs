@@ -1,7 +1,7 @@
 //! The command line, one file per subcommand. Everything it can do is in the library.
 //!
 //! Exit codes: 0 done and no claim refuted; 1 the deciding reading is violated or diverged, or
-//! `--expect` is not met or nothing could be certified; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
+//! `--expect` is not met, nothing could be certified or a certificate is not proven; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
 
 mod certify;
 mod check;

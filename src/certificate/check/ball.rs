@@ -89,8 +89,8 @@ impl Ball {
 
     /// An f64 that is not below the number: each sum is rounded to nearest, so the next f64 is not below it.
     pub(super) fn upper(self) -> f64 {
-        if self.is_zero() {
-            return 0.0;
+        if self.mid.lo() == 0.0 && self.rad == 0.0 {
+            return self.mid.hi();
         }
         let above = (self.mid.lo() + self.rad).next_up();
         (self.mid.hi() + above).next_up()

@@ -35,7 +35,7 @@
 //!
 //! If the decomposition stops at pivot j, where t = s_jj - sum l_jk^2 <= 0, then v = (-L_11^{-T} l_j, 1, 0...) has
 //! v' S v = t <= 0 up to rounding: a candidate for a vector with |A'v| small. Nothing about it is trusted, |A'v| / |v| is
-//! evaluated anew ([`quotient`]).
+//! evaluated anew by [`square_of_product`].
 
 use super::ball::{Ball, ball, sum, whole};
 use crate::model::{DoubleDouble, Scalar};
@@ -391,7 +391,7 @@ pub(super) fn square_of_product(term: &Term, v: &[f64]) -> Ball {
 
 /// An upper bound of |A|_2 where there is no claim to test: |A|_2^2 = |A A'|_2, again and again, and in the end the
 /// Frobenius norm; after k steps the result is at most a factor rank^{1/2^{k+1}} too large. Each Gram matrix is off by (1).
-/// Powers of two keep the numbers in range.
+/// Powers of two keep the numbers in range; what underflows in that is far below `tiny`.
 pub(super) fn norm_upper(A: &Rows, steps: i32) -> Ball {
     if A.width < A.count() {
         return norm_upper(&A.transposed(), steps);

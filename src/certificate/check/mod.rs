@@ -43,6 +43,30 @@ pub enum Checked {
 ///
 /// # Errors
 /// A file that cannot be read: no certificate of this schema, a missing or malformed instance.
+///
+/// ```
+/// use gdcert::{certify, Certified, Dims, Goal, Init, Instance, Kernel};
+/// use gdcert::certificate::{check, Checked};
+/// use std::ops::ControlFlow;
+///
+/// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0)?;
+/// let found = certify(&instance, &Goal::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let Certified::Rate { certificate, .. } = found else { panic!("closes at this scale") };
+///
+/// let folder = tempfile::tempdir().unwrap();
+/// let path = folder.path().join("certificate.json");
+/// instance.write(&folder.path().join("instance.safetensors"))?;
+/// std::fs::write(&path, certificate.to_json().to_string()).unwrap();
+/// assert!(matches!(check(&path)?, Checked::Valid(_)));
+///
+/// let mut lie = certificate.to_json();
+/// lie["alpha_lower"] = (1.01 * lie["alpha_lower"].as_f64().unwrap()).into();
+/// std::fs::write(&path, lie.to_string()).unwrap();
+/// let Checked::Unproven(why) = check(&path)? else { panic!("a false claim") };
+/// assert!(why.starts_with("alpha_lower = "));
+/// # Ok::<(), gdcert::Error>(())
+/// ```
 pub fn check(path: &Path) -> Result<Checked> {
     let certificate = Certificate::read(path)?;
     let folder = path.parent().unwrap_or(Path::new(""));
