@@ -11,6 +11,7 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// by: what the operands were off by, carried through the operation, plus the operation's own rounding. The
 /// roundings are those of [`DoubleDouble`], here rounded up: at most [`ROUNDING`] relative to the result for
 /// + - * / sqrt, [`EXP`] for exp, and [`TINY`] where products or quotients underflow. Radii
+///
 /// are f64 sums and products of at most a dozen non-negative numbers, so their own roundings, 2^-53 each, are
 /// covered by the factor [`GROW`] (and |mid| <= |hi| (1 + 2^-53) too).
 ///
@@ -208,7 +209,7 @@ impl Div for Ball {
     fn div(self, b: Ball) -> Ball {
         // The factor covers the rounding of the difference and the lower part of b.
         let least = b.size() * (1.0 - power(-50)) - b.rad;
-        if !(least > 0.0) {
+        if least.is_nan() || least <= 0.0 {
             return Ball::unknown();
         }
         if self.is_zero() {

@@ -273,9 +273,7 @@ fn instances() -> impl Iterator<Item = Instance> {
 fn the_model_is_the_model() {
     for instance in instances() {
         let at = Point::new(&instance);
-        let W = instance
-            .W()
-            .map(|w| <DoubleDouble as model::Scalar>::from_f64(w));
+        let W = instance.W().map(<DoubleDouble as model::Scalar>::from_f64);
         let r = model::residual(&instance, &W);
         let norm = r.iter().map(|r| r.hi() * r.hi()).sum::<f64>().sqrt();
         let (mid, error) = at.residual_norm().split();
