@@ -212,6 +212,10 @@ pub(crate) fn obstructed_certificate(
 
 const INSTANCE: &str = "instance.safetensors";
 const CENTRE: &str = "centre.safetensors";
+const CERTIFICATE: &str = "certificate.json";
+
+/// What [`certificate_files`] may write.
+pub(crate) const CERTIFICATE_FILES: [&str; 2] = [CERTIFICATE, CENTRE];
 
 fn instance_ref(instance: &Instance) -> Result<FileRef> {
     Ok(FileRef {
@@ -231,6 +235,6 @@ pub(crate) fn certificate_files(
         files.push((CENTRE, centre.to_bytes()?));
     }
     let json = format!("{:#}\n", certificate.to_json());
-    files.push(("certificate.json", json.into_bytes()));
+    files.push((CERTIFICATE, json.into_bytes()));
     Ok(files)
 }

@@ -413,3 +413,31 @@ fn every_subset_is_certified_and_checked() {
         }
     }
 }
+
+/// A folder holds one run's files: what an earlier run proved does not stay beside an instance it is not about.
+#[test]
+fn an_earlier_certificate_does_not_stay() {
+    let folder = Folder::new();
+    let sizes = "-N 2 -n 4 -D 8 -d 4 -H 3";
+    let tail = folder.run(&format!("verify {sizes} --out v"));
+    assert_eq!(tail.status.code(), Some(0));
+    let holds = |name: &str| folder.path("v").join(name).exists();
+    assert!(holds("certificate.json") && holds("centre.safetensors"));
+    let at_start = folder.run(&format!(
+        "verify {sizes} --init lazy --scale 1e4 --steps 5 --out v"
+    ));
+    assert_eq!(at_start.status.code(), Some(0));
+    assert!(holds("certificate.json") && !holds("centre.safetensors"));
+    let nothing = folder.run(&format!("verify {sizes} --steps 5 --out v"));
+    assert_eq!(nothing.status.code(), Some(0));
+    assert!(!holds("certificate.json") && holds("verdict.json"));
+}
+
+#[test]
+fn sizes_beyond_memory_or_the_sharp_bound_are_refused() {
+    let folder = Folder::new();
+    let huge = "certify -N 1000000 -n 1000 -D 1000 -d 100 -H 10";
+    folder.refused(huge, &["memory", "smaller"]);
+    let large = "certify -N 64 -n 16 -D 128 -d 32 -H 16 --init lazy --search-scale";
+    folder.refused(large, &["sharp bound", "smaller sizes"]);
+}

@@ -321,7 +321,7 @@ impl<'a> Enclosure<'a> {
     /// J itself, by the generic formulas in interval arithmetic, where it is small.
     fn formed(&self, blocks: [bool; 3]) -> Option<(DMatrix<f64>, f64)> {
         let dims = self.instance.dims();
-        let trained = subset(blocks)?;
+        let trained = Trained::from_flags(blocks)?;
         let width = blocks.iter().filter(|&&on| on).count() * dims.block_len();
         if dims.m() as u128 * width as u128 > FORMED_ENTRIES {
             return None;
@@ -482,15 +482,6 @@ impl<'a> Enclosure<'a> {
 const FORMED_ENTRIES: u128 = 1 << 20;
 
 const V_ONLY: [bool; 3] = [false, false, true];
-
-fn subset(blocks: [bool; 3]) -> Option<Trained> {
-    let letters = "QKV".chars().zip(blocks).filter(|(_, on)| *on);
-    letters
-        .map(|(letter, _)| letter)
-        .collect::<String>()
-        .parse()
-        .ok()
-}
 
 fn or_zero(sigma: SigmaMin) -> Interval {
     sigma.unwrap_or_else(|e| Interval::new(0.0, e.upper))

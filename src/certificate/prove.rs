@@ -4,6 +4,7 @@
 //! proposed, with every bound of the centre relaxed by [`MARGIN`] first. Cheap forms are tried before sharp ones: the ball
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
+use super::sharp::affordable;
 use super::theorem_a::{BlockMatrix, Blocks, Closed, Failure, Inputs, Region, Step, close};
 use super::{
     Bound, Box3, Centre, Curvature, Enclosure, FileRef, Interval, MARGIN, NotResolved, Sharp,
@@ -22,6 +23,8 @@ pub enum Refusal {
     NotResolved(NotResolved),
     /// A condition of Theorem A fails.
     Condition(Failure),
+    /// A condition fails with the closed form of h; the sharp bound is not tried at sizes like these.
+    OnlyCrude(Failure),
 }
 
 impl fmt::Display for Refusal {
@@ -29,6 +32,10 @@ impl fmt::Display for Refusal {
         match self {
             Refusal::NotResolved(e) => write!(f, "alpha_c is {e}"),
             Refusal::Condition(failure) => failure.fmt(f),
+            Refusal::OnlyCrude(failure) => write!(
+                f,
+                "{failure} (by the closed form of h; the sharp bound is not tried at these sizes)"
+            ),
         }
     }
 }
@@ -80,13 +87,10 @@ impl Proof {
         let (rho, region) = match region {
             Region::Ball => (radii.iter().fold(0.0, |a: f64, b| a.max(*b)), None),
             Region::Box => {
-                let resolved = subset(self.inputs.resolved);
-                // What rounding up has put on blocks that do not move is taken off again.
-                let on = self.trained.flags();
-                let radii = [0, 1, 2].map(|b| if on[b] { radii[b] } else { 0.0 });
+                let resolved = Trained::from_flags(self.inputs.resolved);
                 let of_box = resolved.map(|resolved| Box3 {
                     resolved,
-                    radii: radii.into(),
+                    radii: (*radii).into(),
                     jacobian_norms_upper: self.inputs.blocks.into(),
                 });
                 (conditions.path.hi(), of_box)
@@ -148,9 +152,6 @@ enum Form {
     Box(Trained),
 }
 
-/// The sharp H is not evaluated where one evaluation takes more multiplications than this: in intervals it would take minutes.
-const SHARP_WORK: u128 = 1 << 28;
-
 impl<'a> Site<'a> {
     /// At the instance's weights.
     pub fn new(instance: &'a Instance, trained: Trained) -> Self {
@@ -177,13 +178,6 @@ impl<'a> Site<'a> {
     /// beta of a reading at this point from above, relaxed by [`MARGIN`].
     pub fn beta_upper(&self, reading: Reading) -> f64 {
         relax_up(self.enclosure.beta(reading).hi())
-    }
-
-    /// Whether the sharp H is out of reach at these sizes (see the refusal's message).
-    fn sharp_is_affordable(&self) -> bool {
-        let Dims { N, n, D, d, H, .. } = self.instance.dims();
-        let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
-        H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n)) <= SHARP_WORK
     }
 
     /// Proves a rate for every t with this step, if possible one that covers `beta`.
@@ -215,6 +209,9 @@ impl<'a> Site<'a> {
         }
         match (best, closest) {
             (Some(proof), _) => Ok(proof),
+            (None, Some(Refusal::Condition(failure))) if !affordable(self.instance.dims()) => {
+                Err(Refusal::OnlyCrude(failure))
+            }
             (None, Some(refusal)) => Err(refusal),
             (None, None) => Err(Refusal::NotResolved(NotResolved::NOTHING_KNOWN)),
         }
@@ -224,7 +221,7 @@ impl<'a> Site<'a> {
     /// changed; 0 if it never would. A forecast in f64 for gradient descent's tail.
     pub fn share_that_closes(&self, step: Step, beta: f64) -> f64 {
         // The form that can do most.
-        let form = match self.sharp_is_affordable() {
+        let form = match affordable(self.instance.dims()) {
             true => Form::Box(self.trained),
             false => Form::Crude,
         };
@@ -268,7 +265,7 @@ impl<'a> Site<'a> {
     }
 
     fn forms(&self) -> Vec<Form> {
-        if !self.sharp_is_affordable() {
+        if !affordable(self.instance.dims()) {
             return vec![Form::Crude];
         }
         let mut forms = vec![Form::Crude, Form::Ball, Form::Box(self.trained)];
@@ -277,7 +274,7 @@ impl<'a> Site<'a> {
             forms.extend(
                 [[false, false, true], [q, k, false]]
                     .into_iter()
-                    .filter_map(subset)
+                    .filter_map(Trained::from_flags)
                     .map(Form::Box),
             );
         }
@@ -401,16 +398,6 @@ fn one_entry<T: Bound>(h: T) -> BlockMatrix<T> {
 fn factor(refusal: &Refusal) -> f64 {
     match refusal {
         Refusal::NotResolved(_) => f64::INFINITY,
-        Refusal::Condition(failure) => failure.factor(),
+        Refusal::Condition(failure) | Refusal::OnlyCrude(failure) => failure.factor(),
     }
-}
-
-/// The blocks with a true flag, if there is one.
-fn subset(flags: Blocks<bool>) -> Option<Trained> {
-    let letters = "QKV".chars().zip(flags).filter(|(_, on)| *on);
-    letters
-        .map(|(letter, _)| letter)
-        .collect::<String>()
-        .parse()
-        .ok()
 }

@@ -1,6 +1,7 @@
 //! Theorems 1' and 2': the scale of an initialization from which Theorem A closes at t = 0.
 
 use super::Sharp;
+use super::sharp::affordable;
 use super::theorem_a::{Blocks, Closed, Failure, Inputs, Region, Step, close};
 use crate::model::{self, Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};
@@ -93,6 +94,11 @@ impl ScaleSearch {
             return Err(Error::input(format!(
                 "--init {} needs {needed} trained, but only {trained} is",
                 init.name()
+            )));
+        }
+        if !affordable(dims) {
+            return Err(Error::input(format!(
+                "the scale is searched with the sharp bound, which is not evaluated at {dims}; choose smaller sizes, or a --scale"
             )));
         }
         let lazy = matches!(init, Init::Lazy { .. });
@@ -202,11 +208,8 @@ fn length(v: &Blocks<f64>) -> f64 {
 
 /// The blocks with a true flag.
 fn only(flags: Blocks<bool>) -> Result<Trained> {
-    let letters = "QKV".chars().zip(flags).filter(|(_, on)| *on);
-    letters
-        .map(|(letter, _)| letter)
-        .collect::<String>()
-        .parse()
+    Trained::from_flags(flags)
+        .ok_or_else(|| Error::input("none of the blocks that Theorem A needs is trained"))
 }
 
 #[cfg(test)]

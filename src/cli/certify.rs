@@ -5,7 +5,10 @@ use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print, whole};
 use crate::certificate::ScaleSearch;
-use crate::certify::{Certified, Goal, certificate_files, certify};
+use crate::certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
+use crate::descent::Steps;
+use crate::memory::check_room;
+use crate::model::Precision;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::Reading;
 use crate::verify::{Eta, THETA};
@@ -58,7 +61,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             0
         },
     };
-    let mut source = args.instance.load(|_| Ok(()))?;
+    let mut source = args
+        .instance
+        .load(|dims| check_room(dims, trained, Steps::Exactly(0), Precision::F64))?;
     let out = OutDir::open(common, "certify", line, source.seed)?;
     let mut progress = Progress::new("gradient descent", goal.tail);
     let mut observe = |t: usize| {
@@ -111,7 +116,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     };
     let mut files = vec![("instance.safetensors", source.instance.to_bytes()?)];
     files.extend(certificate_files(certificate, centre)?);
-    out.write(files)?;
+    out.write_afresh(files, &CERTIFICATE_FILES)?;
     if common.json {
         print(&format!("{:#}\n", certificate.to_json()));
     } else {

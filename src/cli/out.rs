@@ -87,6 +87,27 @@ impl OutDir {
         write_all(&self.path, &files)
     }
 
+    /// The same, and takes away those of the `optional` files that an earlier run left and this one did not write.
+    pub(super) fn write_afresh(
+        &self,
+        files: Vec<(&str, Vec<u8>)>,
+        optional: &[&str],
+    ) -> Result<()> {
+        let written = |name: &str| files.iter().any(|(file, _)| *file == name);
+        let stale: Vec<_> = optional.iter().filter(|name| !written(name)).collect();
+        self.write(files)?;
+        for name in stale {
+            let path = self.path.join(name);
+            match std::fs::remove_file(&path) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::write(&path, e));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// A folder below this one for one part of the work.
     pub(super) fn below(&self, part: &Path) -> Result<OutDir> {
         let path = self.path.join(part);

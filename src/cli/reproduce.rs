@@ -5,6 +5,7 @@ use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print};
 use crate::Result;
+use crate::certify::CERTIFICATE_FILES;
 use crate::experiment::{Case, Experiment, experiment, experiments};
 use crate::report::verification_files;
 use crate::verdict::Origin;
@@ -95,14 +96,9 @@ fn run_case(experiment: &Experiment, case: &Case, out: &OutDir) -> Result<Verifi
         init: Some(case.init),
     };
     let name = title(case.init, case.seed);
+    let files = verification_files(&instance, &found, &origin, &name, case.reading)?;
     out.below(&Path::new(experiment.name).join(case.name))?
-        .write(verification_files(
-            &instance,
-            &found,
-            &origin,
-            &name,
-            case.reading,
-        )?)?;
+        .write_afresh(files, &CERTIFICATE_FILES)?;
     Ok(found)
 }
 

@@ -5,6 +5,7 @@ use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print, whole};
 use crate::Result;
+use crate::certify::CERTIFICATE_FILES;
 use crate::descent::Steps;
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
@@ -92,13 +93,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         init: source.init,
     };
     let deciding = settings.deciding();
-    out.write(verification_files(
-        &source.instance,
-        &found,
-        &origin,
-        &source.title,
-        deciding,
-    )?)?;
+    let files = verification_files(&source.instance, &found, &origin, &source.title, deciding)?;
+    out.write_afresh(files, &CERTIFICATE_FILES)?;
     if common.json {
         print(&format!("{:#}\n", verdict_json(&found, &origin, deciding)));
     } else {

@@ -126,6 +126,11 @@ impl Trained {
         self.v
     }
 
+    /// The blocks whose flag is true, in the order Q, K, V; `None` if there is none.
+    pub fn from_flags([q, k, v]: [bool; 3]) -> Option<Self> {
+        (q || k || v).then_some(Trained { q, k, v })
+    }
+
     /// The three answers in the order Q, K, V.
     pub fn flags(self) -> [bool; 3] {
         [self.q, self.k, self.v]

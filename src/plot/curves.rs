@@ -226,7 +226,9 @@ impl Curves<'_> {
                 canvas.line(&path, Line::solid(GREY, 0.9))?;
             }
             let (x, y) = panel.at(last, chance);
-            canvas.text("chance", (x - 5.0, y - 4.0), 10.5, GREY, Align::Right)?;
+            // Above the line, or below where the frame is near.
+            let y = if y - 16.0 < top { y + 12.0 } else { y - 4.0 };
+            canvas.text("chance", (x - 5.0, y), 10.5, GREY, Align::Right)?;
         }
         for (curve, line) in self.styled() {
             let series = curve.points.iter().map(|p| (p.step, of(p).0));

@@ -39,6 +39,16 @@ enum Rows<T: Bound> {
     Gaussian(gaussian::Gaussian<T>),
 }
 
+/// One evaluation of H may take this many multiplications.
+const WORK: u128 = 1 << 28;
+
+/// Whether H is evaluated at these sizes: beyond them one evaluation in intervals would take minutes.
+pub(super) fn affordable(dims: Dims) -> bool {
+    let Dims { N, n, D, d, H, .. } = dims;
+    let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
+    H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n)) <= WORK
+}
+
 impl<T: Bound> Sharp<T> {
     /// Evaluates the moments at the instance's weights. Cost: N n H times a few n x n products
     /// (Gaussian: also d x d products, and n^3 d^2 for each sample and head).
