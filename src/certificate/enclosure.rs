@@ -172,9 +172,40 @@ impl<'a> Enclosure<'a> {
     /// sigma_min(B), 0 if HD < Nn.
     pub fn sigma_min_B(&self) -> SigmaMin {
         *self.sigma_B.get_or_init(|| {
+            if let Some(sigma) = self.sigma_min_B_by_values() {
+                return Ok(sigma);
+            }
             let (mid, radius) = self.B();
             sigma_min(view(&mid), radius)
         })
+    }
+
+    /// sigma_min(B) from the value block, which is then factored for both, where p = 1 and all |W^O_h| are nearly equal:
+    /// J_V J_V' = sum_h |W^O_h|^2 B_h B_h' lies between min_h |W^O_h|^2 B B' and max_h |W^O_h|^2 B B', so
+    /// sigma_min(J_V) / max_h |W^O_h| <= sigma_min(B) <= sigma_min(J_V) / min_h |W^O_h|.
+    fn sigma_min_B_by_values(&self) -> Option<Interval> {
+        let dims = self.instance.dims();
+        if dims.p > 1 || dims.H * dims.D < dims.m() {
+            return None;
+        }
+        let norms = self.output_norms();
+        let least = norms.iter().map(|s| s.lo()).fold(f64::INFINITY, f64::min);
+        let largest = norms.iter().map(|s| s.hi()).fold(0.0, f64::max);
+        // Far finer than anything that is concluded from sigma_min(B).
+        if !(least > 0.0 && largest <= least * (1.0 + 1.0 / (1u64 << 40) as f64)) {
+            return None;
+        }
+        Some(self.value().0.ok()? / Interval::new(least, largest))
+    }
+
+    /// |W^O_h|_F.
+    fn output_norms(&self) -> Vec<Interval> {
+        let zero = Interval::from_f64(0.0);
+        let norm = |o: &DMatrix<f64>| {
+            let squares = o.iter().map(|&x| Interval::from_f64(x).square());
+            squares.fold(zero, |s, x| s + x).sqrt()
+        };
+        self.instance.W().O.iter().map(norm).collect()
     }
 
     /// sigma_min of J_V (m-th singular value; 0 with fewer than m parameters).
@@ -189,12 +220,7 @@ impl<'a> Enclosure<'a> {
             if dims.p > 1 || dims.H * dims.D < dims.m() {
                 return self.extreme_of(V_ONLY);
             }
-            let zero = Interval::from_f64(0.0);
-            let norm = |o: &DMatrix<f64>| {
-                let squares = o.iter().map(|&x| Interval::from_f64(x).square());
-                squares.fold(zero, |s, x| s + x).sqrt()
-            };
-            let norms: Vec<_> = self.instance.W().O.iter().map(norm).collect();
+            let norms = self.output_norms();
             let (mid, radius) = self.scaled_B(&norms);
             extreme(view(&mid), radius)
         })
@@ -446,8 +472,7 @@ impl<'a> Enclosure<'a> {
             .iter()
             .map(|W| Interval::new(0.0, sigma_max(view(W), 0.0)))
             .collect();
-        let mut tokens = Vec::with_capacity(N * n * H);
-        for i in 0..N {
+        let of_sample = |i: usize| {
             let over =
                 |f: &dyn Fn(usize) -> Interval| (i * n..(i + 1) * n).map(f).fold(zero, Bound::max);
             let xi = over(&|k| x[k]);
@@ -461,6 +486,7 @@ impl<'a> Enclosure<'a> {
                     )
                 })
                 .collect();
+            let mut tokens = Vec::with_capacity(n * H);
             for (k, &x) in x.iter().enumerate().skip(i * n).take(n) {
                 for (h, head) in self.heads.iter().enumerate() {
                     tokens.push(Token {
@@ -473,7 +499,9 @@ impl<'a> Enclosure<'a> {
                     });
                 }
             }
-        }
+            tokens
+        };
+        let tokens: Vec<_> = (0..N).into_par_iter().flat_map_iter(of_sample).collect();
         Curvature::from_tokens(self.instance, self.trained, tokens)
     }
 }

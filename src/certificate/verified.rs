@@ -54,6 +54,7 @@
 use super::interval::{Interval, add_down, add_up, mul_up, sqrt_down, sqrt_up};
 use crate::model::Scalar;
 use crate::rounding::{U, gamma};
+use crate::spectrum::lanczos::{column, dot, lanczos, multiply, start_vector};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{
     LltRegularization, cholesky_in_place, cholesky_in_place_scratch,
@@ -64,7 +65,7 @@ use faer::linalg::triangular_solve::{
 };
 use faer::linalg::{qr::no_pivoting::factor as qr, triangular_inverse::invert_upper_triangular};
 use faer::{Accum, Mat, MatRef, Par, Spec};
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::DMatrix;
 
 /// The fixed degree of parallelism of every product.
 fn par() -> Par {
@@ -198,9 +199,9 @@ impl Symmetric {
                 vector: start_vector(n),
             };
         };
-        let (inverse, vector) = lanczos(n, |v| solve(&L, v));
+        let found = lanczos(n, CANDIDATE, |v| solve(&L, v));
         drop(L);
-        let estimate = 1.0 / inverse;
+        let (estimate, vector) = (1.0 / found.value, found.vector);
         let mut lower = f64::NEG_INFINITY;
         for margin in MARGINS {
             let c = estimate * (1.0 - margin) - 2.0 * noise;
@@ -235,7 +236,7 @@ impl Symmetric {
         // Positive semidefinite: lambda_max <= tr <= n max_a (G_aa + error).
         let trace = up((0..n).map(|a| self.G[(a, a)].abs()).sum(), n);
         let crude = up(trace + n as f64 * self.error, 3);
-        let (estimate, _) = lanczos(n, |v| multiply(&self.G, v));
+        let estimate = lanczos(n, CANDIDATE, |v| multiply(&self.G, v)).value;
         let noise = n as f64 * U * trace;
         for margin in MARGINS {
             let c = estimate * (1.0 + margin) + 2.0 * noise;
@@ -277,6 +278,9 @@ impl Symmetric {
 
 /// How far from a Lanczos estimate the shift c is taken: the first that works.
 const MARGINS: [f64; 5] = [1.0 / (1u64 << 30) as f64, 1e-7, 1e-5, 1e-3, 0.1];
+
+/// How well Lanczos must know an eigenvalue that only supplies a candidate.
+const CANDIDATE: f64 = 1e-7;
 
 /// u max |s_aa|: the one rounding of the diagonal of G - c I or c I - G.
 fn diagonal_rounding(S: &Mat<f64>) -> f64 {
@@ -351,87 +355,13 @@ pub(super) fn lower_product(
     );
 }
 
-fn column(v: &[f64]) -> MatRef<'_, f64> {
-    MatRef::from_column_major_slice(v, v.len(), 1)
-}
-
-fn multiply(G: &Mat<f64>, v: &[f64]) -> Vec<f64> {
-    let mut w = Mat::zeros(G.nrows(), 1);
-    matmul(
-        w.as_mut(),
-        Accum::Replace,
-        G.as_ref(),
-        column(v),
-        1.0,
-        par(),
-    );
-    w.col_as_slice(0).to_vec()
-}
-
+// One column is too little work to share.
 /// Approximately (L L')^-1 v.
 fn solve(L: &Mat<f64>, v: &[f64]) -> Vec<f64> {
     let mut w = column(v).to_owned();
-    solve_lower_triangular_in_place(L.as_ref(), w.as_mut(), par());
-    solve_upper_triangular_in_place(L.transpose(), w.as_mut(), par());
+    solve_lower_triangular_in_place(L.as_ref(), w.as_mut(), Par::Seq);
+    solve_upper_triangular_in_place(L.transpose(), w.as_mut(), Par::Seq);
     w.col_as_slice(0).to_vec()
-}
-
-/// A vector without symmetry: fractional parts of multiples of the golden ratio.
-fn start_vector(n: usize) -> Vec<f64> {
-    (0..n)
-        .map(|i| ((i + 1) as f64 * 0.618_033_988_749_894_9).fract() - 0.4)
-        .collect()
-}
-
-fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-/// The largest eigenvalue of a symmetric operator and its vector, approximately: Lanczos with full
-/// reorthogonalisation.
-fn lanczos(n: usize, apply: impl Fn(&[f64]) -> Vec<f64>) -> (f64, Vec<f64>) {
-    let mut basis = vec![unit(start_vector(n))];
-    let (mut alpha, mut beta) = (Vec::new(), Vec::new());
-    let longest = n.min(100);
-    loop {
-        let k = basis.len();
-        let mut w = apply(&basis[k - 1]);
-        alpha.push(dot(&w, &basis[k - 1]));
-        for _ in 0..2 {
-            for v in &basis {
-                let c = dot(&w, v);
-                w.iter_mut().zip(v).for_each(|(w, v)| *w -= c * v);
-            }
-        }
-        let b = dot(&w, &w).sqrt();
-        if k == longest || k % 10 == 0 || !(b > 0.0) {
-            let T = DMatrix::from_fn(k, k, |i, j| match i.abs_diff(j) {
-                0 => alpha[i],
-                1 => beta[i.min(j)],
-                _ => 0.0,
-            });
-            if !T.iter().all(|x: &f64| x.is_finite()) {
-                return (f64::NAN, start_vector(n));
-            }
-            let eigen = SymmetricEigen::new(T);
-            let top = eigen.eigenvalues.imax();
-            let (theta, s) = (eigen.eigenvalues[top], eigen.eigenvectors.column(top));
-            if k == longest || !(b * s[k - 1].abs() > 1e-7 * theta) {
-                let mut v = vec![0.0; n];
-                for (q, s) in basis.iter().zip(s.iter()) {
-                    v.iter_mut().zip(q).for_each(|(v, q)| *v += s * q);
-                }
-                return (theta, v);
-            }
-        }
-        beta.push(b);
-        basis.push(w.iter().map(|w| w / b).collect());
-    }
-}
-
-fn unit(v: Vec<f64>) -> Vec<f64> {
-    let norm = dot(&v, &v).sqrt();
-    v.iter().map(|v| v / norm).collect()
 }
 
 /// sigma_min as an interval, or why there is none.
@@ -583,7 +513,7 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
         return None;
     }
     let L = R.transpose().to_owned();
-    let (_, vector) = lanczos(m, |v| solve(&L, v));
+    let vector = lanczos(m, CANDIDATE, |v| solve(&L, v)).vector;
     let mut Y = Mat::zeros(P, m);
     matmul(
         Y.as_mut(),

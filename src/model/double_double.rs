@@ -1,6 +1,7 @@
 //! Twice the precision of f64, for runs below f64's rounding floor.
 
 use super::Scalar;
+use crate::simd::{Isa, Op, Vectors};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
 /// An unevaluated sum hi + lo with |lo| <= ulp(hi) / 2: about 32 decimal digits.
@@ -32,7 +33,7 @@ pub struct DoubleDouble {
 }
 
 /// s = fl(a + b) and e with s + e = a + b exactly (Knuth; any order of magnitude, no overflow).
-#[inline]
+#[inline(always)]
 pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
     let s = a + b;
     let t = s - a;
@@ -41,14 +42,14 @@ pub(crate) fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// p = fl(a b) and e with p + e = a b exactly, if a b is above 2^-968 or 0 and does not overflow.
 /// `mul_add` rounds once whether or not the machine has the instruction.
-#[inline]
+#[inline(always)]
 pub(crate) fn two_product(a: f64, b: f64) -> (f64, f64) {
     let p = a * b;
     (p, a.mul_add(b, -p))
 }
 
 /// As [`two_sum`], for |a| >= |b| or a = 0.
-#[inline]
+#[inline(always)]
 fn fast_two_sum(a: f64, b: f64) -> (f64, f64) {
     let s = a + b;
     (s, b - (s - a))
@@ -77,7 +78,7 @@ impl DoubleDouble {
         self.lo
     }
 
-    #[inline]
+    #[inline(always)]
     fn normalised((hi, lo): (f64, f64)) -> Self {
         DoubleDouble { hi, lo }
     }
@@ -111,6 +112,23 @@ impl DoubleDouble {
 /// - Hence |p| <= 0.42 is off by at most 0.42 1.3 (2^-103 + 8 2^-104) + 1.42 2^-103 (delta r), below 2^-100, and
 ///   e^r = 1 + p >= 0.7 has relative error below 2^-99. The bound stated is one bit weaker.
 pub(crate) fn exp_parts(x: DoubleDouble) -> (DoubleDouble, i32) {
+    Isa::best().run(ExpParts(x))
+}
+
+/// [`exp_parts`] where the instruction set's fused multiply-add is known: without it, each is a call. The results are the same.
+struct ExpParts(DoubleDouble);
+
+impl Op for ExpParts {
+    type Output = (DoubleDouble, i32);
+
+    #[inline(always)]
+    fn run<S: Vectors>(self, _: S) -> Self::Output {
+        exp_parts_in_place(self.0)
+    }
+}
+
+#[inline(always)]
+fn exp_parts_in_place(x: DoubleDouble) -> (DoubleDouble, i32) {
     // 32 + 33 bits, and the rest rounded.
     const LN2_1: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
     const LN2_2: f64 = f64::from_bits(0x3dea_39ef_3570_0000);
@@ -162,7 +180,7 @@ const INV_6_LO: f64 = f64::from_bits(0x3c65_5555_5555_5555);
 
 impl Add for DoubleDouble {
     type Output = Self;
-    #[inline]
+    #[inline(always)]
     fn add(self, b: Self) -> Self {
         let (s, e) = two_sum(self.hi, b.hi);
         let (t, f) = two_sum(self.lo, b.lo);
@@ -181,7 +199,7 @@ impl Sub for DoubleDouble {
 
 impl Mul for DoubleDouble {
     type Output = Self;
-    #[inline]
+    #[inline(always)]
     fn mul(self, b: Self) -> Self {
         let (p, e) = two_product(self.hi, b.hi);
         let t = self.hi.mul_add(b.lo, self.lo * b.hi);

@@ -25,11 +25,13 @@ pub(super) fn gram(instance: &Instance, trained: Trained) -> Mat<f64> {
     let mut sum = Mat::zeros(m, m);
     for h in 0..instance.dims().H {
         let head = HeadRows::new(instance, h);
-        if trained.q() {
+        // Without values the scores change nothing: these rows of J are 0.
+        let scores = instance.W().V[h].amax() > 0.0;
+        if trained.q() && scores {
             let g = times(view(&head.g), view(&head.g).transpose());
             add_entrywise(&mut sum, &same_x, &g);
         }
-        if trained.k() {
+        if trained.k() && scores {
             head.add_key_block(&mut sum, instance.kernel(), &tokens);
         }
         if trained.v() {

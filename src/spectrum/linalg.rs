@@ -76,8 +76,10 @@ fn finite(values: &[f64]) -> Result<()> {
     if values.iter().all(|x| x.is_finite()) {
         Ok(())
     } else {
-        Err(Error::input(
-            "the Jacobian overflows f64 at M_0; scale the instance's data or weights down",
-        ))
+        Err(overflows())
     }
+}
+
+pub(super) fn overflows() -> Error {
+    Error::input("the Jacobian overflows f64 at M_0; scale the instance's data or weights down")
 }

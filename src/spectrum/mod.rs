@@ -1,6 +1,7 @@
 //! B_0, extreme singular values, and the four readings of beta.
 
 mod gram;
+pub(crate) mod lanczos;
 mod linalg;
 mod reading;
 
@@ -8,9 +9,11 @@ use crate::Result;
 use crate::model::{self, Head, Precision, Trained};
 use crate::problem::{Dims, Instance};
 use crate::rounding::{BlockNorms, Rounding, U, block_norms};
+use faer::Mat;
+use lanczos::{lanczos, multiply};
 use linalg::eigenvalues;
 pub(crate) use linalg::singular_values;
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 pub use reading::Reading;
 
@@ -143,13 +146,12 @@ impl Spectrum {
 /// As [`Spectrum::new`].
 pub fn jacobian_norm(instance: &Instance, trained: Trained) -> Result<Estimate> {
     let norms = block_norms(instance.W());
-    Ok(trained_blocks(
-        instance,
-        trained,
-        &Rounding::new(instance, Precision::F64),
-        &norms,
-    )?
-    .1)
+    let entries = entry_errors(trained, &Rounding::new(instance, Precision::F64), &norms);
+    Ok(match Blocks::new(instance, trained) {
+        Blocks::Jacobian(J) => sigma(&J, entries)?.1,
+        Blocks::Values(A) => factor_norm(&A, entries)?,
+        Blocks::Gram(G) => gram_norm(&G, instance.dims(), entries)?.0,
+    })
 }
 
 /// B_0 = B(M_0) in R^{Nn x HD}: row block i is (S_i1 X_i, ..., S_iH X_i).
@@ -198,9 +200,8 @@ fn smallest_output_singular_value(W: &DMatrix<f64>) -> Result<Estimate> {
 
 /// lambda_min(J_V J_V').
 ///
-/// J_V J_V' = sum_h B_h B_h' (x) W^O_h' W^O_h is the Gram matrix of the blocks B_h (x) R_h' with
-/// R_h' R_h = W^O_h' W^O_h (QR), which has only HD min(d, p) columns: its singular values need no
-/// squaring and no J_V.
+/// J_V J_V' = sum_h B_h B_h' (x) W^O_h' W^O_h is the Gram matrix of [`value_factor`], which has only HD min(d, p)
+/// columns: its singular values need no squaring and no J_V.
 fn value_block(
     instance: &Instance,
     B: &DMatrix<f64>,
@@ -213,14 +214,21 @@ fn value_block(
     if H * width < m {
         return Ok(Estimate::ZERO);
     }
-    let mut A = DMatrix::zeros(m, H * width);
+    let (_, entries) = rounding.jacobian(norms);
+    Ok(sigma(&value_factor(instance, B), entries)?.0.squared())
+}
+
+/// A with A A' = J_V J_V', m x HD min(d, p): the blocks B_h (x) R_h' with R_h' R_h = W^O_h' W^O_h (QR).
+fn value_factor(instance: &Instance, B: &DMatrix<f64>) -> DMatrix<f64> {
+    let Dims { D, d, H, p, .. } = instance.dims();
+    let width = D * d.min(p);
+    let mut A = DMatrix::zeros(instance.dims().m(), H * width);
     for (h, W) in instance.W().O.iter().enumerate() {
         let R_t = W.clone().qr().r().transpose();
         let block = B.columns(h * D, D).kronecker(&R_t);
         A.columns_mut(h * width, width).copy_from(&block);
     }
-    let (_, entries) = rounding.jacobian(norms);
-    Ok(sigma(&A, entries)?.0.squared())
+    A
 }
 
 /// lambda_min(J J') and |J| over the trained blocks.
@@ -230,37 +238,94 @@ fn trained_blocks(
     rounding: &Rounding,
     norms: &[BlockNorms],
 ) -> Result<(Estimate, Estimate)> {
-    let dims = instance.dims();
+    let entries = entry_errors(trained, rounding, norms);
+    match Blocks::new(instance, trained) {
+        Blocks::Jacobian(J) => {
+            let (smallest, largest) = sigma(&J, entries)?;
+            Ok((smallest.squared(), largest))
+        }
+        Blocks::Values(A) => Ok((sigma(&A, entries)?.0.squared(), factor_norm(&A, entries)?)),
+        Blocks::Gram(G) => {
+            let (largest, error) = gram_norm(&G, instance.dims(), entries)?;
+            let smallest = Estimate {
+                value: eigenvalues(&G)?[0].max(0.0),
+                error,
+            };
+            Ok((smallest, largest))
+        }
+    }
+}
+
+/// The Jacobian over the trained blocks, or what stands for it where J is too large to be formed.
+enum Blocks {
+    Jacobian(DMatrix<f64>),
+    /// A with A A' = J J' where only the value block is not 0.
+    Values(DMatrix<f64>),
+    /// J J'.
+    Gram(Mat<f64>),
+}
+
+impl Blocks {
+    fn new(instance: &Instance, trained: Trained) -> Self {
+        let dims = instance.dims();
+        let blocks = trained.flags().into_iter().filter(|&on| on).count();
+        if form_jacobian(dims.m(), blocks * dims.block_len()) {
+            Blocks::Jacobian(model::jacobian(instance, instance.W(), trained))
+        } else if trained.v() && (blocks == 1 || instance.W().V.iter().all(|w| w.amax() == 0.0)) {
+            Blocks::Values(value_factor(instance, &B(instance)))
+        } else {
+            Blocks::Gram(gram::gram(instance, trained))
+        }
+    }
+}
+
+/// The rounding error of J's entries over the trained blocks, as a Frobenius norm.
+fn entry_errors(trained: Trained, rounding: &Rounding, norms: &[BlockNorms]) -> f64 {
     let (scores, value) = rounding.jacobian(norms);
-    let entries = trained
+    let squares = trained
         .flags()
         .into_iter()
         .zip([scores, scores, value])
         .filter(|(on, _)| *on)
-        .map(|(_, e)| e * e)
-        .sum::<f64>()
-        .sqrt();
-    let blocks = trained.flags().into_iter().filter(|&on| on).count();
-    if form_jacobian(dims.m(), blocks * dims.block_len()) {
-        let J = model::jacobian(instance, instance.W(), trained);
-        let (smallest, largest) = sigma(&J, entries)?;
-        return Ok((smallest.squared(), largest));
+        .map(|(_, e)| e * e);
+    squares.sum::<f64>().sqrt()
+}
+
+/// |A| by Lanczos on A A', as close as rounding lets it come.
+fn factor_norm(A: &DMatrix<f64>, entries: f64) -> Result<Estimate> {
+    let top = lanczos(A.nrows(), LANCZOS, |v| {
+        let v = A.tr_mul(&DVector::from_column_slice(v));
+        (A * v).data.into()
+    });
+    if !top.value.is_finite() {
+        return Err(linalg::overflows());
     }
-    let G = gram::gram(instance, trained);
+    let norm = top.value.max(0.0).sqrt();
+    let rounding = 10.0 * A.nrows() as f64 * U * A.norm();
+    Ok(Estimate {
+        value: norm,
+        error: entries + rounding + top.residual / norm.max(f64::MIN_POSITIVE),
+    })
+}
+
+/// How well Lanczos is asked to know |J|^2: as well as rounding lets it.
+const LANCZOS: f64 = 1e-14;
+
+/// |J| from G = J J', and the error of G's eigenvalues.
+fn gram_norm(G: &Mat<f64>, dims: Dims, entries: f64) -> Result<(Estimate, f64)> {
+    let top = lanczos(dims.m(), LANCZOS, |v| multiply(G, v));
+    if !top.value.is_finite() {
+        return Err(linalg::overflows());
+    }
+    let norm = top.value.max(0.0).sqrt();
     let trace: f64 = (0..dims.m()).map(|a| G[(a, a)]).sum();
-    let lambda = eigenvalues(&G)?;
-    let norm = lambda[lambda.len() - 1].max(0.0).sqrt();
     let products = (dims.D + dims.d + 2 * dims.n + 10 * dims.m()) as f64;
     let error = (2.0 * norm + entries) * entries + products * U * trace;
     let largest = Estimate {
         value: norm,
-        error: error / norm.max(f64::MIN_POSITIVE),
+        error: (error + top.residual) / norm.max(f64::MIN_POSITIVE),
     };
-    let smallest = Estimate {
-        value: lambda[0].max(0.0),
-        error,
-    };
-    Ok((smallest, largest))
+    Ok((largest, error))
 }
 
 /// Whether J is small enough to be formed and decomposed: at most 2^26 entries (512 MB), and
