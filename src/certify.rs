@@ -143,6 +143,7 @@ fn fixed(eta: Eta, instance: &Instance, trained: Trained) -> Result<f64> {
         Eta::Fixed(eta) => Err(Error::input(format!(
             "the step eta must be a finite number above 0, not {eta}"
         ))),
+        Eta::Relative(multiple) => Ok(Eta::relative(multiple, jacobian_norm(instance, trained)?)),
         Eta::Auto | Eta::Certified => Ok(Eta::auto(jacobian_norm(instance, trained)?)),
     }
 }

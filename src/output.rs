@@ -31,6 +31,14 @@ pub(crate) fn write_all(folder: &Path, files: &[(&str, Vec<u8>)]) -> Result<()> 
 
 fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
     let fail = |e| Error::write(path, e);
+    let mut file = beside(path)?;
+    file.write_all(bytes).map_err(fail)?;
+    file.as_file().sync_all().map_err(fail)?;
+    Ok(file)
+}
+
+/// A temporary file in the folder of `path`, to be written piece by piece and then [`rename`]d.
+pub(crate) fn beside(path: &Path) -> Result<NamedTempFile> {
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -42,21 +50,25 @@ fn stage(path: &Path, bytes: &[u8]) -> Result<NamedTempFile> {
         use std::os::unix::fs::PermissionsExt;
         builder.permissions(std::fs::Permissions::from_mode(0o644));
     }
-    let mut file = builder
+    builder
         .prefix(PREFIX)
         .suffix(SUFFIX)
         .tempfile_in(folder)
-        .map_err(fail)?;
-    file.write_all(bytes).map_err(fail)?;
-    file.as_file().sync_all().map_err(fail)?;
-    Ok(file)
+        .map_err(|e| Error::write(path, e))
 }
 
-fn rename(file: NamedTempFile, path: &Path) -> Result<()> {
+/// Gives a temporary file its name.
+pub(crate) fn rename(file: NamedTempFile, path: &Path) -> Result<()> {
     match file.persist(path) {
         Ok(_) => Ok(()),
         Err(e) => Err(Error::write(path, e.error)),
     }
+}
+
+/// Whether a file of this name is a writer's temporary one.
+pub(crate) fn is_temporary(name: &std::ffi::OsStr) -> bool {
+    let name = name.to_string_lossy();
+    name.starts_with(PREFIX) && name.ends_with(SUFFIX)
 }
 
 /// Removes temporary files of writers that were killed.
@@ -64,9 +76,7 @@ pub(crate) fn remove_abandoned(folder: &Path) -> Result<()> {
     let fail = |e| Error::write(folder, e);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        if name.starts_with(PREFIX) && name.ends_with(SUFFIX) {
+        if is_temporary(&entry.file_name()) {
             std::fs::remove_file(entry.path()).map_err(fail)?;
         }
     }

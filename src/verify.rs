@@ -5,7 +5,7 @@ use crate::certificate::{
     theorem_a::Step,
 };
 use crate::certify::{obstructed_certificate, rate_certificate};
-use crate::descent::{End, Point, Steps, Trajectory, descend_in};
+use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
 use crate::model::{self, Precision, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Estimate, Reading, Spectrum};
@@ -21,6 +21,8 @@ pub enum Eta {
     Auto,
     /// The step that Theorem A chooses at M_0: 1/2 over L, the smoothness that the proof finds.
     Certified,
+    /// This multiple of 1 / |J_0|^2; 1 if |J_0| is within its error of 0.
+    Relative(f64),
     /// This number.
     Fixed(f64),
 }
@@ -32,11 +34,16 @@ pub(crate) const THETA: f64 = 0.5;
 impl Eta {
     /// [`Eta::Auto`] as a number.
     pub(crate) fn auto(jacobian_norm: Estimate) -> f64 {
+        Eta::relative(0.5, jacobian_norm)
+    }
+
+    /// [`Eta::Relative`] as a number.
+    pub(crate) fn relative(multiple: f64, jacobian_norm: Estimate) -> f64 {
         // Where J_0 is not distinguishable from 0 its inverse would be noise, and nothing moves anyway.
         if jacobian_norm.lower() == 0.0 {
             1.0
         } else {
-            0.5 / jacobian_norm.value.powi(2)
+            multiple / jacobian_norm.value.powi(2)
         }
     }
 }
@@ -69,6 +76,9 @@ pub struct Settings {
     /// The arithmetic of the run; the constants (spectrum, curvature) are computed in f64 always. A tail is
     /// certified from a point M_T of the run in f64, so beside a run in double-double only M_0 is tried.
     pub precision: Precision,
+    /// Whether to seek a proof of a rate, at M_0 and then along the run: it takes most of the time. (That no convergence
+    /// is possible is found in any case.)
+    pub certify: bool,
     /// Radii at which to report the curvature bound h.
     pub curvature_at: Vec<f64>,
 }
@@ -89,6 +99,7 @@ impl Default for Settings {
             steps: Steps::UpTo(2000),
             reading: None,
             precision: Precision::F64,
+            certify: true,
             curvature_at: vec![0.0],
         }
     }
@@ -179,6 +190,7 @@ pub fn verify(
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
         Eta::Auto => Eta::auto(spectrum.jacobian_norm),
+        Eta::Relative(multiple) => Eta::relative(multiple, spectrum.jacobian_norm),
         Eta::Certified => {
             let proof = site.prove(Step::Theta(THETA), site.beta_upper(deciding));
             let fail = |refusal: Refusal| {
@@ -189,12 +201,7 @@ pub fn verify(
             proof.map_err(fail)?.eta()
         }
     };
-    let r = model::residual(instance, instance.W());
-    let gradient = model::gradient(instance, instance.W());
-    let norm = |block: &[nalgebra::DMatrix<f64>]| -> f64 {
-        block.iter().map(|w| w.norm_squared()).sum::<f64>().sqrt()
-    };
-    let obstruction = obstruction(instance, trained);
+    let start = Start::new(instance, trained, spectrum);
     let trajectory = descend_in(
         settings.precision,
         instance,
@@ -203,38 +210,122 @@ pub fn verify(
         settings.steps,
         &mut |point| observe(Event::Point(point)),
     )?;
-    let mut claims = Reading::ALL.map(|reading| {
-        Claim::new(
-            reading,
-            instance.dims(),
-            trained,
-            &spectrum,
-            obstruction.as_ref(),
-            &trajectory,
-        )
-    });
-    let (certificate, proven) = match &obstruction {
-        Some(found) => (
-            Some(obstructed_certificate(instance, trained, found)?),
+    let mut found = start.conclude(instance, trained, trajectory);
+    found.curvature = curvature.collect();
+    (found.certificate, found.proven) = match &found.obstruction {
+        Some(obstruction) => (
+            Some(obstructed_certificate(instance, trained, obstruction)?),
             None,
         ),
-        None => prove(instance, &site, deciding, &trajectory, &mut claims, observe)?,
+        None if settings.certify => prove(
+            instance,
+            &site,
+            deciding,
+            &found.trajectory,
+            &mut found.claims,
+            observe,
+        )?,
+        None => (None, None),
     };
-    Ok(Verification {
-        dims: instance.dims(),
-        kernel: instance.kernel(),
-        trained,
-        residual_norm: r.iter().map(|r| r * r).sum::<f64>().sqrt(),
-        grad_norms: [norm(&gradient.Q), norm(&gradient.K), norm(&gradient.V)],
-        spectrum,
-        curvature: curvature.collect(),
-        f_hull: f_hull(instance),
-        obstruction,
-        trajectory,
-        claims,
-        certificate,
-        proven,
-    })
+    Ok(found)
+}
+
+/// As [`verify()`] without certificates or curvature, on several instances of one shape that [fit lanes](crate::descent); each with its
+/// multiple of 1 / |J_0|^2 as step.
+///
+/// # Errors
+/// [`Error::Cancelled`] for all if `observe` breaks; what is wrong with one instance's numbers for that instance.
+pub(crate) fn verify_lanes(
+    instances: &[Instance],
+    trained: Trained,
+    multiples: &[f64],
+    steps: Steps,
+    observe: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Vec<Result<Verification>>> {
+    let mut started = Vec::new();
+    let (mut at, mut etas) = (Vec::new(), Vec::new());
+    for (i, (instance, &multiple)) in instances.iter().zip(multiples).enumerate() {
+        let start = Spectrum::new(instance, trained)
+            .map(|spectrum| Start::new(instance, trained, spectrum));
+        if let Ok(start) = &start {
+            at.push(i);
+            etas.push(Eta::relative(multiple, start.spectrum.jacobian_norm));
+        }
+        started.push(start);
+    }
+    let sound: Vec<Instance> = at.iter().map(|&i| instances[i].clone()).collect();
+    let mut runs = if sound.is_empty() {
+        Vec::new()
+    } else {
+        descend_lanes(&sound, trained, &etas, steps, observe)?
+    }
+    .into_iter();
+    let conclude = |(start, instance): (Result<Start>, &Instance)| {
+        let start = start?;
+        let run = runs.next().expect("a run for each that started");
+        Ok(start.conclude(instance, trained, run))
+    };
+    Ok(started.into_iter().zip(instances).map(conclude).collect())
+}
+
+/// What is known of an instance before any step.
+struct Start {
+    residual_norm: f64,
+    grad_norms: [f64; 3],
+    spectrum: Spectrum,
+    f_hull: Option<f64>,
+    obstruction: Option<Obstruction>,
+}
+
+impl Start {
+    fn new(instance: &Instance, trained: Trained, spectrum: Spectrum) -> Self {
+        let r = model::residual(instance, instance.W());
+        let gradient = model::gradient(instance, instance.W());
+        let norm = |block: &[nalgebra::DMatrix<f64>]| -> f64 {
+            block.iter().map(|w| w.norm_squared()).sum::<f64>().sqrt()
+        };
+        Start {
+            residual_norm: r.iter().map(|r| r * r).sum::<f64>().sqrt(),
+            grad_norms: [norm(&gradient.Q), norm(&gradient.K), norm(&gradient.V)],
+            spectrum,
+            f_hull: f_hull(instance),
+            obstruction: obstruction(instance, trained),
+        }
+    }
+
+    /// Holds every reading against a run. Curvature and certificates are not sought.
+    fn conclude(
+        self,
+        instance: &Instance,
+        trained: Trained,
+        trajectory: Trajectory,
+    ) -> Verification {
+        let claims = Reading::ALL.map(|reading| {
+            Claim::new(
+                reading,
+                instance.dims(),
+                trained,
+                &self.spectrum,
+                self.obstruction.as_ref(),
+                &trajectory,
+            )
+        });
+        Verification {
+            dims: instance.dims(),
+            kernel: instance.kernel(),
+            trained,
+            residual_norm: self.residual_norm,
+            grad_norms: self.grad_norms,
+            spectrum: self.spectrum,
+            curvature: Vec::new(),
+            f_hull: self.f_hull,
+            obstruction: self.obstruction,
+            trajectory,
+            claims,
+            certificate: None,
+            proven: None,
+        }
+    }
 }
 
 /// Theorem A at M_0, else at some M_T of the run; marks the claims that the proven rate covers.
@@ -310,24 +401,9 @@ impl Verification {
         &self.trajectory.points[self.trajectory.points.len() - 1]
     }
 
-    /// The rates 1 - (f_T / f_S)^{1/(T - S)} measured on the run, with T the last step whose loss is
-    /// above its rounding floor: over the whole run (S = 0) and over its last quarter.
-    /// `None` where nothing was measured, or the loss is not finite.
+    /// The measured rates of the [trajectory](Trajectory::measured_rates).
     pub fn measured_rates(&self) -> Option<(f64, f64)> {
-        let points = &self.trajectory.points;
-        let resolved = |p: &&Point| p.loss.is_finite() && p.loss_error < 0.1 * p.loss;
-        let last = points.iter().rev().find(resolved)?;
-        if last.t == 0 {
-            return None;
-        }
-        let rate = |start: &Point| {
-            if (last.loss - start.loss).abs() <= last.loss_error + start.loss_error {
-                return 0.0; // not distinguishable from no change
-            }
-            -((last.loss / start.loss).ln() / (last.t - start.t) as f64).exp_m1()
-        };
-        let quarter = &points[(3 * last.t / 4).min(last.t - 1)];
-        Some((rate(&points[0]), rate(quarter)))
+        self.trajectory.measured_rates()
     }
 }
 

@@ -10,6 +10,8 @@ mod instance;
 mod out;
 mod progress;
 mod reproduce;
+mod summarize;
+mod sweep;
 mod train;
 mod verify;
 
@@ -60,6 +62,8 @@ enum Command {
     Certify(Box<certify::Args>),
     Check(check::Args),
     Reproduce(reproduce::Args),
+    Sweep(sweep::Args),
+    Summarize(summarize::Args),
     #[command(subcommand)]
     Data(data::Args),
     Train(Box<train::Args>),
@@ -130,6 +134,8 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Check(args) => check::run(args, &cli.common),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
+        Command::Sweep(args) => sweep::run(args, &cli.common, line),
+        Command::Summarize(args) => summarize::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),
     })

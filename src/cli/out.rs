@@ -1,9 +1,9 @@
 //! The output folder.
 
 use super::Common;
-use crate::output::write_all;
+use crate::output::{is_temporary, write_all};
 use crate::{Error, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The file that says which command a folder belongs to.
@@ -12,7 +12,8 @@ const RUN: &str = "run.json";
 /// A writable folder for one command's results. Removed again if nothing came to be in it.
 pub(super) struct OutDir {
     path: PathBuf,
-    run: Vec<u8>,
+    /// What run.json holds.
+    run: Value,
 }
 
 impl OutDir {
@@ -31,10 +32,7 @@ impl OutDir {
             "subcommand": command,
             "seed": seed,
         });
-        let out = OutDir {
-            path,
-            run: format!("{run:#}\n").into_bytes(),
-        };
+        let out = OutDir { path, run };
         if !common.force {
             out.refuse_foreign(command)?;
         }
@@ -52,9 +50,7 @@ impl OutDir {
     }
 
     fn refuse_foreign(&self, command: &str) -> Result<()> {
-        let marker = self.path.join(RUN);
-        if let Ok(bytes) = std::fs::read(&marker) {
-            let run: serde_json::Value = serde_json::from_slice(&bytes).unwrap_or_default();
+        if let Some(run) = run_of(&self.path) {
             return match run["subcommand"].as_str() {
                 Some(owner) if owner == command => Ok(()),
                 owner => Err(Error::file(
@@ -66,14 +62,24 @@ impl OutDir {
                 )),
             };
         }
-        let mut entries = std::fs::read_dir(&self.path).map_err(|e| Error::write(&self.path, e))?;
-        match entries.next() {
+        let entries = std::fs::read_dir(&self.path).map_err(|e| Error::write(&self.path, e))?;
+        // A temporary file: another shard of the same sweep is about to begin.
+        let mut others = entries.flatten().filter(|e| !is_temporary(&e.file_name()));
+        match others.next() {
             None => Ok(()),
             Some(_) => Err(Error::file(
                 &self.path,
                 "is not empty and holds no results of gdcert; choose another --out or add --force",
             )),
         }
+    }
+
+    /// Writes run.json now, with these entries besides its own.
+    pub(super) fn describe(&mut self, more: Value) -> Result<()> {
+        if let (Value::Object(run), Value::Object(more)) = (&mut self.run, more) {
+            run.extend(more);
+        }
+        self.write(Vec::new())
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -83,7 +89,7 @@ impl OutDir {
     /// Writes files and the folder's run.json, all or none.
     pub(super) fn write(&self, files: Vec<(&str, Vec<u8>)>) -> Result<()> {
         let mut files = files;
-        files.push((RUN, self.run.clone()));
+        files.push((RUN, format!("{:#}\n", self.run).into_bytes()));
         write_all(&self.path, &files)
     }
 
@@ -117,6 +123,12 @@ impl OutDir {
             run: self.run.clone(),
         })
     }
+}
+
+/// The run.json of a folder, null if it cannot be understood.
+pub(super) fn run_of(folder: &Path) -> Option<Value> {
+    let bytes = std::fs::read(folder.join(RUN)).ok()?;
+    Some(serde_json::from_slice(&bytes).unwrap_or_default())
 }
 
 impl Drop for OutDir {

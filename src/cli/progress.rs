@@ -51,6 +51,10 @@ impl Progress {
         let mut progress = Progress::new(what, total);
         progress.first = first;
         progress.stride = 1;
+        if let Some(bar) = &progress.bar {
+            bar.set_position(first as u64);
+            bar.reset_eta();
+        }
         progress
     }
 
@@ -71,9 +75,12 @@ impl Progress {
                 let spent = self.started.elapsed().as_secs_f64();
                 let pace = spent / done.saturating_sub(self.first).max(1) as f64;
                 let left = pace * (self.total as f64 - done as f64);
+                let rate = pace.recip();
                 eprintln!(
-                    "{}: {done} of {}, about {left:.0} s left",
-                    self.what, self.total
+                    "{}: {done} of {}, {rate:.prec$} a second, about {left:.0} s left",
+                    self.what,
+                    self.total,
+                    prec = usize::from(rate < 100.0) + usize::from(rate < 1.0),
                 );
             }
             None => {}

@@ -66,6 +66,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
         reading,
         precision: args.precision.parse()?,
+        certify: true,
         curvature_at: args.curvature_at.clone(),
     };
     let source = args

@@ -1,9 +1,11 @@
 //! Exact gradient descent with a fixed step, and the trajectory it leaves.
 
 mod kernels;
+mod lanes;
 mod plain;
 mod step;
 
+pub(crate) use lanes::{LANES, descend_lanes, fits_lanes};
 pub use step::Stepper;
 
 use crate::model::{DoubleDouble, Precision, Trained};
@@ -49,9 +51,9 @@ pub struct Point {
     pub loss: f64,
     /// Bound on |computed - exact| f(M_t) at the computed M_t.
     pub loss_error: f64,
-    /// |df/dW|_F of each block; NaN for a block that is not trained.
+    /// |df/dW|_F of each block; NaN for a block that is not trained, and in the runs of a sweep without certificates.
     pub grad_norms: [f64; 3],
-    /// |W_t - W_0|_F of each block.
+    /// |W_t - W_0|_F of each block; NaN in the runs of a sweep without certificates.
     pub moved: [f64; 3],
     /// sigma_min(B_t), at the recorded t only.
     pub sigma_min_B: Option<f64>,
@@ -79,6 +81,28 @@ pub struct Trajectory {
     pub points: Vec<Point>,
     /// Why it ended.
     pub end: End,
+}
+
+impl Trajectory {
+    /// The rates 1 - (f_T / f_S)^{1/(T - S)} measured on the run, with T the last step whose loss is
+    /// above its rounding floor: over the whole run (S = 0) and over its last quarter.
+    /// `None` where nothing was measured, or the loss is not finite.
+    pub fn measured_rates(&self) -> Option<(f64, f64)> {
+        let points = &self.points;
+        let resolved = |p: &&Point| p.loss.is_finite() && p.loss_error < 0.1 * p.loss;
+        let last = points.iter().rev().find(resolved)?;
+        if last.t == 0 {
+            return None;
+        }
+        let rate = |start: &Point| {
+            if (last.loss - start.loss).abs() <= last.loss_error + start.loss_error {
+                return 0.0; // not distinguishable from no change
+            }
+            -((last.loss / start.loss).ln() / (last.t - start.t) as f64).exp_m1()
+        };
+        let quarter = &points[(3 * last.t / 4).min(last.t - 1)];
+        Some((rate(&points[0]), rate(quarter)))
+    }
 }
 
 /// Runs gradient descent on the trained blocks from M_0 in f64.
@@ -193,8 +217,8 @@ fn run(
             sigma_min_B: None,
         };
         let f0 = points.first().map_or(loss, |p: &Point| p.loss);
-        let diverged = !loss.is_finite() || loss > DIVERGED * f0;
-        if t == next_sigma && !diverged {
+        let end = end(&point, f0, steps);
+        if t == next_sigma && end != Some(End::Diverged) {
             let B = stepper.B();
             let small = B.nrows() <= 256;
             point.sigma_min_B = Some(sigma_min(&B)?);
@@ -204,17 +228,29 @@ fn run(
         if observe(&point).is_break() {
             return Err(Error::Cancelled);
         }
-        let at_floor = matches!(steps, Steps::UpTo(_)) && point.loss_error >= FLOOR_SHARE * loss;
-        if diverged {
-            break End::Diverged;
-        } else if at_floor {
-            break End::Floor;
-        } else if t == steps.limit() {
-            break End::Steps;
+        if let Some(end) = end {
+            break end;
         }
         stepper.step(eta);
     };
     Ok((points, end))
+}
+
+/// Whether, and why, a run ends at this point.
+fn end(point: &Point, f0: f64, steps: Steps) -> Option<End> {
+    let Point {
+        t,
+        loss,
+        loss_error,
+        ..
+    } = *point;
+    if !loss.is_finite() || loss > DIVERGED * f0 {
+        Some(End::Diverged)
+    } else if matches!(steps, Steps::UpTo(_)) && loss_error >= FLOOR_SHARE * loss {
+        Some(End::Floor)
+    } else {
+        (t == steps.limit()).then_some(End::Steps)
+    }
 }
 
 impl Descent for Stepper {

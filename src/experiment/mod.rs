@@ -4,6 +4,9 @@
 //! To add one, append an [`Experiment`] to [`experiments`]; `gdcert reproduce` runs it, draws its
 //! figures and adds its rows to the summary.
 
+pub mod summary;
+pub mod sweep;
+
 use crate::descent::Steps;
 use crate::model::{Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};

@@ -8,12 +8,12 @@ pub use claim::Claim;
 pub use file::{Origin, trajectory_csv, verdict_json};
 
 use crate::{Error, Result};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
 /// What was found about one reading of the claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Theorem A closes at M_0 with a rate that covers the claim: the bound holds for every t, in exact arithmetic.
