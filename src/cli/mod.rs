@@ -6,6 +6,7 @@
 mod certify;
 mod check;
 mod data;
+mod falsify;
 mod instance;
 mod out;
 mod progress;
@@ -59,6 +60,7 @@ enum Command {
     Verify(Box<verify::Args>),
     Certify(Box<certify::Args>),
     Check(check::Args),
+    Falsify(Box<falsify::Args>),
     Reproduce(reproduce::Args),
     #[command(subcommand)]
     Data(data::Args),
@@ -129,6 +131,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Check(args) => check::run(args, &cli.common),
+        Command::Falsify(args) => falsify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),
