@@ -26,7 +26,7 @@
 //! | What holds beyond the steps that were run? | [`certificate`] |
 //! | The figure, the summary, the files | [`plot`], [`report`] |
 //! | A Transformer classifier: loss and gradients | [`classifier`] |
-//! | The poster's claims, one named experiment each | [`experiment`] |
+//! | The poster's claims, one named experiment each; counterexamples | [`experiment`] |
 //! | The data sets of the training runs; training | [`data`], [`training`] |
 //! | The command line | [`cli`] |
 //!

@@ -111,6 +111,14 @@ pub(super) struct Source {
     pub(super) title: String,
 }
 
+/// A law to draw from, and the seed.
+pub(super) struct Law {
+    pub(super) dims: Dims,
+    pub(super) kernel: Kernel,
+    pub(super) init: Init,
+    pub(super) seed: u64,
+}
+
 impl InstanceArgs {
     pub(super) fn trained(&self) -> Result<Trained> {
         match (&self.train, self.theorem) {
@@ -137,34 +145,48 @@ impl InstanceArgs {
                 init: None,
             });
         }
-        let dims = self.dims()?;
-        dims.check()?;
-        room(dims)?;
-        let init = Init::from_name(self.init.as_deref().unwrap_or("lecun"), self.scale)?;
-        let seed = self.seed.unwrap_or(0);
+        let law = self.law(None)?;
+        law.dims.check()?;
+        room(law.dims)?;
         Ok(Source {
-            instance: Instance::random(dims, kernel.unwrap_or(Kernel::Softmax), init, seed)?,
-            seed: Some(seed),
-            init: Some(init),
-            title: title(init, seed),
+            instance: Instance::random(law.dims, law.kernel, law.init, law.seed)?,
+            seed: Some(law.seed),
+            init: Some(law.init),
+            title: title(law.init, law.seed),
         })
     }
 
-    fn dims(&self) -> Result<Dims> {
-        let need = |value: Option<usize>, flag: &str| {
-            value.ok_or_else(|| {
+    /// The law that the flags name; sizes that are not given are those of `default`, and missing without one.
+    pub(super) fn law(&self, default: Option<Dims>) -> Result<Law> {
+        let kernel = self.kernel.as_deref().map(str::parse).transpose()?;
+        Ok(Law {
+            dims: self.dims(default)?,
+            kernel: kernel.unwrap_or(Kernel::Softmax),
+            init: Init::from_name(self.init.as_deref().unwrap_or("lecun"), self.scale)?,
+            seed: self.seed.unwrap_or(0),
+        })
+    }
+
+    /// Whether an instance file is given.
+    pub(super) fn file(&self) -> bool {
+        self.instance.is_some()
+    }
+
+    fn dims(&self, default: Option<Dims>) -> Result<Dims> {
+        let need = |value: Option<usize>, default: Option<usize>, flag: &str| {
+            value.or(default).ok_or_else(|| {
                 Error::input(format!(
                     "-{flag} is missing; give -N -n -D -d -H (and -p), or --instance FILE"
                 ))
             })
         };
         Ok(Dims {
-            N: need(self.samples, "N")?,
-            n: need(self.tokens, "n")?,
-            D: need(self.embedding, "D")?,
-            d: need(self.head, "d")?,
-            H: need(self.heads, "H")?,
-            p: self.outputs.unwrap_or(1),
+            N: need(self.samples, default.map(|dims| dims.N), "N")?,
+            n: need(self.tokens, default.map(|dims| dims.n), "n")?,
+            D: need(self.embedding, default.map(|dims| dims.D), "D")?,
+            d: need(self.head, default.map(|dims| dims.d), "d")?,
+            H: need(self.heads, default.map(|dims| dims.H), "H")?,
+            p: self.outputs.or(default.map(|dims| dims.p)).unwrap_or(1),
         })
     }
 }

@@ -6,6 +6,7 @@
 mod certify;
 mod check;
 mod data;
+mod falsify;
 mod instance;
 mod out;
 mod progress;
@@ -61,6 +62,7 @@ enum Command {
     Verify(Box<verify::Args>),
     Certify(Box<certify::Args>),
     Check(check::Args),
+    Falsify(Box<falsify::Args>),
     Reproduce(reproduce::Args),
     Sweep(sweep::Args),
     Summarize(summarize::Args),
@@ -133,6 +135,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Check(args) => check::run(args, &cli.common),
+        Command::Falsify(args) => falsify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
         Command::Sweep(args) => sweep::run(args, &cli.common, line),
         Command::Summarize(args) => summarize::run(args, &cli.common, line),

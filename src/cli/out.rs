@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
 /// The file that says which command a folder belongs to.
-const RUN: &str = "run.json";
+pub(super) const RUN: &str = "run.json";
 
 /// A writable folder for one command's results. Removed again if nothing came to be in it.
 pub(super) struct OutDir {

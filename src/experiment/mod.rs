@@ -4,6 +4,7 @@
 //! To add one, append an [`Experiment`] to [`experiments`]; `gdcert reproduce` runs it, draws its
 //! figures and adds its rows to the summary.
 
+pub mod falsify;
 pub mod summary;
 pub mod sweep;
 
@@ -66,20 +67,34 @@ impl Case {
 
     /// The `gdcert verify` command that repeats this case alone.
     pub fn command(&self) -> String {
-        let Dims { N, n, D, d, H, p } = self.dims;
-        let scale = self
-            .init
-            .scale()
-            .map_or(String::new(), |x| format!(" --scale {x}"));
-        format!(
-            "gdcert verify -N {N} -n {n} -D {D} -d {d} -H {H} -p {p} --kernel {} --init {}{scale} --seed {} --train {} --reading {}",
+        verify_command(
+            self.dims,
             self.kernel,
-            self.init.name(),
+            self.init,
             self.seed,
             self.trained,
             self.reading,
         )
     }
+}
+
+/// The `gdcert verify` command for a drawn instance.
+pub(crate) fn verify_command(
+    dims: Dims,
+    kernel: Kernel,
+    init: Init,
+    seed: u64,
+    trained: Trained,
+    reading: Reading,
+) -> String {
+    let Dims { N, n, D, d, H, p } = dims;
+    let scale = init
+        .scale()
+        .map_or(String::new(), |x| format!(" --scale {x}"));
+    format!(
+        "gdcert verify -N {N} -n {n} -D {D} -d {d} -H {H} -p {p} --kernel {kernel} --init {}{scale} --seed {seed} --train {trained} --reading {reading}",
+        init.name(),
+    )
 }
 
 /// The experiment of that name.

@@ -12,6 +12,15 @@ use crate::spectrum::Reading;
 use crate::verdict::{Origin, trajectory_csv, verdict_json};
 use crate::verify::Verification;
 
+/// What [`verification_files`] writes whatever was found.
+pub(crate) const VERIFICATION_FILES: [&str; 5] = [
+    "instance.safetensors",
+    "trajectory.csv",
+    "rate-vs-bound.svg",
+    "rate-vs-bound.png",
+    "verdict.json",
+];
+
 /// The files of one verification, by name: `verdict.json`, `trajectory.csv`, `instance.safetensors`,
 /// `rate-vs-bound.svg` and `.png`; if something was proven `certificate.json` (and `centre.safetensors` if from t > 0).
 ///
