@@ -24,9 +24,9 @@
 //! | Running gradient descent | [`descent`] |
 //! | Did the bound hold? | [`verdict`] |
 //! | What holds beyond the steps that were run? | [`certificate`] |
-//! | The figure, the summary, the files | [`plot`], [`report`] |
+//! | The figures; the summary, the files, the page and the same in words | [`plot`], [`report`] |
 //! | A Transformer classifier: loss and gradients | [`classifier`] |
-//! | The poster's claims, one named experiment each; counterexamples | [`experiment`] |
+//! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The data sets of the training runs; training | [`data`], [`training`] |
 //! | The command line | [`cli`] |
 //!
@@ -47,6 +47,9 @@
 //! assert!(found.claim(Reading::PerHead).first_violation.is_none());
 //! # Ok::<(), gdcert::Error>(())
 //! ```
+//!
+//! Five common questions have a program each in `examples/`: `own_instance`, `readings`, `certificate`, `figure` and
+//! `omega_star`.
 //!
 //! Statements and proofs are in `proofs-checks/README.md`, one executable check beside each.
 //!
@@ -75,6 +78,7 @@ pub mod plot;
 pub mod problem;
 pub mod report;
 mod rounding;
+mod schema;
 mod simd;
 pub mod spectrum;
 pub mod training;

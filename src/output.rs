@@ -82,3 +82,14 @@ pub(crate) fn remove_abandoned(folder: &Path) -> Result<()> {
     }
     Ok(())
 }
+
+/// Reads a JSON file.
+pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value> {
+    let bytes = std::fs::read(path).map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
+    serde_json::from_slice(&bytes).map_err(|e| {
+        Error::file(
+            path,
+            format!("is not JSON: {e}; name a file that gdcert wrote"),
+        )
+    })
+}

@@ -6,9 +6,10 @@
 use super::Reason;
 use super::theorem_a::Blocks;
 use crate::model::{Kernel, Trained};
+use crate::schema::readable;
 use crate::spectrum::Reading;
 use crate::{Error, Result};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use std::path::Path;
@@ -71,7 +72,6 @@ impl From<PerBlock> for Blocks<f64> {
 #[serde(deny_unknown_fields)]
 pub struct Box3 {
     /// A: the trained blocks whose smallest singular value `alpha_lower` bounds.
-    #[serde(serialize_with = "blocks", deserialize_with = "parse_blocks")]
     pub resolved: Trained,
     /// How far each block may move (Frobenius norm).
     pub radii: PerBlock,
@@ -89,7 +89,6 @@ pub struct TheoremA {
     /// Its kernel.
     pub kernel: Kernel,
     /// The blocks gradient descent moves.
-    #[serde(serialize_with = "blocks", deserialize_with = "parse_blocks")]
     pub trained: Trained,
     /// Where the proof starts.
     pub centre: Centre,
@@ -133,7 +132,6 @@ pub struct Obstructed {
     /// Its kernel: softmax.
     pub kernel: Kernel,
     /// The trained blocks, W^Q and W^K at most.
-    #[serde(serialize_with = "blocks", deserialize_with = "parse_blocks")]
     pub trained: Trained,
     /// Why.
     pub reason: Reason,
@@ -212,14 +210,7 @@ impl Certificate {
             None => Err(fail(format!("`{name}` is missing"))),
         };
         let schema = take("schema")?;
-        if schema != SCHEMA {
-            return Err(Error::file(
-                path,
-                format!(
-                    "has the schema '{schema}', this version reads '{SCHEMA}'; use the version that wrote it"
-                ),
-            ));
-        }
+        readable(path, &schema, SCHEMA)?;
         take("version")?;
         let kind = take("kind")?;
         let body = Value::Object(json);
@@ -240,13 +231,4 @@ impl Certificate {
 pub(crate) fn sha256(bytes: &[u8]) -> String {
     let digest = Sha256::digest(bytes);
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
-fn blocks<S: Serializer>(trained: &Trained, to: S) -> std::result::Result<S::Ok, S::Error> {
-    to.collect_str(trained)
-}
-
-fn parse_blocks<'de, D: Deserializer<'de>>(from: D) -> std::result::Result<Trained, D::Error> {
-    let text = String::deserialize(from)?;
-    text.parse().map_err(serde::de::Error::custom)
 }

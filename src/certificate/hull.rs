@@ -6,7 +6,7 @@ use crate::rounding::gamma;
 use serde::{Deserialize, Serialize};
 
 /// Why the loss can not reach 0, with a lower bound on every loss reachable by the trained blocks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Obstruction {
     /// `hull` or `zero_gradient`.
     pub reason: Reason,

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 /// Gets the IMDb reviews or makes Pathfinder images, for gdcert train
 #[derive(clap::Subcommand)]
+#[command(after_help = "Example: gdcert data pathfinder --count 20000 --out pathfinder")]
 pub(super) enum Args {
     Imdb(Imdb),
     Pathfinder(Pathfinder),

@@ -6,11 +6,14 @@
 mod certify;
 mod check;
 mod data;
+mod explain;
 mod falsify;
 mod instance;
 mod out;
 mod progress;
+mod report;
 mod reproduce;
+mod shell;
 mod summarize;
 mod sweep;
 mod train;
@@ -69,6 +72,10 @@ enum Command {
     #[command(subcommand)]
     Data(data::Args),
     Train(Box<train::Args>),
+    Report(report::Args),
+    Explain(explain::Args),
+    Completions(shell::Completions),
+    Man(shell::Man),
 }
 
 /// How a command that ran to its end exits.
@@ -141,6 +148,10 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Summarize(args) => summarize::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),
+        Command::Report(args) => report::run(args, &cli.common, line),
+        Command::Explain(args) => explain::run(args, &cli.common),
+        Command::Completions(args) => shell::completions(args),
+        Command::Man(args) => shell::man(args, &cli.common),
     })
 }
 

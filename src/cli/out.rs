@@ -2,12 +2,10 @@
 
 use super::Common;
 use crate::output::{is_temporary, write_all};
+pub(super) use crate::report::RUN;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-
-/// The file that says which command a folder belongs to.
-pub(super) const RUN: &str = "run.json";
 
 /// A writable folder for one command's results. Removed again if nothing came to be in it.
 pub(super) struct OutDir {

@@ -1,84 +1,143 @@
-//! `gdcert reproduce`: the poster's theorems, claim by claim.
+//! `gdcert reproduce`: the poster's claims, one by one.
 
 use super::instance::title;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print};
-use crate::Result;
 use crate::certify::CERTIFICATE_FILES;
-use crate::experiment::{Case, Experiment, experiment, experiments};
-use crate::report::verification_files;
-use crate::verdict::Origin;
-use crate::verify::{Event, Verification, verify};
-use serde_json::{Value, json};
+use crate::experiment::poster::{
+    Case, Experiment, Finding, Summary, VerifyCase, Work, experiment, experiments,
+};
+use crate::report::{PAGE, cases_table, page, paragraph, read, verification_files};
+use crate::verdict::{Origin, VerdictFile};
+use crate::verify::{Event, verify};
+use crate::{Error, Result};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-/// Runs the poster's theorems claim by claim and prints what was found
+/// Runs the poster's claims one by one and writes a page with the answers
 ///
-/// Every case gets a folder with the files `gdcert verify` writes; summary.csv and summary.json
-/// gather them.
+/// Every case gets a folder with the files of the command that repeats it; summary.csv and summary.json gather them, and
+/// report.html shows claim, evidence and proof.
 #[derive(clap::Args)]
 #[command(
     allow_negative_numbers = true,
     after_help = "Example: gdcert reproduce --only theorem-1-gaussian"
 )]
 pub(super) struct Args {
-    /// Only this claim: theorem-1-softmax, theorem-1-gaussian, readings-of-beta or theorem-2
+    /// Only this claim: theorem-1-softmax, theorem-1-gaussian, readings-of-beta or theorem-2;
+    /// the others keep what an earlier run found
     #[arg(long, value_name = "CLAIM")]
     only: Option<String>,
+    /// Keep the finished cases of an interrupted run
+    #[arg(long)]
+    resume: bool,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
-    let chosen = match &args.only {
-        Some(name) => vec![experiment(name)?],
-        None => experiments(),
-    };
+    let only = args.only.as_deref().map(experiment).transpose()?;
     let out = OutDir::open(common, "reproduce", line, None)?;
-    let mut rows = Vec::new();
-    for experiment in &chosen {
-        if !common.json {
-            print(&format!(
-                "\n{}\n  claim: {}\n{HEADER}",
-                experiment.name, experiment.claim
-            ));
-        }
-        for case in &experiment.cases {
-            let found = run_case(experiment, case, &out)?;
-            if !common.json {
-                print(&table_row(case, &found));
+    let earlier = earlier(&out);
+    // Says whose folder this is, should the run be interrupted.
+    out.write(Vec::new())?;
+    let mut summary = Summary::new(line);
+    for experiment in experiments() {
+        if only
+            .as_ref()
+            .is_some_and(|only| only.name != experiment.name)
+        {
+            let kept = earlier
+                .as_ref()
+                .is_some_and(|e| summary.keep(&experiment, e));
+            if !kept {
+                summary.skip(&experiment, "left out by --only");
             }
-            rows.push(row(experiment, case, &found));
+            continue;
+        }
+        match run_experiment(&experiment, &out, args.resume) {
+            Err(Error::Cancelled) => {
+                let resume = if args.resume { "" } else { " --resume" };
+                eprintln!(
+                    "gdcert: stopped; the finished cases are in {}. To go on: {line}{resume}",
+                    out.path().display()
+                );
+                return Ok(Outcome::Stopped);
+            }
+            found => summary.add(&experiment, found?),
+        }
+        if !common.json {
+            say(&summary, &experiment);
         }
     }
-    let json = json!({
-        "schema": "gdcert.reproduce/1",
-        "version": env!("CARGO_PKG_VERSION"),
-        "command": line,
-        "cases": rows,
-    });
-    let text = format!("{json:#}\n");
+    let text = summary.to_text()?;
     out.write(vec![
-        ("summary.csv", summary_csv(&rows)?),
+        ("summary.csv", summary.to_csv()?),
         ("summary.json", text.clone().into_bytes()),
     ])?;
+    let html = page(&read(out.path())?, Path::new(""))?;
+    out.write(vec![(PAGE, html.into_bytes())])?;
     if common.json {
         print(&text);
     } else {
         print(&format!(
             "\nA violated reading refutes that reading of beta, not the theorem, which only says that some\n\
-             initialization and step exist. Figures, trajectories and verdicts are in {}.\n",
-            out.path().display()
+             initialization and step exist. The page: {}\n",
+            out.path().join(PAGE).display()
         ));
     }
     Ok(Outcome::Fine)
 }
 
-fn run_case(experiment: &Experiment, case: &Case, out: &OutDir) -> Result<Verification> {
-    let instance = case.instance()?;
-    let settings = case.settings();
-    let what = format!("{}/{}", experiment.name, case.name);
-    let mut progress = Progress::new(&what, settings.steps.limit());
+/// What an earlier run of this version left.
+fn earlier(out: &OutDir) -> Option<Summary> {
+    let file = out.path().join("summary.json");
+    if !file.exists() {
+        return None;
+    }
+    match Summary::read(&file) {
+        Ok(summary) if summary.version == env!("CARGO_PKG_VERSION") => Some(summary),
+        Ok(_) => None,
+        Err(e) => {
+            eprintln!("gdcert: {e}; it will be replaced");
+            None
+        }
+    }
+}
+
+fn run_experiment(experiment: &Experiment, out: &OutDir, resume: bool) -> Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    for case in &experiment.cases {
+        if interrupted() {
+            return Err(Error::Cancelled);
+        }
+        let finding = Finding::new(experiment, case);
+        let folder = out.below(Path::new(&finding.folder))?;
+        let what = format!("{}/{}", experiment.name, case.name);
+        found.push(match &case.work {
+            Work::Verify(run) => {
+                let done = resume.then(|| finished(case, &folder)).flatten();
+                let file = match done {
+                    Some(file) => file,
+                    None => run_verify(run, &what, &folder)?,
+                };
+                finding.of_verdict(&file)
+            }
+        });
+    }
+    Ok(found)
+}
+
+/// The verdict of this very case, if an earlier run of this version wrote it whole.
+fn finished(case: &Case, folder: &OutDir) -> Option<VerdictFile> {
+    let file = VerdictFile::read(&folder.path().join("verdict.json")).ok()?;
+    (file.command == case.work.command() && file.version == env!("CARGO_PKG_VERSION"))
+        .then_some(file)
+}
+
+fn run_verify(run: &VerifyCase, what: &str, folder: &OutDir) -> Result<VerdictFile> {
+    let instance = run.instance()?;
+    let settings = run.settings();
+    let mut progress = Progress::new(what, settings.steps.limit());
     let found = verify(&instance, &settings, &mut |event| {
         match event {
             Event::Point(point) => progress.at(point.t),
@@ -91,88 +150,25 @@ fn run_case(experiment: &Experiment, case: &Case, out: &OutDir) -> Result<Verifi
         }
     })?;
     let origin = Origin {
-        command: case.command(),
-        seed: Some(case.seed),
-        init: Some(case.init),
+        command: run.command(),
+        seed: Some(run.seed),
+        init: Some(run.init),
     };
-    let name = title(case.init, case.seed);
-    let files = verification_files(&instance, &found, &origin, &name, case.reading)?;
-    out.below(&Path::new(experiment.name).join(case.name))?
-        .write_afresh(files, &CERTIFICATE_FILES)?;
-    Ok(found)
+    let name = title(run.init, run.seed);
+    let files = verification_files(&instance, &found, &origin, &name, run.reading)?;
+    folder.write_afresh(files, &CERTIFICATE_FILES)?;
+    Ok(VerdictFile::new(&found, &origin, run.reading))
 }
 
-const HEADER: &str =
-    "  case                     reading   claimed rate  measured   ratio  f_T/f_0   verdict\n";
-
-fn table_row(case: &Case, found: &Verification) -> String {
-    let claim = found.claim(case.reading);
-    let rate = found.measured_rates().map(|(rate, _)| rate);
-    format!(
-        "  {:<24} {:<9} {:<13} {:<10} {:<6} {:<9} {}\n",
-        case.name,
-        case.reading.name(),
-        claim
-            .bound(0, 1.0)
-            .map_or("-".into(), |_| format!("{:.3e}", claim.rate)),
-        rate.map_or("-".into(), |r| format!("{r:.3e}")),
-        rate.filter(|_| claim.bound(0, 1.0).is_some())
-            .map_or("-".into(), |r| format!("{:.2}", r / claim.rate)),
-        format!("{:.1e}", found.last().loss / found.loss0()),
-        claim.verdict,
-    )
-}
-
-fn row(experiment: &Experiment, case: &Case, found: &Verification) -> Value {
-    let claim = found.claim(case.reading);
-    let (rate, tail_rate) = found.measured_rates().unzip();
-    json!({
-        "claim": experiment.name,
-        "case": case.name,
-        "shows": case.shows,
-        "kernel": case.kernel,
-        "trained": case.trained.to_string(),
-        "reading": case.reading,
-        "verdict": claim.verdict,
-        "reason": claim.reason,
-        "claimed_rate": claim.rate,
-        "measured_rate": rate,
-        "measured_tail_rate": tail_rate,
-        "steps": found.last().t,
-        "loss0": found.loss0(),
-        "final_loss": found.last().loss,
-        "folder": format!("{}/{}", experiment.name, case.name),
-        "command": case.command(),
-    })
-}
-
-fn summary_csv(rows: &[Value]) -> Result<Vec<u8>> {
-    const COLUMNS: [&str; 14] = [
-        "claim",
-        "case",
-        "kernel",
-        "trained",
-        "reading",
-        "verdict",
-        "claimed_rate",
-        "measured_rate",
-        "measured_tail_rate",
-        "steps",
-        "loss0",
-        "final_loss",
-        "folder",
-        "command",
-    ];
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    let fail = |e: String| crate::Error::Numerical(format!("cannot form summary.csv: {e}"));
-    csv.write_record(COLUMNS).map_err(|e| fail(e.to_string()))?;
-    for row in rows {
-        let cells = COLUMNS.map(|c| match &row[c] {
-            Value::String(text) => text.clone(),
-            Value::Null => String::new(),
-            number => number.to_string(),
-        });
-        csv.write_record(cells).map_err(|e| fail(e.to_string()))?;
+fn say(summary: &Summary, experiment: &Experiment) {
+    let table = cases_table(experiment.name, summary.cases_of(experiment.name));
+    let mut said = format!(
+        "\n{}\n{}",
+        experiment.question,
+        table.without(&["shows"]).to_text()
+    );
+    if let Some(claim) = summary.claims.iter().find(|c| c.name == experiment.name) {
+        said += &paragraph("  ", "  ", &claim.answer.says);
     }
-    csv.into_inner().map_err(|e| fail(e.to_string()))
+    print(&said);
 }

@@ -10,7 +10,7 @@ use crate::descent::Steps;
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
 use crate::spectrum::Reading;
-use crate::verdict::{Origin, Verdict, verdict_json};
+use crate::verdict::{Origin, Verdict, VerdictFile};
 use crate::verify::{Event, Settings, verify};
 use std::ops::ControlFlow;
 
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let files = verification_files(&source.instance, &found, &origin, &source.title, deciding)?;
     out.write_afresh(files, &CERTIFICATE_FILES)?;
     if common.json {
-        print(&format!("{:#}\n", verdict_json(&found, &origin, deciding)));
+        print(&VerdictFile::new(&found, &origin, deciding).to_text()?);
     } else {
         print(&summary(&found, &source.title, deciding));
         print(&format!("Files in {}\n", out.path().display()));

@@ -21,7 +21,7 @@ pub use jacobian::{gradient, jacobian, residual};
 pub use scalar::Scalar;
 
 use crate::{Error, Result};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
 
@@ -58,7 +58,8 @@ impl FromStr for Kernel {
 }
 
 /// The arithmetic in which gradient descent runs and its losses are evaluated.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Precision {
     /// f64, about 16 digits.
     #[default]
@@ -145,6 +146,19 @@ impl fmt::Display for Trained {
             }
         }
         Ok(())
+    }
+}
+
+impl Serialize for Trained {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Trained {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
     }
 }
 

@@ -11,7 +11,8 @@ use plotters_backend::{
 };
 use std::sync::OnceLock;
 
-const FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
+/// The font, a TrueType file.
+pub(crate) const FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
 /// The family the font is registered under, and the first choice of an SVG viewer.
 const FAMILY: &str = "DejaVu Sans";
 /// What an SVG viewer looks for: Verdana has nearly the same widths.

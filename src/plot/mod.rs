@@ -14,6 +14,7 @@ pub use curves::{mean_and_spread, training_curves};
 pub use rate::rate_vs_bound;
 
 use crate::{Error, Result};
+pub(crate) use canvas::FONT;
 use canvas::{Canvas, RoundJoins};
 use plotters::prelude::{BitMapBackend, SVGBackend};
 use plotters_backend::DrawingBackend;

@@ -1,6 +1,7 @@
 //! What a verification found, as plain text for a terminal.
 
-use crate::certificate::Reason;
+use super::table::{digits, short};
+use super::words::{obstruction_words, refuted_reading};
 use crate::descent::{End, FLOOR_SHARE};
 use crate::model::Precision;
 use crate::spectrum::Reading;
@@ -114,11 +115,17 @@ fn table(found: &Verification, deciding: Reading) -> String {
 
 fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
     let claim = found.claim(deciding);
-    let mut remarks: Vec<_> = obstructed(found).into_iter().collect();
-    if remarks.is_empty() {
-        remarks.push(format!("{deciding}: {}.", claim.reason));
-    }
-    remarks.extend(refuted_reading(found));
+    let mut remarks = vec![match found.obstruction {
+        Some(obstruction) => obstruction_words(obstruction, found.trained),
+        None => format!("{deciding}: {}.", claim.reason),
+    }];
+    let stacked = found.claim(Reading::Stacked);
+    let per_head = found.claim(Reading::PerHead);
+    remarks.extend(refuted_reading(
+        stacked.first_violation,
+        stacked.verdict,
+        per_head.verdict,
+    ));
     if let Some(certificate) = &found.certificate {
         remarks.push(format!(
             "certificate.json: {} gdcert check re-proves it.",
@@ -127,46 +134,6 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
     }
     remarks.push(floor(found));
     remarks
-}
-
-/// What a violation of the literal reading says, and what it does not.
-fn refuted_reading(found: &Verification) -> Option<String> {
-    let stacked = found.claim(Reading::Stacked);
-    let per_head = found.claim(Reading::PerHead).verdict;
-    if stacked.verdict != Verdict::Violated || per_head == Verdict::Violated {
-        return None;
-    }
-    let t = stacked.first_violation?;
-    let mut text = format!(
-        "This refutes the literal reading of beta (sigma_min of the stacked W^O), whose bound is \
-         exceeded from t = {t}. It does not refute the theorem, which only asserts that some \
-         initialization and step exist."
-    );
-    match per_head {
-        Verdict::Held => text += " The per-head reading held.",
-        Verdict::Certified | Verdict::CertifiedTail => {
-            text += " The per-head reading is certified."
-        }
-        _ => {}
-    }
-    Some(text)
-}
-
-fn obstructed(found: &Verification) -> Option<String> {
-    let obstruction = found.obstruction?;
-    let why = match obstruction.reason {
-        Reason::Hull => "softmax outputs stay in the hull of the values, and labels lie outside it",
-        Reason::ZeroGradient => {
-            "the values do not depend on the token, so softmax attention does not change the output \
-             and the gradient is exactly zero"
-        }
-    };
-    Some(format!(
-        "Obstructed: {why}. Whatever W^Q and W^K are, the loss is at least {}: training {} alone \
-         can not reach 0.",
-        digits(obstruction.loss_lower),
-        found.trained
-    ))
 }
 
 fn floor(found: &Verification) -> String {
@@ -190,31 +157,8 @@ fn floor(found: &Verification) -> String {
     }
 }
 
-/// Four significant digits, scientific.
-fn digits(x: f64) -> String {
-    if x == 0.0 {
-        "0".to_owned()
-    } else {
-        format!("{x:.3e}")
-    }
-}
-
-/// Four significant digits, plain where that is short.
-fn short(x: f64) -> String {
-    let places = match x.abs() {
-        a if (0.001..0.01).contains(&a) => 6,
-        a if (0.01..0.1).contains(&a) => 5,
-        a if (0.1..1.0).contains(&a) => 4,
-        a if (1.0..10.0).contains(&a) => 3,
-        a if (10.0..100.0).contains(&a) => 2,
-        a if (100.0..10_000.0).contains(&a) => 1,
-        _ => return digits(x),
-    };
-    format!("{x:.places$}")
-}
-
 /// Words in lines of at most [`WIDTH`] columns; the first starts with `first`, the others with `rest`.
-fn paragraph(first: &str, rest: &str, words: &str) -> String {
+pub(crate) fn paragraph(first: &str, rest: &str, words: &str) -> String {
     let mut text = String::new();
     let mut line = first.to_owned();
     let mut empty = true;
@@ -317,14 +261,5 @@ mod tests {
         };
         let found = found(Kernel::Softmax, Init::Lazy { omega: 10.0 }, &settings);
         assert!(text(&found).contains("diverged"));
-    }
-
-    #[test]
-    fn ratios_have_four_digits() {
-        assert_eq!(
-            [0.51234, 1.2345, 12.345, 1234.5].map(short),
-            ["0.5123", "1.234", "12.35", "1234.5"]
-        );
-        assert_eq!(short(1e-7), "1.000e-7");
     }
 }

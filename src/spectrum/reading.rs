@@ -42,6 +42,16 @@ impl Reading {
         }
     }
 
+    /// The formula, in plain text.
+    pub fn formula(self) -> &'static str {
+        match self {
+            Reading::Stacked => "sigma_min(W^O)^2 sigma_min(B_0)^2, W^O stacked over heads",
+            Reading::PerHead => "min_h sigma_min(W^O_h)^2 sigma_min(B_0)^2",
+            Reading::Value => "lambda_min(J_V J_V') at M_0",
+            Reading::Ntk => "lambda_min(J J') at M_0 over the trained blocks",
+        }
+    }
+
     /// The hypothesis about sizes and trained blocks that this reading needs and does not have, in words. That
     /// beta > 0 and eta beta < 1 is a matter of numbers.
     pub fn missing_hypothesis(self, dims: Dims, trained: Trained) -> Option<String> {

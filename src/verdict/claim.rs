@@ -7,13 +7,11 @@ use crate::model::Trained;
 use crate::problem::Dims;
 use crate::rounding::U;
 use crate::spectrum::{Estimate, Reading, Spectrum};
-use serde::Serialize;
 
 /// The verdict on one reading, with what it rests on.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     /// Which beta the claim is read with.
-    #[serde(skip)]
     pub reading: Reading,
     /// What was found.
     pub verdict: Verdict,
@@ -30,9 +28,7 @@ pub struct Claim {
     /// First step at which f_t's evaluation error is no longer small against the bound.
     pub floor_at: Option<usize>,
     /// First step at which the comparison was too close for the errors.
-    #[serde(skip)]
     first_undecided: Option<usize>,
-    #[serde(skip)]
     applies: bool,
 }
 

@@ -5,7 +5,7 @@ mod claim;
 mod file;
 
 pub use claim::Claim;
-pub use file::{Origin, trajectory_csv, verdict_json};
+pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -54,6 +54,33 @@ impl Verdict {
             self,
             Verdict::Certified | Verdict::CertifiedTail | Verdict::Held
         )
+    }
+
+    /// What it says about the bound, in a sentence.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Verdict::Certified => {
+                "the bound is proven for every t in exact arithmetic: Theorem A closes at M_0 with a rate that covers the claim"
+            }
+            Verdict::CertifiedTail => {
+                "the bound was checked at every step of the run up to some T, and Theorem A closes at M_T with the same step \
+                 and against the same beta, so that exact gradient descent from the computed M_T satisfies it for ever"
+            }
+            Verdict::Held => {
+                "the bound held at every step of the run that could be decided; nothing is said about later steps"
+            }
+            Verdict::Violated => {
+                "at the step reported the loss, less its error, exceeds the bound formed with the lower end of beta; this is \
+                 about the computed run and this reading of beta"
+            }
+            Verdict::Obstructed => {
+                "convergence to 0 is proven impossible: no choice of the trained weights brings the loss below a positive number"
+            }
+            Verdict::Diverged => "the loss is not finite or above a million times f_0",
+            Verdict::NotApplicable => {
+                "a hypothesis of this reading fails, so that it makes no claim here"
+            }
+        }
     }
 
     /// The name in files and flags.

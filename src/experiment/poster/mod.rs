@@ -1,0 +1,181 @@
+//! The poster's claims, each one small named experiment: a question, the runs that answer it, and how the answer is
+//! read off them. `gdcert reproduce` runs them; `gdcert reproduce --only NAME` runs one.
+//!
+//! # Adding one
+//!
+//! Write a function that returns an [`Experiment`] and append it to [`experiments`]; `gdcert reproduce` then runs it,
+//! writes its files, adds its row to the table of claims and its section to the report:
+//!
+//! ```
+//! use gdcert::experiment::poster::{Answer, Case, Experiment, Finding, VerifyCase, Work};
+//! use gdcert::{Dims, Init, Kernel, Trained, spectrum::Reading};
+//!
+//! fn two_outputs() -> Experiment {
+//!     let dims = Dims { N: 2, n: 2, D: 8, d: 4, H: 2, p: 2 };
+//!     let (kernel, init, trained) = (Kernel::Softmax, Init::Lecun, Trained::QKV);
+//!     let run = VerifyCase { dims, kernel, init, seed: 0, trained, reading: Reading::PerHead, steps: 500 };
+//!     Experiment {
+//!         name: "two-outputs",
+//!         question: "Does the bound hold with two outputs?",
+//!         statement: "f(M_t) <= (1 - eta beta)^t f(M_0), p = 2",
+//!         cases: vec![Case { name: "lecun", shows: "an ordinary initialization", work: Work::Verify(run) }],
+//!         answer: |found: &[Finding]| Answer::of(&found[0], format!("the bound {}", found[0].phrase())),
+//!     }
+//! }
+//! assert_eq!(two_outputs().cases.len(), 1);
+//! ```
+
+mod readings;
+mod summary;
+mod theorem_1;
+mod theorem_2;
+
+pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
+
+use crate::descent::Steps;
+use crate::model::{Kernel, Trained};
+use crate::problem::{Dims, Init, Instance};
+use crate::spectrum::Reading;
+use crate::verify::{Eta, Settings};
+use crate::{Error, Result};
+
+/// One claim and the runs that try it.
+#[derive(Clone, Debug)]
+pub struct Experiment {
+    /// The name on the command line, of the output folder and of the report's section.
+    pub name: &'static str,
+    /// What a reader wants to know.
+    pub question: &'static str,
+    /// What is claimed, in a sentence.
+    pub statement: &'static str,
+    /// The runs.
+    pub cases: Vec<Case>,
+    /// The answer, from one finding a case, in the order of `cases`.
+    pub answer: fn(&[Finding]) -> Answer,
+}
+
+/// One run of an experiment.
+#[derive(Clone, Debug)]
+pub struct Case {
+    /// The name of its folder.
+    pub name: &'static str,
+    /// What this case is there to show.
+    pub shows: &'static str,
+    /// What is run.
+    pub work: Work,
+}
+
+/// What a case runs.
+#[derive(Clone, Debug)]
+pub enum Work {
+    /// `gdcert verify` on a drawn instance.
+    Verify(VerifyCase),
+}
+
+impl Work {
+    /// The command that repeats this case alone.
+    pub fn command(&self) -> String {
+        match self {
+            Work::Verify(case) => case.command(),
+        }
+    }
+}
+
+/// A drawn instance and how it is verified.
+#[derive(Clone, Debug)]
+pub struct VerifyCase {
+    /// Sizes.
+    pub dims: Dims,
+    /// Kernel.
+    pub kernel: Kernel,
+    /// Initialization.
+    pub init: Init,
+    /// Seed of the draw.
+    pub seed: u64,
+    /// Trained blocks.
+    pub trained: Trained,
+    /// The reading that decides.
+    pub reading: Reading,
+    /// At most this many steps.
+    pub steps: usize,
+}
+
+impl VerifyCase {
+    /// Draws the instance.
+    pub fn instance(&self) -> Result<Instance> {
+        Instance::random(self.dims, self.kernel, self.init, self.seed)
+    }
+
+    /// The settings it is verified with.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            trained: self.trained,
+            eta: Eta::Auto,
+            steps: Steps::UpTo(self.steps),
+            reading: Some(self.reading),
+            ..Settings::default()
+        }
+    }
+
+    /// The `gdcert verify` command that repeats this case alone.
+    pub fn command(&self) -> String {
+        super::verify_command(
+            self.dims,
+            self.kernel,
+            self.init,
+            self.seed,
+            self.trained,
+            self.reading,
+        )
+    }
+}
+
+/// The experiment of that name.
+///
+/// # Errors
+/// No experiment has that name; the message lists them.
+pub fn experiment(name: &str) -> Result<Experiment> {
+    let all = experiments();
+    let names: Vec<_> = all.iter().map(|e| e.name).collect();
+    let unknown = Error::input(format!(
+        "no experiment is called '{name}'; choose one of {}",
+        names.join(", ")
+    ));
+    all.into_iter().find(|e| e.name == name).ok_or(unknown)
+}
+
+/// All experiments, in the order of the poster.
+pub fn experiments() -> Vec<Experiment> {
+    vec![
+        theorem_1::experiment("theorem-1-softmax", Kernel::Softmax),
+        theorem_1::experiment("theorem-1-gaussian", Kernel::Gaussian),
+        readings::experiment(),
+        theorem_2::experiment(),
+    ]
+}
+
+const SMALL: Dims = Dims {
+    N: 2,
+    n: 4,
+    D: 8,
+    d: 4,
+    H: 3,
+    p: 1,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for e in experiments() {
+            assert_eq!(experiment(e.name).unwrap().name, e.name);
+            let mut names: Vec<_> = e.cases.iter().map(|c| c.name).collect();
+            names.sort();
+            names.dedup();
+            assert_eq!(names.len(), e.cases.len());
+        }
+        assert!(experiment("nothing").is_err());
+    }
+}
