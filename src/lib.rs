@@ -28,6 +28,7 @@
 //! | A Transformer classifier: loss and gradients | [`classifier`] |
 //! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The data sets of the training runs; training | [`data`], [`training`] |
+//! | The loss around a trained model or an instance, and how rough it is | [`landscape`] |
 //! | The command line | [`cli`] |
 //!
 //! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:
@@ -71,6 +72,7 @@ pub mod data;
 pub mod descent;
 mod error;
 pub mod experiment;
+pub mod landscape;
 pub mod memory;
 pub mod model;
 mod output;

@@ -24,6 +24,8 @@ pub trait Real:
     + MulAssign
     + DivAssign
 {
+    /// The distance from 1 to the next number.
+    const EPSILON: f64;
     /// The nearest number of this precision.
     fn from_f64(x: f64) -> Self;
     /// The same number.
@@ -47,6 +49,7 @@ pub trait Real:
 }
 
 impl Real for f64 {
+    const EPSILON: f64 = f64::EPSILON;
     fn from_f64(x: f64) -> f64 {
         x
     }
@@ -77,6 +80,7 @@ impl Real for f64 {
 }
 
 impl Real for f32 {
+    const EPSILON: f64 = f32::EPSILON as f64;
     #[inline(always)]
     fn from_f64(x: f64) -> f32 {
         x as f32

@@ -131,9 +131,31 @@ impl InstanceArgs {
         }
     }
 
+    /// Whether flags name an instance; a kernel alone does not.
+    pub(super) fn is_given(&self) -> bool {
+        let sizes = [
+            self.samples,
+            self.tokens,
+            self.embedding,
+            self.head,
+            self.heads,
+            self.outputs,
+        ];
+        self.instance.is_some()
+            || sizes.iter().any(Option::is_some)
+            || self.init.is_some()
+            || self.scale.is_some()
+            || self.seed.is_some()
+            || self.train.is_some()
+    }
+
+    pub(super) fn kernel(&self) -> Result<Option<Kernel>> {
+        self.kernel.as_deref().map(str::parse).transpose()
+    }
+
     /// Reads or draws the instance; `room` is asked before anything large is allocated.
     pub(super) fn load(&self, room: impl Fn(Dims) -> Result<()>) -> Result<Source> {
-        let kernel = self.kernel.as_deref().map(str::parse).transpose()?;
+        let kernel = self.kernel()?;
         if let Some(path) = &self.instance {
             let instance = Instance::read(path, kernel)?;
             room(instance.dims())?;

@@ -9,6 +9,7 @@ mod data;
 mod explain;
 mod falsify;
 mod instance;
+mod landscape;
 mod out;
 mod progress;
 mod report;
@@ -72,6 +73,7 @@ enum Command {
     #[command(subcommand)]
     Data(data::Args),
     Train(Box<train::Args>),
+    Landscape(Box<landscape::Args>),
     Report(report::Args),
     Explain(explain::Args),
     Completions(shell::Completions),
@@ -148,6 +150,7 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Summarize(args) => summarize::run(args, &cli.common, line),
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),
+        Command::Landscape(args) => landscape::run(args, &cli.common, line),
         Command::Report(args) => report::run(args, &cli.common, line),
         Command::Explain(args) => explain::run(args, &cli.common),
         Command::Completions(args) => shell::completions(args),

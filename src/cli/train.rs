@@ -7,7 +7,9 @@ use crate::data::Task;
 use crate::memory::check_training_room;
 use crate::model::Kernel;
 use crate::plot;
-use crate::training::{Checkpoint, Event, Method, Row, Run, Settings, Split, run as train};
+use crate::training::{
+    Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train,
+};
 use crate::{Error, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -23,12 +25,16 @@ const CONFIG: &str = "config.toml";
 /// single ones. Writes config.toml, metrics.csv, checkpoint-SEED.safetensors, summary.json and curves.svg and .png.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Example: gdcert train --task imdb --data imdb --kernel gaussian --length 1024 --steps 2000 --seeds 0,1,2"
+    after_help = "Examples: gdcert train --task imdb --data imdb --kernel gaussian --length 1024 --steps 2000 --seeds 0,1,2; \
+                  gdcert train --plot softmax gaussian --out both"
 )]
 pub(super) struct Args {
     /// Folder with the samples, see gdcert data
-    #[arg(long, value_name = "DIR")]
-    data: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "plot")]
+    data: Option<PathBuf>,
+    /// Train nothing: draw the curves of these runs together, mean and spread over their seeds
+    #[arg(long, value_name = "DIR", num_args = 1..=4, conflicts_with_all = ["data", "resume", "from", "config"])]
+    plot: Vec<PathBuf>,
     /// Go on where an interrupted run stopped
     #[arg(long)]
     resume: bool,
@@ -136,6 +142,9 @@ struct Changes {
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
+    let Some(source) = &args.data else {
+        return draw(&args.plot, common, line);
+    };
     let folder = OutDir::place(common, "train");
     let settings = settings(args, &folder)?;
     settings.check()?;
@@ -144,7 +153,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         None => None,
     };
     check_training_room(&settings)?;
-    let (mut data, note) = settings.task.read(&args.data, settings.length)?;
+    let (mut data, note) = settings.task.read(source, settings.length)?;
     if settings.dev && data.dev.is_empty() {
         data.hold_out(0);
     }
@@ -205,11 +214,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
 
     let summary = summary(&settings, &rows, line);
     let kernel = settings.kernel.to_string();
-    let title = format!(
-        "{} · length {} · {} with learning rate {} · batch {}",
-        settings.task, settings.length, settings.optimizer, settings.lr, settings.batch
-    );
-    let curves = plot::training_curves(&[(&kernel, &rows)], &title)?;
+    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings))?;
     let text = format!("{summary:#}\n");
     out.write(vec![
         ("curves.svg", curves.svg.into_bytes()),
@@ -222,6 +227,85 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         print(&said(&summary, &settings));
         print(&format!("Files in {}\n", out.path().display()));
     }
+    Ok(Outcome::Fine)
+}
+
+fn title(settings: &Settings) -> String {
+    format!(
+        "{} · length {} · {} with learning rate {} · batch {}",
+        settings.task, settings.length, settings.optimizer, settings.lr, settings.batch
+    )
+}
+
+/// The curves of several runs: curves.svg and .png, and their numbers in curves.csv.
+fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
+    let mut runs = Vec::new();
+    for folder in folders {
+        let file = folder.join(CONFIG);
+        let table = read_table(&file)?;
+        let settings = within(&file, Settings::preset(Task::Imdb).overlay(table))?;
+        runs.push((settings, read_metrics(&folder.join("metrics.csv"))?));
+    }
+    let first = &runs[0].0;
+    let kernels: Vec<Kernel> = runs.iter().map(|(settings, _)| settings.kernel).collect();
+    let apart = (1..kernels.len()).all(|i| !kernels[..i].contains(&kernels[i]));
+    let names: Vec<String> = if apart {
+        kernels.iter().map(Kernel::to_string).collect()
+    } else {
+        folders
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect()
+    };
+    let alike = |settings: &Settings| title(settings) == title(first);
+    let title = if runs.iter().all(|(settings, _)| alike(settings)) {
+        title(first)
+    } else {
+        first.task.to_string()
+    };
+    let named: Vec<(&str, &[Row])> = names
+        .iter()
+        .zip(&runs)
+        .map(|(name, (_, rows))| (name.as_str(), &rows[..]))
+        .collect();
+    let curves = plot::training_curves(&named, &title)?;
+    let fail = |e: csv::Error| Error::Numerical(format!("cannot form curves.csv: {e}"));
+    let mut table = csv::Writer::from_writer(Vec::new());
+    table
+        .write_record([
+            "run",
+            "step",
+            "seeds",
+            "accuracy",
+            "accuracy_sd",
+            "loss",
+            "loss_sd",
+        ])
+        .map_err(fail)?;
+    for (name, rows) in &named {
+        for p in plot::over_seeds(rows) {
+            let numbers = (p.accuracy.0, p.accuracy.1, p.loss.0, p.loss.1);
+            table
+                .serialize((name, p.step, p.seeds, numbers))
+                .map_err(fail)?;
+        }
+    }
+    let table = table
+        .into_inner()
+        .map_err(|e| fail(e.into_error().into()))?;
+    let out = OutDir::open(common, "train", line, None)?;
+    if out.path().join(CONFIG).exists() {
+        return Err(Error::file(
+            out.path(),
+            "holds a run of its own; choose another --out for the curves of several",
+        ));
+    }
+    out.write(vec![
+        ("curves.svg", curves.svg.into_bytes()),
+        ("curves.png", curves.png),
+        ("curves.csv", table),
+    ])?;
+    print(&format!("Files in {}\n", out.path().display()));
     Ok(Outcome::Fine)
 }
 

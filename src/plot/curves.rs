@@ -36,7 +36,10 @@ const STYLES: [(Rgb, &[f64]); 4] = [
 pub fn training_curves(runs: &[(&str, &[Row])], title: &str) -> Result<Figure> {
     let curves = runs
         .iter()
-        .map(|(name, rows)| Curve::new(name, rows))
+        .map(|(name, rows)| Curve {
+            name,
+            points: over_seeds(rows),
+        })
         .collect();
     let mut rows = runs.iter().flat_map(|(_, rows)| rows.iter());
     let on = if rows.any(|row| row.split == Split::Dev) {
@@ -70,37 +73,42 @@ struct Curves<'a> {
 
 struct Curve<'a> {
     name: &'a str,
-    seeds: usize,
-    points: Vec<Point>,
+    points: Vec<OverSeeds>,
 }
 
-struct Point {
-    step: f64,
-    accuracy: (f64, f64),
-    loss: (f64, f64),
+/// An evaluation after some steps, over the seeds: mean, and standard deviation (0 for one seed).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OverSeeds {
+    /// Steps taken.
+    pub step: u64,
+    /// Number of seeds.
+    pub seeds: usize,
+    /// Share of samples classified correctly.
+    pub accuracy: (f64, f64),
+    /// Mean cross-entropy.
+    pub loss: (f64, f64),
 }
 
-impl<'a> Curve<'a> {
-    fn new(name: &'a str, rows: &[Row]) -> Self {
-        let mut rows: Vec<&Row> = rows
-            .iter()
-            .filter(|row| matches!(row.split, Split::Test | Split::Dev))
-            .collect();
-        rows.sort_by_key(|row| (row.step, row.seed));
-        let points: Vec<_> = rows
-            .chunk_by(|a, b| a.step == b.step)
-            .map(|same| Point {
-                step: same[0].step as f64,
-                accuracy: mean_and_spread(same.iter().map(|row| row.accuracy)),
-                loss: mean_and_spread(same.iter().map(|row| row.loss)),
-            })
-            .collect();
-        let at_once = rows.chunk_by(|a, b| a.step == b.step).map(<[_]>::len);
-        Curve {
-            name,
-            seeds: at_once.max().unwrap_or(0),
-            points,
-        }
+/// The rows of the test (or dev) split, step by step.
+pub fn over_seeds(rows: &[Row]) -> Vec<OverSeeds> {
+    let mut rows: Vec<&Row> = rows
+        .iter()
+        .filter(|row| matches!(row.split, Split::Test | Split::Dev))
+        .collect();
+    rows.sort_by_key(|row| (row.step, row.seed));
+    rows.chunk_by(|a, b| a.step == b.step)
+        .map(|same| OverSeeds {
+            step: same[0].step,
+            seeds: same.len(),
+            accuracy: mean_and_spread(same.iter().map(|row| row.accuracy)),
+            loss: mean_and_spread(same.iter().map(|row| row.loss)),
+        })
+        .collect()
+}
+
+impl Curve<'_> {
+    fn seeds(&self) -> usize {
+        self.points.iter().map(|p| p.seeds).max().unwrap_or(0)
     }
 }
 
@@ -160,16 +168,30 @@ impl Curves<'_> {
     }
 
     fn legend<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+        let seeds: Vec<usize> = self.curves.iter().map(Curve::seeds).collect();
+        let same = seeds.windows(2).all(|pair| pair[0] == pair[1]);
         let mut x = LEFT;
         for (curve, line) in self.styled() {
             canvas.line(&[(x, LEGEND - 4.0), (x + 34.0, LEGEND - 4.0)], line)?;
-            let text = match curve.seeds {
-                0 | 1 => curve.name.to_owned(),
-                n => format!("{}: mean of {n} seeds ± standard deviation", curve.name),
+            let text = match curve.seeds() {
+                n if n > 1 && !same => format!("{} ({n} seeds)", curve.name),
+                _ => curve.name.to_owned(),
             };
             let text = fitted(&text, SMALL, RIGHT - x - 40.0);
             canvas.text(&text, (x + 40.0, LEGEND), SMALL, BLACK, Align::Left)?;
             x += 40.0 + text_width(&text, SMALL) + 22.0;
+        }
+        // What the bands are, where there is room for it.
+        let most = seeds.into_iter().max().unwrap_or(0);
+        if most > 1 {
+            let of = if same {
+                format!("{most} ")
+            } else {
+                String::new()
+            };
+            let text = format!("mean of {of}seeds ± standard deviation");
+            let text = fitted(&text, SMALL, (RIGHT - x).max(0.0));
+            canvas.text(&text, (RIGHT, LEGEND), SMALL, GREY, Align::Right)?;
         }
         Ok(())
     }
@@ -180,10 +202,10 @@ impl Curves<'_> {
         (top, bottom): (f64, f64),
         name: &str,
         chance: Option<f64>,
-        of: impl Fn(&Point) -> (f64, f64),
+        of: impl Fn(&OverSeeds) -> (f64, f64),
     ) -> Result<()> {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
-        let last = points().map(|p| p.step).fold(1.0, f64::max);
+        let last = points().map(|p| p.step as f64).fold(1.0, f64::max);
         let edges = points().flat_map(|p| {
             let (mean, spread) = of(p);
             [mean - spread, mean + spread]
@@ -205,15 +227,15 @@ impl Curves<'_> {
             x: Axis::linear(0.0, last, 1.0),
             y: Axis::linear(low - room, high + room, 0.02),
         };
-        for (curve, line) in self.styled().filter(|(curve, _)| curve.seeds > 1) {
+        for (curve, line) in self.styled().filter(|(curve, _)| curve.seeds() > 1) {
             let edge = |sign: f64| {
                 let points = curve.points.iter();
                 points.map(move |p| (p, sign))
             };
-            let at = |(p, sign): (&Point, f64)| {
+            let at = |(p, sign): (&OverSeeds, f64)| {
                 let (mean, spread) = of(p);
                 let y = (mean + sign * spread).clamp(panel.y.low(), panel.y.high());
-                panel.at(p.step, y)
+                panel.at(p.step as f64, y)
             };
             let outline: Vec<_> = edge(1.0).chain(edge(-1.0).rev()).map(at).collect();
             if outline.iter().all(|(x, y)| x.is_finite() && y.is_finite()) {
@@ -231,14 +253,14 @@ impl Curves<'_> {
             canvas.text("chance", (x - 5.0, y), 10.5, GREY, Align::Right)?;
         }
         for (curve, line) in self.styled() {
-            let series = curve.points.iter().map(|p| (p.step, of(p).0));
+            let series = curve.points.iter().map(|p| (p.step as f64, of(p).0));
             for path in panel.paths(series) {
                 canvas.line(&path, line)?;
             }
             if let [only] = &curve.points[..] {
                 let y = of(only).0;
                 if panel.y.holds(y) {
-                    canvas.disc(panel.at(only.step, y), 3.0, line.color)?;
+                    canvas.disc(panel.at(only.step as f64, y), 3.0, line.color)?;
                 }
             }
         }

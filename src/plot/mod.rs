@@ -3,6 +3,7 @@
 mod axis;
 mod canvas;
 mod curves;
+mod landscape;
 mod number;
 mod panel;
 mod place;
@@ -10,7 +11,8 @@ mod png;
 mod rate;
 mod thin;
 
-pub use curves::{mean_and_spread, training_curves};
+pub use curves::{OverSeeds, mean_and_spread, over_seeds, training_curves};
+pub use landscape::{Landscape, contours, reliefs};
 pub use rate::rate_vs_bound;
 
 use crate::{Error, Result};

@@ -12,7 +12,7 @@ pub(super) struct Rect {
 }
 
 impl Rect {
-    fn holds(&self, (x, y): Xy) -> bool {
+    pub fn holds(&self, (x, y): Xy) -> bool {
         (self.left..=self.right).contains(&x) && (self.top..=self.bottom).contains(&y)
     }
     fn meets(&self, other: &Rect) -> bool {

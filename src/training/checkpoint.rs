@@ -135,6 +135,15 @@ impl Checkpoint {
         Ok(open(path, &bytes)?.0.settings)
     }
 
+    /// Reads how many steps were taken.
+    ///
+    /// # Errors
+    /// A file that is missing, truncated or no checkpoint.
+    pub fn read_step(path: &Path) -> Result<u64> {
+        let bytes = read(path)?;
+        Ok(open(path, &bytes)?.0.step)
+    }
+
     /// Reads the parameters alone, for a run with these settings: another kernel is no obstacle.
     ///
     /// # Errors

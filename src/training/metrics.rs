@@ -51,11 +51,11 @@ pub(super) fn to_csv(rows: &[Row]) -> Result<Vec<u8>> {
     csv.into_inner().map_err(|e| fail(e.to_string()))
 }
 
-/// Reads metrics.csv.
+/// Reads a run's metrics.csv.
 ///
 /// # Errors
-/// A missing file, or one that is not as [`to_csv`] writes it.
-pub(super) fn read(path: &Path) -> Result<Vec<Row>> {
+/// A missing file, or one that is not as a run writes it.
+pub fn read_metrics(path: &Path) -> Result<Vec<Row>> {
     let broken = |e: csv::Error| {
         Error::file(
             path,

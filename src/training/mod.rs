@@ -42,7 +42,7 @@ mod settings;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, Window};
-pub use metrics::{Row, Split};
+pub use metrics::{Row, Split, read_metrics};
 pub use optimizer::{Law, Optimizer};
 pub use run::{Event, Run, run};
 pub use settings::{Method, Settings};

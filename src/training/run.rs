@@ -60,7 +60,7 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
         remove_abandoned(run.folder)?;
     }
     let mut rows = if run.resume && run.folder.join(METRICS).exists() {
-        metrics::read(&run.folder.join(METRICS))?
+        metrics::read_metrics(&run.folder.join(METRICS))?
     } else {
         Vec::new()
     };
