@@ -13,7 +13,7 @@ use crate::verify::Eta;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Trial {
     /// The smallest log(f_t / f_0) / log(bound_t / f_0) over t >= 1: measured decay over claimed decay, below 1 where
-    /// the bound is exceeded. Above [`OUT_OF_REACH`] where the reading can not be violated.
+    /// the bound is exceeded. At least 1e9, and infinite, where nothing was compared.
     pub ratio: f64,
     /// The smallest log(bound_t / f_t) over t >= 1; negative where the bound is exceeded.
     pub slack: f64,
