@@ -6,6 +6,8 @@ use super::{Common, Outcome, interrupted, print};
 use crate::experiment::summary::{Merged, Statistics, merge};
 use crate::experiment::sweep::Plan;
 use crate::output::{beside, rename, write_all};
+use crate::plot::sweep_figures;
+use crate::report::sweep_tables;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
@@ -13,8 +15,8 @@ use std::path::{Path, PathBuf};
 
 /// Merges a sweep's shards and says what they found, in tables and figures
 ///
-/// Writes trials.csv, which is the same to the byte however the sweep was split, and summary.json. --out may be
-/// the sweep's own folder.
+/// Writes trials.csv, which is the same to the byte however the sweep was split, summary.json, and figures as .svg and .png:
+/// phase-*, tightness-*, query-alone-*, vanishing-*. --out may be the sweep's own folder.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert sweep configs/ordinary.toml --out ordinary && gdcert summarize ordinary --out ordinary"
@@ -43,10 +45,22 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         return Err(Error::Cancelled);
     }
 
-    let json = summary_json(&plan, &config, &found, &statistics, line);
+    let (figures, left_out) = sweep_figures(&statistics)?;
+    let mut json = summary_json(&plan, &config, &found, &statistics, line);
+    json["figures"] = figures.iter().map(|(name, _)| name.as_str()).collect();
+    json["figures_left_out"] = left_out.iter().map(String::as_str).collect();
     let text = format!("{json:#}\n");
+    let mut files = vec![("summary.json".to_owned(), text.clone().into_bytes())];
+    for (name, figure) in figures {
+        files.push((format!("{name}.svg"), figure.svg.into_bytes()));
+        files.push((format!("{name}.png"), figure.png));
+    }
+    let named = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.clone()));
     rename(merged, &merged_path)?;
-    into.write(vec![("summary.json", text.clone().into_bytes())])?;
+    into.write(named.collect())?;
+    remove_stale_figures(into.path(), &files)?;
     if let [_, _, ..] = Vec::from_iter(&found.instruction_sets)[..] {
         let names: Vec<_> = found.instruction_sets.iter().cloned().collect();
         eprintln!(
@@ -57,6 +71,10 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     if common.json {
         print(&text);
     } else {
+        print(&sweep_tables(&statistics));
+        for line in left_out {
+            print(&format!("No figure {line}\n"));
+        }
         print(&format!("Files in {}\n", into.path().display()));
     }
     Ok(Outcome::Fine)
@@ -106,6 +124,23 @@ fn summary_json(
         json.extend(more);
     }
     json
+}
+
+/// Figures of an earlier summary that this one does not have would mislead.
+fn remove_stale_figures(folder: &Path, written: &[(String, Vec<u8>)]) -> Result<()> {
+    let fail = |e| Error::write(folder, e);
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let figure = ["phase-", "tightness-", "query-alone-", "vanishing-"]
+            .iter()
+            .any(|kind| name.starts_with(kind))
+            && (name.ends_with(".svg") || name.ends_with(".png"));
+        if figure && written.iter().all(|(file, _)| *file != name) {
+            std::fs::remove_file(entry.path()).map_err(fail)?;
+        }
+    }
+    Ok(())
 }
 
 /// Where the summary goes: a folder of its own, or the sweep's.

@@ -39,7 +39,12 @@ pub(super) struct Args {
     #[arg(value_name = "CONFIG.toml")]
     config: PathBuf,
     /// Run only the K-th of M parts
-    #[arg(long, value_name = "K/M", default_value = "1/1")]
+    #[arg(
+        long,
+        value_name = "K/M",
+        default_value = "1/1",
+        allow_hyphen_values = true
+    )]
     shard: String,
     /// Go on where an interrupted run stopped
     #[arg(long)]

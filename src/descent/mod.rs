@@ -5,7 +5,7 @@ mod lanes;
 mod plain;
 mod step;
 
-pub(crate) use lanes::{LANES, descend_lanes, fits_lanes};
+pub(crate) use lanes::{descend_lanes, fits_lanes, lanes};
 pub use step::Stepper;
 
 use crate::model::{DoubleDouble, Precision, Trained};

@@ -81,9 +81,13 @@ impl Axis {
         }
     }
 
-    /// About `count` labelled ticks at whole numbers.
+    /// About `count` labelled ticks, at whole numbers if the axis is linear.
     pub fn whole_ticks(&self, count: usize) -> Vec<Tick> {
-        self.linear_ticks(count, true)
+        if self.log {
+            self.log_ticks(count)
+        } else {
+            self.linear_ticks(count, true)
+        }
     }
 
     fn linear_ticks(&self, count: usize, whole: bool) -> Vec<Tick> {

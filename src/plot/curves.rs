@@ -271,7 +271,7 @@ impl Curves<'_> {
 }
 
 /// The colour of a curve's band.
-fn pale((r, g, b): Rgb) -> Rgb {
+pub(super) fn pale((r, g, b): Rgb) -> Rgb {
     let mix = |c: u8| (0.22 * f64::from(c) + 0.78 * 255.0) as u8;
     (mix(r), mix(g), mix(b))
 }

@@ -9,11 +9,14 @@ mod panel;
 mod place;
 mod png;
 mod rate;
+mod sweep;
 mod thin;
 
 pub use curves::{OverSeeds, mean_and_spread, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
 pub use rate::rate_vs_bound;
+use rate::style as reading_style;
+pub use sweep::{Named, sweep_figures};
 
 use crate::{Error, Result};
 pub(crate) use canvas::FONT;

@@ -72,20 +72,7 @@ impl Panel {
 
     /// The frame, drawn last so that curves end under it.
     pub fn draw_frame<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        let Rect {
-            left,
-            top,
-            right,
-            bottom,
-        } = self.frame;
-        let corners = [
-            (left, top),
-            (right, top),
-            (right, bottom),
-            (left, bottom),
-            (left, top),
-        ];
-        canvas.line(&corners, Line::solid(BLACK, 0.9))
+        canvas.line(&self.frame.corners(), Line::solid(BLACK, 0.9))
     }
 
     /// A series in axis coordinates as paths on the figure: thinned, interrupted where y is not a

@@ -12,6 +12,22 @@ pub(super) struct Rect {
 }
 
 impl Rect {
+    /// Its outline, closed.
+    pub fn corners(&self) -> [Xy; 5] {
+        let Rect {
+            left,
+            top,
+            right,
+            bottom,
+        } = *self;
+        [
+            (left, top),
+            (right, top),
+            (right, bottom),
+            (left, bottom),
+            (left, top),
+        ]
+    }
     pub fn holds(&self, (x, y): Xy) -> bool {
         (self.left..=self.right).contains(&x) && (self.top..=self.bottom).contains(&y)
     }

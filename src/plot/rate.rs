@@ -68,7 +68,7 @@ struct RateVsBound<'a> {
 }
 
 /// Okabe-Ito colours, told apart by their dashes where colour is lost.
-fn style(reading: Reading) -> Line {
+pub(super) fn style(reading: Reading) -> Line {
     let (color, width, dashes): (Rgb, f64, &'static [f64]) = match reading {
         Reading::Stacked => ((213, 94, 0), 2.2, &[11.0, 4.0]),
         Reading::PerHead => ((0, 114, 178), 3.2, &[6.0, 3.0]),

@@ -5,6 +5,7 @@ mod figure;
 mod page;
 mod section;
 mod summary;
+mod sweep;
 mod table;
 mod words;
 
@@ -14,6 +15,7 @@ pub(crate) use section::RUN;
 pub use section::{Proof, Section, cases_table, read};
 pub(crate) use summary::paragraph;
 pub use summary::summary;
+pub use sweep::sweep_tables;
 pub use table::{Cell, Table};
 pub use words::{certificate_words, readings_table, verdict_words};
 

@@ -110,10 +110,15 @@ impl Positive {
 impl Key {
     fn of(row: &Row) -> Key {
         let known = Init::NAMES.into_iter().find(|name| *name == row.init);
+        Key::new(row.kernel, row.trained, known.unwrap_or("unknown"))
+    }
+
+    /// Of an initialization of [`Init::NAMES`].
+    pub fn new(kernel: Kernel, trained: Trained, init: &'static str) -> Key {
         Key {
-            gaussian: row.kernel == Kernel::Gaussian,
-            blocks: row.trained.flags(),
-            init: known.unwrap_or("unknown"),
+            gaussian: kernel == Kernel::Gaussian,
+            blocks: trained.flags(),
+            init,
         }
     }
 
@@ -200,19 +205,15 @@ impl Statistics {
         }
     }
 
-    /// Of the pairs that differ in the kernel only, W^Q alone trained: how many reached zero with both kernels, with
-    /// softmax only, with the Gaussian only, with neither.
-    pub fn pairs(&self) -> [u64; 4] {
-        let mut counts = [0; 4];
-        for pair in self.pairs.values() {
-            if let [Some(softmax), Some(gaussian)] = pair {
-                let at = match (softmax, gaussian) {
-                    (true, true) => 0,
-                    (true, false) => 1,
-                    (false, true) => 2,
-                    (false, false) => 3,
-                };
-                counts[at] += 1;
+    /// By initialization, of the pairs of trials that differ in the kernel only, W^Q alone trained: how many reached zero
+    /// with both kernels, with softmax only, with the Gaussian only, with neither.
+    pub fn pairs(&self) -> BTreeMap<&'static str, [u64; 4]> {
+        let mut counts = BTreeMap::<_, [u64; 4]>::new();
+        for ((_, init, ..), pair) in &self.pairs {
+            if let [Some(softmax), Some(gaussian)] = *pair {
+                let at = 2 * usize::from(!softmax) + usize::from(!gaussian);
+                // (yes, no) is 1, (no, yes) is 2.
+                counts.entry(*init).or_default()[at] += 1;
             }
         }
         counts
@@ -240,16 +241,20 @@ impl Statistics {
             map.insert("jacobian_norm_q".into(), Quantiles::of(norms).json());
             Value::Object(map)
         });
-        let [both, softmax, gaussian, neither] = self.pairs();
-        json!({
-            "reached_zero_below": REACHED,
-            "groups": groups.collect::<Vec<_>>(),
-            "query_alone_pairs": {
+        let pairs = self.pairs().into_iter().map(|(init, counts)| {
+            let [both, softmax, gaussian, neither] = counts;
+            json!({
+                "init": init,
                 "both_reach_zero": both,
                 "only_softmax": softmax,
                 "only_gaussian": gaussian,
                 "neither": neither,
-            },
+            })
+        });
+        json!({
+            "reached_zero_below": REACHED,
+            "groups": groups.collect::<Vec<_>>(),
+            "query_alone_pairs": pairs.collect::<Vec<_>>(),
             "phase": phase.collect::<Vec<_>>(),
             "vanishing": vanishing.collect::<Vec<_>>(),
         })

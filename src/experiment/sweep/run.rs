@@ -4,7 +4,7 @@ use super::file::Shard;
 use super::plan::{Plan, Trial};
 use super::row::Row;
 use super::trial::{carry_out, together};
-use crate::descent::LANES;
+use crate::descent::lanes;
 use crate::{Error, Result};
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::{ControlFlow, Range};
@@ -147,6 +147,7 @@ impl<'a> Queue<'a> {
 
     /// Trials grouped to be carried out together.
     fn jobs(&self, numbers: Range<u64>) -> VecDeque<Vec<u64>> {
+        let lanes = lanes();
         let mut jobs: Vec<(Trial, Vec<u64>)> = Vec::new();
         for number in numbers {
             let trial = self.trial(number);
@@ -155,7 +156,7 @@ impl<'a> Queue<'a> {
             let open = jobs
                 .iter_mut()
                 .rev()
-                .find(|(first, job)| may && job.len() < LANES && shape(first) == shape(&trial));
+                .find(|(first, job)| may && job.len() < lanes && shape(first) == shape(&trial));
             match open {
                 Some((_, job)) => job.push(number),
                 None => jobs.push((trial, vec![number])),

@@ -11,7 +11,7 @@ use crate::verify::{Eta, Event, Settings, Verification, verify, verify_lanes};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 
-/// Trials of the same shape that are carried out together, at most [`LANES`](crate::descent), or a single one.
+/// Whether trials of these sizes may be carried out together, if they have the same shape, as many as there are lanes.
 pub(super) fn together(plan: &Plan, trials: &[Trial]) -> bool {
     !plan.certify && trials.iter().all(|trial| fits_lanes(trial.dims))
 }
