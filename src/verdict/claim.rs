@@ -35,7 +35,7 @@ pub struct Claim {
 impl Claim {
     /// The bound (1 - eta beta)^t f_0, if the reading applies.
     pub fn bound(&self, t: usize, f0: f64) -> Option<f64> {
-        self.applies.then(|| f0 * decay(self.rate, t))
+        self.applies.then(|| f0 * decay(decay_log(self.rate), t))
     }
 
     /// Whether the reading's hypotheses hold.
@@ -121,9 +121,11 @@ impl Claim {
         let mut undecided = 0usize;
         let mut by_beta = 0usize;
         let mut decided = 0usize;
+        let log = decay_log(self.rate);
+        let ends = [eta * beta.lower(), eta * beta.upper()].map(decay_log);
         for point in &trajectory.points[1..] {
             let t = point.t;
-            let bound = first.loss * decay(self.rate, t);
+            let bound = first.loss * decay(log, t);
             if point.loss_error > FLOOR_SHARE * bound {
                 self.floor_at = Some(t);
                 break;
@@ -134,19 +136,19 @@ impl Claim {
             }
             // (1 - eta beta)^t with the ends of beta, f_0 with its error. exp(t log(1 - rate)) is off
             // by a few roundings of its exponent.
-            let exponent = t as f64 * -(-self.rate).ln_1p();
+            let exponent = t as f64 * -log;
             let power_error = 1.0 + 4.0 * (exponent + 4.0) * U;
-            // Whether f_t is above the bound beyond all errors, with beta between these ends.
-            let above = |lowest: f64, highest: f64| {
-                let upper = (first.loss + first.loss_error) * decay(eta * lowest, t) * power_error;
-                let lower = (first.loss - first.loss_error) * decay(eta * highest, t) / power_error;
+            // Whether f_t is above the bound beyond all errors, with beta between the ends of these logarithms.
+            let above = |[lowest, highest]: [f64; 2]| {
+                let upper = (first.loss + first.loss_error) * decay(lowest, t) * power_error;
+                let lower = (first.loss - first.loss_error) * decay(highest, t) / power_error;
                 if exceeds(point, upper) {
                     Some(true)
                 } else {
                     (point.loss + point.loss_error <= lower).then_some(false)
                 }
             };
-            if let Some(above) = above(beta.lower(), beta.upper()) {
+            if let Some(above) = above(ends) {
                 self.checked_to = t;
                 decided += 1;
                 if above {
@@ -155,7 +157,7 @@ impl Claim {
             } else {
                 undecided += 1;
                 self.first_undecided = self.first_undecided.or(Some(t));
-                by_beta += usize::from(above(beta.value, beta.value).is_some());
+                by_beta += usize::from(above([decay_log(eta * beta.value); 2]).is_some());
             }
         }
         let close = match undecided {
@@ -208,9 +210,14 @@ fn exceeds(point: &Point, bound_upper: f64) -> bool {
     !point.loss.is_finite() || point.loss - point.loss_error > bound_upper
 }
 
-/// (1 - rate)^t without the cancellation of 1 - rate for small rates.
-fn decay(rate: f64, t: usize) -> f64 {
-    (t as f64 * (-rate).ln_1p()).exp()
+/// log(1 - rate) without the cancellation of 1 - rate for small rates.
+fn decay_log(rate: f64) -> f64 {
+    (-rate).ln_1p()
+}
+
+/// (1 - rate)^t from log(1 - rate).
+fn decay(log: f64, t: usize) -> f64 {
+    (t as f64 * log).exp()
 }
 
 /// The first hypothesis of a reading that fails, in words.
