@@ -659,10 +659,10 @@ mod tests {
         ControlFlow::Continue(())
     }
 
-    /// eta well below what diverges, another one in every lane.
+    /// Far below what diverges, so that rounding is not amplified; another one in every lane.
     fn eta(instance: &Instance, lane: usize) -> f64 {
         let norm = crate::spectrum::jacobian_norm(instance, Trained::QKV).unwrap();
-        0.3 / (1.0 + lane as f64) / norm.value.powi(2).max(1e-3)
+        0.1 / (1.0 + lane as f64) / norm.value.powi(2).max(1.0)
     }
 
     proptest! {
@@ -683,7 +683,7 @@ mod tests {
                     .map(|lane| Instance::random(dims, kernel, Init::Lecun, seed + lane).unwrap())
                     .collect();
                 let etas: Vec<_> = instances.iter().enumerate().map(|(l, i)| eta(i, l)).collect();
-                let steps = Steps::Exactly(12);
+                let steps = Steps::Exactly(4);
                 let runs = descend_on(isa, &instances, trained, &etas, steps, &mut go_on).unwrap();
                 for ((instance, eta), run) in instances.iter().zip(&etas).zip(runs) {
                     let alone = descend(instance, trained, *eta, steps, &mut |_| go_on()).unwrap();
