@@ -1,5 +1,8 @@
 //! The landscape: eigenvalues beside whole matrices, surfaces that are interrupted, and the command.
 
+// One range of weights is meant.
+#![allow(clippy::single_range_in_vec_init)]
+
 use gdcert::classifier::{Architecture, Parameters, Real};
 use gdcert::data::{Sample, pathfinder};
 use gdcert::landscape::{

@@ -35,7 +35,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
     name = "gdcert",
     version,
     about = "Verifies convergence theorems for gradient descent on attention models, on concrete instances",
-    disable_help_subcommand = true
+    disable_help_subcommand = true,
+    after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --init lazy --scale 10"
 )]
 struct Cli {
     #[command(subcommand)]

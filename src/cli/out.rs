@@ -48,26 +48,34 @@ impl OutDir {
     }
 
     fn refuse_foreign(&self, command: &str) -> Result<()> {
-        if let Some(run) = run_of(&self.path) {
-            return match run["subcommand"].as_str() {
-                Some(owner) if owner == command => Ok(()),
-                owner => Err(Error::file(
-                    &self.path,
-                    format!(
-                        "holds the results of '{}'; choose another --out or add --force",
-                        owner.unwrap_or("an unknown command")
-                    ),
-                )),
-            };
+        if self.belongs_to(command)? {
+            return Ok(());
         }
         let entries = std::fs::read_dir(&self.path).map_err(|e| Error::write(&self.path, e))?;
-        // A temporary file: another shard of the same sweep is about to begin.
+        // A temporary file: another shard of the same sweep is about to begin. It may also have begun since we looked.
         let mut others = entries.flatten().filter(|e| !is_temporary(&e.file_name()));
-        match others.next() {
-            None => Ok(()),
-            Some(_) => Err(Error::file(
+        if others.next().is_none() || self.belongs_to(command)? {
+            return Ok(());
+        }
+        Err(Error::file(
+            &self.path,
+            "is not empty and holds no results of gdcert; choose another --out or add --force",
+        ))
+    }
+
+    /// Whether run.json says that the folder holds this command's results; an error if it says another's.
+    fn belongs_to(&self, command: &str) -> Result<bool> {
+        let Some(run) = run_of(&self.path) else {
+            return Ok(false);
+        };
+        match run["subcommand"].as_str() {
+            Some(owner) if owner == command => Ok(true),
+            owner => Err(Error::file(
                 &self.path,
-                "is not empty and holds no results of gdcert; choose another --out or add --force",
+                format!(
+                    "holds the results of '{}'; choose another --out or add --force",
+                    owner.unwrap_or("an unknown command")
+                ),
             )),
         }
     }

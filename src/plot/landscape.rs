@@ -245,13 +245,7 @@ impl<'a> Panels<'a> {
 fn chosen(size: usize, cells: usize) -> Vec<(usize, f64)> {
     let last = size - 1;
     let count = last.min(cells);
-    let row = |i: usize| {
-        if count == 0 {
-            0
-        } else {
-            (i * last + count / 2) / count
-        }
-    };
+    let row = |i: usize| (i * last + count / 2).checked_div(count).unwrap_or(0);
     let place = |i: usize| {
         if last == 0 {
             0.5

@@ -280,7 +280,7 @@ mod tests {
     fn columns_are_in_line() {
         assert_eq!(
             table().to_text(),
-            "  reading            rate\n  per_head      1.235e-4\n  stacked, W^O         -\n"
+            "  reading           rate\n  per_head      1.235e-4\n  stacked, W^O         -\n"
         );
     }
 

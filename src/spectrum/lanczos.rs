@@ -1,5 +1,8 @@
 //! The largest eigenvalue of a symmetric operator by Lanczos' method.
 
+// !(a > b) is not a <= b: a NaN must end the iteration.
+#![allow(clippy::neg_cmp_op_on_partial_ord)]
+
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
 use nalgebra::{DMatrix, SymmetricEigen};
