@@ -111,7 +111,7 @@ begun() {
 
 say "task 1: killed with SIGKILL in the middle, then requeued"
 begun 1
-scancel --signal=KILL --full "${job}_1"
+pkill -KILL -f -- "--shard 1/4 .*--out shared" || die "no process of task 1"
 for _ in $(seq 100); do [ "$(state 1)" != RUNNING ] && [ "$(state 1)" != COMPLETING ] && break; sleep 0.1; done
 echo "task 1 is $(state 1) with $(rows 1) of about $whole rows"
 [ "$(state 1)" = FAILED ] || die "task 1 should have failed"
