@@ -1,5 +1,8 @@
 //! The command line as a user meets it: files, exit codes, one-line complaints.
 
+mod common;
+
+use common::gdcert;
 use gdcert::{Dims, Init, Instance, Kernel};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
@@ -20,11 +23,7 @@ impl Folder {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_gdcert"))
-            .args(args)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
+        gdcert(self.0.path(), args)
     }
 
     fn verify(&self, args: &[&str]) -> Output {
@@ -52,14 +51,8 @@ fn code(output: &Output) -> i32 {
 /// Exit code 2 and one line on stderr that contains all of `words`; nothing left behind.
 #[track_caller]
 fn refused(folder: &Folder, args: &[&str], words: &[&str]) {
-    let output = folder.run(args);
-    let stderr = String::from_utf8(output.stderr.clone()).unwrap();
-    assert_eq!(code(&output), 2, "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{args:?}: no '{word}' in: {stderr}");
-    }
-    assert!(output.stdout.is_empty(), "{args:?} printed to stdout");
+    let stdout = common::refused(folder.0.path(), args, words);
+    assert!(stdout.is_empty(), "{args:?} printed to stdout");
     let left = folder.path("gdcert-out/verify");
     assert!(!left.exists(), "{args:?} left {}", left.display());
 }

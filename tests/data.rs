@@ -1,5 +1,8 @@
 //! The data sets: reading, making, getting them, and what is refused.
 
+mod common;
+
+use common::{gdcert, refused};
 use flate2::{Compression, write::GzEncoder};
 use gdcert::data::{Dataset, download, imdb, pathfinder};
 use pathfinder::{Difficulty, SIDE};
@@ -7,28 +10,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 use std::sync::{Arc, Mutex};
-
-fn gdcert(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gdcert"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
-/// Exit code 2 and one line on stderr that contains all of `words`.
-#[track_caller]
-fn refused(folder: &Path, args: &[&str], words: &[&str]) {
-    let output = gdcert(folder, args);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{args:?}: no '{word}' in: {stderr}");
-    }
-}
 
 #[track_caller]
 fn complains<T>(result: gdcert::Result<T>, words: &[&str]) {

@@ -1,5 +1,8 @@
 //! The search for counterexamples: what it finds stands before `verify`, and a proof excludes it.
 
+mod common;
+
+use common::gdcert;
 use gdcert::experiment::falsify::{Findings, Search, Start, falsify};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
@@ -12,14 +15,6 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
-
-fn gdcert(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gdcert"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()

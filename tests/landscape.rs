@@ -3,6 +3,9 @@
 // One range of weights is meant.
 #![allow(clippy::single_range_in_vec_init)]
 
+mod common;
+
+use common::{gdcert, refused};
 use gdcert::classifier::{Architecture, Parameters, Real};
 use gdcert::data::{Sample, pathfinder};
 use gdcert::landscape::{
@@ -18,7 +21,7 @@ use serde_json::Value;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 // Eigenvalues.
@@ -260,18 +263,13 @@ fn a_classifier_s_eigenvalues_are_those_of_its_whole_hessian() {
                 (found.smallest - dense.smallest).abs() < 1e-6 * size,
                 "{kernel} {found:?} {dense:?}"
             );
-            if *ranges == blocks.all {
-                // Known: the embeddings bend this example within the smallest step that f32 resolves, and the numbers over all
-                // weights are wrong in f32 (164 for 369). See ClassifierLoss.
-                continue;
-            }
             let found = Sharpness::of(&by_lanczos(&mut single, &weights, ranges, 0, 40)).unwrap();
             println!("{kernel} f32: {found:?}");
-            // The step is 1e-3 of the weights, over which this sharp example bends: in f64 it is 1e-6 of them.
-            assert!(
-                (found.largest - dense.largest).abs() < 2e-2 * size,
-                "{kernel} {found:?} {dense:?}"
-            );
+            // 0.3 % is what the differences leave here, see ClassifierLoss. The stated error is an estimate of it, of the right size.
+            let error = (found.largest - dense.largest).abs();
+            assert!(error < 1e-2 * size, "{kernel} {found:?} {dense:?}");
+            let stated = found.largest_error + 1e-4 * size;
+            assert!(error < 3.0 * stated, "{kernel} {found:?} {dense:?}");
         }
     }
 }
@@ -524,14 +522,6 @@ fn trained(kernel: &str) -> tempfile::TempDir {
     dir
 }
 
-fn gdcert(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gdcert"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
 #[track_caller]
 fn done(folder: &Path, args: &[&str]) -> String {
     let output = gdcert(folder, args);
@@ -542,17 +532,6 @@ fn done(folder: &Path, args: &[&str]) -> String {
         String::from_utf8_lossy(&output.stderr)
     );
     String::from_utf8(output.stdout).unwrap()
-}
-
-#[track_caller]
-fn refused(folder: &Path, args: &[&str], words: &[&str]) {
-    let output = gdcert(folder, args);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{args:?}: no '{word}' in: {stderr}");
-    }
 }
 
 const CKPT: &str = "run/checkpoint-0.safetensors";

@@ -1,8 +1,11 @@
 //! Reports, explanations, exports and schemas, on real outputs.
 
+mod common;
+
+use common::gdcert;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Output;
 
 const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
 
@@ -18,11 +21,7 @@ impl Folder {
     }
 
     fn run(&self, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_gdcert"))
-            .args(args)
-            .current_dir(self.0.path())
-            .output()
-            .unwrap()
+        gdcert(self.0.path(), args)
     }
 
     /// Runs a command that must exit with 0 and returns what it printed.
@@ -533,4 +532,48 @@ fn every_command_has_an_example_in_its_help() {
     }
     // No colours where nobody asked for them, and none with NO_COLOR.
     assert!(!help.contains('\u{1b}'));
+}
+
+/// A sweep, a landscape and a counterexample are shown and told as well, with their figures.
+#[test]
+fn every_command_s_folder_makes_a_page() {
+    let folder = Folder::new();
+    std::fs::write(
+        folder.path("sweep.toml"),
+        "N = 2\nn = 2\nD = 4\nd = 2\nH = [1, 2]\nkernel = [\"softmax\", \"gaussian\"]\ntrained = \"Q\"\nseeds = [0, 1]\nsteps = 50\n",
+    )
+    .unwrap();
+    folder.fine(&["sweep", "sweep.toml", "--out", "sweep"]);
+    folder.fine(&["summarize", "sweep", "--out", "sweep"]);
+    let landscape = [
+        &["landscape"],
+        &SIZES[..],
+        &["--grid", "5", "--out", "landscape"],
+    ]
+    .concat();
+    folder.fine(&landscape);
+    let search = ["falsify", "--reading", "stacked", "--kernel", "gaussian"];
+    folder.fine(&[&search[..], &["--steps", "200", "--out", "falsify"]].concat());
+    for (name, words, figures) in [
+        (
+            "sweep",
+            &["Verdicts of each reading", "only gaussian"][..],
+            2,
+        ),
+        ("landscape", &["roughness.non_convex", "hessian.W_Q"], 2),
+        (
+            "falsify",
+            &["counterexample.verdict", "Readings of beta"],
+            1,
+        ),
+    ] {
+        let told = folder.fine(&["explain", name]);
+        for word in words {
+            assert!(told.contains(word), "{name}: no '{word}' in: {told}");
+        }
+        assert!(!told.contains('{'), "{name}: a table shows JSON: {told}");
+        folder.fine(&["report", name]);
+        let page = folder.read(&format!("{name}/report.html"));
+        assert!(page.matches("<svg").count() >= figures, "{name}");
+    }
 }

@@ -1,5 +1,8 @@
 //! Training: optimizers beside PyTorch's, and runs that are interrupted in every way.
 
+mod common;
+
+use common::{gdcert, refused};
 use gdcert::classifier::{Architecture, Batch, Classifier, Dropout, Parameters, Real};
 use gdcert::data::{Dataset, Sample, Task, pathfinder};
 use gdcert::training::{
@@ -10,7 +13,7 @@ use safetensors::SafeTensors;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 /// 20 losses of full-batch training, each before its step; no dropout, no clipping.
@@ -395,27 +398,8 @@ const SMALL: [&str; 24] = [
     "--json",
 ];
 
-fn gdcert(folder: &Path, args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_gdcert"))
-        .args(args)
-        .current_dir(folder)
-        .output()
-        .unwrap()
-}
-
 fn with(more: &[&'static str]) -> Vec<&'static str> {
     [&SMALL[..], more].concat()
-}
-
-#[track_caller]
-fn refused(folder: &Path, args: &[&str], words: &[&str]) {
-    let output = gdcert(folder, args);
-    let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert_eq!(stderr.lines().count(), 1, "{args:?}: {stderr}");
-    for word in words {
-        assert!(stderr.contains(word), "{args:?}: no '{word}' in: {stderr}");
-    }
 }
 
 fn rows(folder: &Path) -> Vec<Row> {

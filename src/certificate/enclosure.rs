@@ -879,3 +879,40 @@ fn weigh_columns(F: &DMatrix<f64>, w: &DMatrix<f64>, n: usize, p: usize) -> DMat
     });
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Init;
+
+    /// Where |W^O_h| are equal, sigma_min(B) through the value block and by itself enclose the same number.
+    #[test]
+    fn sigma_min_of_B_is_the_same_through_the_value_block() {
+        let dims = Dims {
+            N: 2,
+            n: 4,
+            D: 8,
+            d: 4,
+            H: 3,
+            p: 1,
+        };
+        for kernel in [Kernel::Softmax, Kernel::Gaussian] {
+            for seed in 0..20 {
+                let init = Init::Lazy { omega: 37.0 };
+                let instance = Instance::random(dims, kernel, init, seed).unwrap();
+                let enclosure = Enclosure::new(&instance, Trained::QKV);
+                let (B, radius) = enclosure.B();
+                let itself = sigma_min(view(&B), radius).unwrap();
+                let through = enclosure.sigma_min_B_by_values().unwrap();
+                assert!(through.lo() <= itself.hi() && itself.lo() <= through.hi());
+                assert!(through.hi() < through.lo() * (1.0 + 1e-8), "{through:?}");
+                // Unequal norms say nothing sharp.
+                let mut W = instance.W().clone();
+                W.O[1] *= 2.0;
+                let instance = instance.with_weights(W).unwrap();
+                let enclosure = Enclosure::new(&instance, Trained::QKV);
+                assert!(enclosure.sigma_min_B_by_values().is_none());
+            }
+        }
+    }
+}

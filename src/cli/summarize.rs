@@ -112,7 +112,7 @@ fn summary_json(
         .iter()
         .map(|(file, rows)| json!({"file": file, "rows": rows}));
     let mut json = json!({
-        "schema": "gdcert.summary/1",
+        "schema": crate::experiment::summary::SCHEMA,
         "version": env!("CARGO_PKG_VERSION"),
         "command": line,
         "config": config,

@@ -21,7 +21,7 @@ pub struct Node {
     /// Its part of the density: all weights sum to 1.
     pub weight: f64,
     /// An eigenvalue of H lies within this distance: the residual of Lanczos' method, plus what the products lack in
-    /// symmetry (which finite differences leave).
+    /// symmetry, which is how the errors of finite differences show. With exact products a bound, else an estimate.
     pub error: f64,
 }
 

@@ -280,3 +280,27 @@ impl Scalar for DoubleDouble {
         self.hi
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Every product is rounded once, whichever instruction does it.
+        #[test]
+        fn exp_has_the_same_bits_on_every_instruction_set(hi in -750.0..710.0, lo in -1.0..1.0) {
+            let x = DoubleDouble::new(hi, lo * 1e-17);
+            let (y, k) = exp_parts_in_place(x);
+            for isa in Isa::available() {
+                let (z, j) = isa.run(ExpParts(x));
+                prop_assert_eq!(
+                    (y.hi.to_bits(), y.lo.to_bits(), k),
+                    (z.hi.to_bits(), z.lo.to_bits(), j),
+                    "{}",
+                    isa.name()
+                );
+            }
+        }
+    }
+}

@@ -1,10 +1,12 @@
 //! An output folder, read into sections: what `gdcert report` draws and `gdcert explain` prints.
 
 use super::figure::Figure;
+use super::sweep::summary_tables;
 use super::table::{Cell, Table};
 use super::words::{certificate_words, certified_words, readings_table, verdict_words};
 use crate::certificate::Certificate;
 use crate::experiment::poster::{Answered, Finding, Summary};
+use crate::experiment::summary::SCHEMA as SUMMARY;
 use crate::output::read_json;
 use crate::schema::readable;
 use crate::verdict::VerdictFile;
@@ -16,7 +18,12 @@ use std::path::{Path, PathBuf};
 pub(crate) const RUN: &str = "run.json";
 
 /// Schemas that are shown as they are, as tables of numbers.
-const PLAIN: [&str; 2] = ["gdcert.train/1", "gdcert.data/1"];
+const PLAIN: [&str; 4] = [
+    "gdcert.train/1",
+    "gdcert.data/1",
+    "gdcert.surface/1",
+    "gdcert.falsify/1",
+];
 
 /// Rows of a table beyond which the file itself is the better table.
 const ROWS: usize = 60;
@@ -262,6 +269,10 @@ fn add_json(section: &mut Section, folder: &Path, file: &str) -> Result<()> {
                 check: format!("gdcert check {}", path.display()),
             });
         }
+        "gdcert.summary" => {
+            readable(&path, schema, SUMMARY)?;
+            section.tables.extend(summary_tables(&json));
+        }
         "gdcert.reproduce" => section.tables.push(reproduce_table(&Summary::read(&path)?)),
         kind => match PLAIN
             .iter()
@@ -346,17 +357,39 @@ fn add_values<'a>(
     }
 }
 
-/// A list of objects as a table whose columns are the names in the first.
+/// A list of objects as a table whose columns are the names in the first, those of objects in them included. Lists in
+/// them stay in the file.
 fn records(name: &str, items: &[Value]) -> Option<Table> {
-    let objects: Vec<&Map<String, Value>> =
-        items.iter().map(Value::as_object).collect::<Option<_>>()?;
-    let columns: Vec<&str> = objects.first()?.keys().map(String::as_str).collect();
+    let rows: Vec<Vec<(String, &Value)>> = items
+        .iter()
+        .map(|item| item.as_object().map(|object| leaves("", object)))
+        .collect::<Option<_>>()?;
+    let columns: Vec<&str> = rows
+        .first()?
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     let mut table = Table::new(name, &columns);
-    for object in objects {
-        let cell = |column: &&str| Cell::value(object.get(*column).unwrap_or(&Value::Null));
+    for row in &rows {
+        let of = |column: &&str| row.iter().find(|(name, _)| name == column);
+        let cell = |column| Cell::value(of(column).map_or(&Value::Null, |(_, value)| value));
         table.rows.push(columns.iter().map(cell).collect());
     }
     Some(table)
+}
+
+/// The single values of an object, with their names.
+fn leaves<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
+    let mut found = Vec::new();
+    for (key, value) in object {
+        let name = format!("{prefix}{key}");
+        match value {
+            Value::Object(inner) => found.extend(leaves(&format!("{name}."), inner)),
+            Value::Array(_) => {}
+            value => found.push((name, value)),
+        }
+    }
+    found
 }
 
 /// Names of the files in a folder below `root`, relative to `root`, in order; temporary ones and the page left out.

@@ -340,6 +340,39 @@ mod tests {
     use super::*;
     use crate::{Init, Kernel};
 
+    /// What stands for J where it is too large says the same |J|: both stop at rounding, which their errors bound.
+    #[test]
+    fn norms_by_lanczos_are_those_of_the_jacobian() {
+        for (seed, p) in [(0, 1), (1, 2), (2, 3)] {
+            let dims = Dims {
+                N: 3,
+                n: 4,
+                D: 5,
+                d: 3,
+                H: 3,
+                p,
+            };
+            for kernel in [Kernel::Softmax, Kernel::Gaussian] {
+                let instance = Instance::random(dims, kernel, Init::Lecun, seed).unwrap();
+                let close = |found: Estimate, J: &DMatrix<f64>| {
+                    let exact = sigma(J, 0.0).unwrap().1;
+                    let error = found.error + exact.error;
+                    assert!(
+                        (found.value - exact.value).abs() <= error,
+                        "{found:?} {exact:?}"
+                    );
+                    assert!(error < 1e-12 * exact.value, "{found:?}");
+                };
+                let G = gram::gram(&instance, Trained::QKV);
+                let J = model::jacobian(&instance, instance.W(), Trained::QKV);
+                close(gram_norm(&G, dims, 0.0).unwrap().0, &J);
+                let A = value_factor(&instance, &B(&instance));
+                let J = model::jacobian(&instance, instance.W(), "V".parse().unwrap());
+                close(factor_norm(&A, 0.0).unwrap(), &J);
+            }
+        }
+    }
+
     /// The structural Gram matrix is J J', for every kernel, subset and p: both are sums of the
     /// same products, so they agree to rounding.
     #[test]
