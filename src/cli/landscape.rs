@@ -538,9 +538,12 @@ fn summary(found: &Finished) -> Result<String> {
         text += "Hessian at the centre:\n";
         for (space, found) in spaces {
             text += &format!(
-                "  {space:<4} largest eigenvalue {}, smallest {}; within 5 % of the largest around 0: {}, below: {}\n",
+                "  {space:<4} largest eigenvalue {}, smallest {}, error about {}; within 5 % of the largest around 0: {}, below: {}\n",
                 number(&found["largest"], 5),
                 number(&found["smallest"], 5),
+                found["error"]
+                    .as_f64()
+                    .map_or("unknown".to_owned(), |e| format!("{e:.1e}")),
                 number(&found["near_zero"], 3),
                 number(&found["negative"], 3),
             );

@@ -260,9 +260,14 @@ fn sharpness_json(spectra: &[Spectrum]) -> Value {
         .map(|(seed, sharpness)| json!({"seed": seed, "found": sharpness}))
         .collect();
     let dense = spectra.iter().find(|s| s.seed.is_none()).and_then(of);
+    let errors = drawn
+        .iter()
+        .map(|(_, s)| s.largest_error.max(s.smallest_error));
+    let error = errors.reduce(f64::max);
     json!({
         "largest": over(&|s| s.largest),
         "smallest": over(&|s| s.smallest),
+        "error": error,
         "mean": over(&|s| s.mean),
         "near_zero": over(&|s| s.near_zero),
         "negative": over(&|s| s.negative),

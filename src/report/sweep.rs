@@ -113,8 +113,11 @@ pub(super) fn summary_tables(summary: &Value) -> Vec<Table> {
     let setting = |of: &Value| ["kernel", "trained", "init"].map(|key| Cell::value(&of[key]));
     let mut columns = vec!["kernel", "trained", "init", "beta"];
     columns.extend(COLUMNS.map(|(_, name)| name));
-    columns.extend(["not applicable", "measured / claimed rate (median)"]);
-    let mut verdicts = Table::new("Verdicts of each reading of beta", &columns);
+    columns.extend(["not applicable", "tightness"]);
+    let mut verdicts = Table::new(
+        "Verdicts of each reading of beta; tightness is the median of measured over claimed rate",
+        &columns,
+    );
     let mut reached = Table::new(
         "Trials, and how many reached zero",
         &[

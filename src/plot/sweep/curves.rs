@@ -131,7 +131,7 @@ pub(super) fn query_alone(statistics: &Statistics, kind: Kind) -> Result<Option<
             .collect();
         let (low, high) = range(points.iter().flat_map(|p| [p.0, p.1]).chain([0.0]));
         charts.push(Chart {
-            title: "softmax: the hull bound and where it ended".to_owned(),
+            title: "softmax: f_hull and where it ended".to_owned(),
             x: ("f_hull / f_0", Axis::log(low, high)),
             y: ("f_T / f_0", Axis::log(low, high)),
             curves: Vec::new(),
@@ -288,7 +288,7 @@ impl Chart {
     ) -> Result<()> {
         // The second chart's own y axis needs room.
         left += if second && self.y.0 != SHARE {
-            34.0
+            46.0
         } else {
             0.0
         };
