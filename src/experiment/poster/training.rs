@@ -17,7 +17,7 @@ pub(super) fn pathfinder(preset: Preset) -> Experiment {
                          --eval-samples 40 --log-every 10 --out {{}}/train"
                     ),
                     "landscape {}/train/checkpoint-0.safetensors --task pathfinder --data {}/data --grid 7 --samples 8 \
-                     --lanczos 0 --out {}/landscape"
+                     --lanczos-steps 0 --out {}/landscape"
                         .to_owned(),
                 ],
                 Preset::Paper => vec![
