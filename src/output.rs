@@ -1,6 +1,7 @@
 //! Writing files whole or not at all.
 
 use crate::{Error, Result};
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use tempfile::NamedTempFile;
@@ -92,4 +93,17 @@ pub(crate) fn read_json(path: &Path) -> Result<serde_json::Value> {
             format!("is not JSON: {e}; name a file that gdcert wrote"),
         )
     })
+}
+
+/// Words as a line for a shell.
+pub(crate) fn shell_line<'a>(words: impl Iterator<Item = Cow<'a, str>>) -> String {
+    let quoted = words.map(|word| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
+        if !word.is_empty() && word.chars().all(plain) {
+            word.into_owned()
+        } else {
+            format!("'{}'", word.replace('\'', "'\\''"))
+        }
+    });
+    quoted.collect::<Vec<_>>().join(" ")
 }

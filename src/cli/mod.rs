@@ -20,6 +20,7 @@ mod sweep;
 mod train;
 mod verify;
 
+use crate::output::shell_line;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -29,6 +30,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set by Ctrl-C; long work looks at it between steps.
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+/// Set while a command runs as a part of another one.
+static WITHIN: AtomicBool = AtomicBool::new(false);
 
 #[derive(Parser)]
 #[command(
@@ -141,7 +145,11 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
     let pool = pool
         .build()
         .map_err(|e| Error::input(format!("cannot start the threads: {e}; lower --threads")))?;
-    pool.install(|| match &cli.command {
+    pool.install(|| carry_out(&cli, line))
+}
+
+fn carry_out(cli: &Cli, line: &str) -> Result<Outcome> {
+    match &cli.command {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Check(args) => check::run(args, &cli.common),
@@ -156,7 +164,16 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         Command::Explain(args) => explain::run(args, &cli.common),
         Command::Completions(args) => shell::completions(args),
         Command::Man(args) => shell::man(args, &cli.common),
-    })
+    }
+}
+
+/// Runs a command as a part of another one: what it would print on stdout is not printed.
+fn within(words: &[String]) -> Result<Outcome> {
+    let cli = Cli::try_parse_from(words).map_err(|e| Error::input(usage_error(&e)))?;
+    WITHIN.store(true, Ordering::Relaxed);
+    let outcome = carry_out(&cli, &shell_line(words.iter().map(Into::into)));
+    WITHIN.store(false, Ordering::Relaxed);
+    outcome
 }
 
 fn complain(what: &str) -> ExitCode {
@@ -197,19 +214,8 @@ fn one_line(text: &str) -> String {
 
 /// The command as one would type it, without the program's folder.
 fn command_line(args: &[OsString]) -> String {
-    let quoted = args.iter().skip(1).map(|arg| {
-        let arg = arg.to_string_lossy();
-        let plain = |c: char| c.is_ascii_alphanumeric() || "-_./,=:+@%".contains(c);
-        if !arg.is_empty() && arg.chars().all(plain) {
-            arg.into_owned()
-        } else {
-            format!("'{}'", arg.replace('\'', "'\\''"))
-        }
-    });
-    std::iter::once("gdcert".to_owned())
-        .chain(quoted)
-        .collect::<Vec<_>>()
-        .join(" ")
+    let rest = args.iter().skip(1).map(|arg| arg.to_string_lossy());
+    shell_line(std::iter::once("gdcert".into()).chain(rest))
 }
 
 fn interrupted() -> bool {
@@ -219,5 +225,8 @@ fn interrupted() -> bool {
 /// Prints to stdout; a reader that went away is no error.
 fn print(text: &str) {
     use std::io::Write;
+    if WITHIN.load(Ordering::Relaxed) {
+        return;
+    }
     let _ = std::io::stdout().write_all(text.as_bytes());
 }

@@ -3,15 +3,18 @@
 use super::instance::title;
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print};
+use super::{Common, Outcome, interrupted, print, within};
 use crate::certify::CERTIFICATE_FILES;
 use crate::experiment::poster::{
-    Case, Experiment, Finding, Summary, VerifyCase, Work, experiment, experiments,
+    Commands, Experiment, Finding, Preset, Summary, VerifyCase, Work, experiment, experiments,
 };
-use crate::report::{PAGE, cases_table, page, paragraph, read, verification_files};
+use crate::output::{read_json, write_atomic};
+use crate::report::{PAGE, RUN, cases_table, page, paragraph, read, verification_files};
+use crate::schema::to_text;
 use crate::verdict::{Origin, VerdictFile};
 use crate::verify::{Event, verify};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::Path;
 
@@ -29,19 +32,31 @@ pub(super) struct Args {
     /// the others keep what an earlier run found
     #[arg(long, value_name = "CLAIM")]
     only: Option<String>,
+    /// quick (within five minutes on two cores) or paper (the poster's sizes: days)
+    #[arg(long, value_name = "PRESET", default_value = "quick")]
+    preset: String,
     /// Keep the finished cases of an interrupted run
     #[arg(long)]
     resume: bool,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
-    let only = args.only.as_deref().map(experiment).transpose()?;
+    let preset = args.preset.parse()?;
+    let only = args.only.as_deref().map(|name| experiment(name, preset)).transpose()?;
     let out = OutDir::open(common, "reproduce", line, None)?;
-    let earlier = earlier(&out);
+    let earlier = earlier(&out, preset);
+    if preset == Preset::Paper {
+        refuse_to_start_over(&out, args.resume, common.force)?;
+        let minutes: f64 = match &only {
+            Some(only) => only.minutes,
+            None => experiments(preset).iter().map(|e| e.minutes).sum(),
+        };
+        eprintln!("gdcert: {}", estimate(minutes));
+    }
     // Says whose folder this is, should the run be interrupted.
     out.write(Vec::new())?;
-    let mut summary = Summary::new(line);
-    for experiment in experiments() {
+    let mut summary = Summary::new(line, preset);
+    for experiment in experiments(preset) {
         if only
             .as_ref()
             .is_some_and(|only| only.name != experiment.name)
@@ -88,14 +103,16 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// What an earlier run of this version left.
-fn earlier(out: &OutDir) -> Option<Summary> {
+/// What an earlier run of this version and preset left.
+fn earlier(out: &OutDir, preset: Preset) -> Option<Summary> {
     let file = out.path().join("summary.json");
     if !file.exists() {
         return None;
     }
     match Summary::read(&file) {
-        Ok(summary) if summary.version == env!("CARGO_PKG_VERSION") => Some(summary),
+        Ok(summary) if summary.version == env!("CARGO_PKG_VERSION") && summary.preset == preset => {
+            Some(summary)
+        }
         Ok(_) => None,
         Err(e) => {
             eprintln!("gdcert: {e}; it will be replaced");
@@ -110,28 +127,105 @@ fn run_experiment(experiment: &Experiment, out: &OutDir, resume: bool) -> Result
         if interrupted() {
             return Err(Error::Cancelled);
         }
-        let finding = Finding::new(experiment, case);
+        let finding = Finding::new(experiment, case, out.path());
         let folder = out.below(Path::new(&finding.folder))?;
-        let what = format!("{}/{}", experiment.name, case.name);
-        found.push(match &case.work {
+        if let Some(finished) = finished(&finding, &folder).filter(|_| resume) {
+            found.push(finished);
+            continue;
+        }
+        remove(&folder.path().join(FINDING))?;
+        let finding = match &case.work {
             Work::Verify(run) => {
-                let done = resume.then(|| finished(case, &folder)).flatten();
-                let file = match done {
-                    Some(file) => file,
-                    None => run_verify(run, &what, &folder)?,
-                };
-                finding.of_verdict(&file)
+                let what = format!("{}/{}", experiment.name, case.name);
+                finding.of_verdict(&run_verify(run, &what, &folder)?)
             }
-        });
+            Work::Commands(commands) => {
+                run_commands(commands, folder.path(), resume)?;
+                finding.of_commands(commands, out.path())?
+            }
+        };
+        let done = Done {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            finding,
+        };
+        write_atomic(&folder.path().join(FINDING), to_text(&done)?.as_bytes())?;
+        found.push(done.finding);
     }
     Ok(found)
 }
 
-/// The verdict of this very case, if an earlier run of this version wrote it whole.
-fn finished(case: &Case, folder: &OutDir) -> Option<VerdictFile> {
-    let file = VerdictFile::read(&folder.path().join("verdict.json")).ok()?;
-    (file.command == case.work.command() && file.version == env!("CARGO_PKG_VERSION"))
-        .then_some(file)
+/// Marks a case's folder as finished.
+const FINDING: &str = "finding.json";
+
+/// The contents of `finding.json`.
+#[derive(Serialize, Deserialize)]
+struct Done {
+    version: String,
+    finding: Finding,
+}
+
+/// What this very case found, if an earlier run of this version finished it.
+fn finished(wanted: &Finding, folder: &OutDir) -> Option<Finding> {
+    let json = read_json(&folder.path().join(FINDING)).ok()?;
+    let Done { version, finding } = serde_json::from_value(json).ok()?;
+    let same = finding.command == wanted.command && version == env!("CARGO_PKG_VERSION");
+    same.then_some(finding)
+}
+
+fn remove(file: &Path) -> Result<()> {
+    match std::fs::remove_file(file) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(file, e)),
+        _ => Ok(()),
+    }
+}
+
+/// Days of work are not overwritten unasked.
+fn refuse_to_start_over(out: &OutDir, resume: bool, force: bool) -> Result<()> {
+    if resume || force || !out.path().join(RUN).is_file() {
+        return Ok(());
+    }
+    Err(Error::file(
+        out.path(),
+        "holds an earlier run; add --resume to go on, --force to start over, or choose another --out",
+    ))
+}
+
+fn estimate(minutes: f64) -> String {
+    let time = match minutes {
+        m if m < 90.0 => format!("{m:.0} minutes"),
+        m if m < 48.0 * 60.0 => format!("{:.0} hours", m / 60.0),
+        m => format!("{:.0} days", m / 1440.0),
+    };
+    format!(
+        "this takes about {time} on two cores; Ctrl-C stops it cleanly, and --resume goes on where it stopped"
+    )
+}
+
+/// Commands that go on where they stopped.
+const RESUMABLE: [&str; 3] = ["sweep", "train", "landscape"];
+
+/// Runs a case's commands in turn. Each writes into a folder of its own.
+fn run_commands(commands: &Commands, folder: &Path, resume: bool) -> Result<()> {
+    if let Some(config) = &commands.config {
+        write_atomic(&folder.with_extension("toml"), config.as_bytes())?;
+    }
+    for mut words in commands.words(&folder.to_string_lossy()) {
+        let started = words
+            .iter()
+            .position(|word| word == "--out")
+            .and_then(|at| words.get(at + 1))
+            .is_some_and(|place| Path::new(place).join(RUN).is_file());
+        let resumable = words.get(1).is_some_and(|c| RESUMABLE.contains(&c.as_str()));
+        match (started, resumable, resume) {
+            (true, true, true) => words.push("--resume".to_owned()),
+            (true, ..) => words.push("--force".to_owned()),
+            _ => {}
+        }
+        if within(&words)? == Outcome::Stopped || interrupted() {
+            return Err(Error::Cancelled);
+        }
+    }
+    Ok(())
 }
 
 fn run_verify(run: &VerifyCase, what: &str, folder: &OutDir) -> Result<VerdictFile> {

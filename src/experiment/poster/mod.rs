@@ -20,24 +20,33 @@
 //!         statement: "f(M_t) <= (1 - eta beta)^t f(M_0), p = 2",
 //!         cases: vec![Case { name: "lecun", shows: "an ordinary initialization", work: Work::Verify(run) }],
 //!         answer: |found: &[Finding]| Answer::of(&found[0], format!("the bound {}", found[0].phrase())),
+//!         minutes: 0.1,
 //!     }
 //! }
 //! assert_eq!(two_outputs().cases.len(), 1);
 //! ```
 
+mod necessity;
+mod random;
 mod readings;
 mod summary;
 mod theorem_1;
 mod theorem_2;
+mod training;
+mod vanishing;
 
 pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
 
 use crate::descent::Steps;
 use crate::model::{Kernel, Trained};
+use crate::output::shell_line;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::Reading;
 use crate::verify::{Eta, Settings};
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// One claim and the runs that try it.
 #[derive(Clone, Debug)]
@@ -52,6 +61,8 @@ pub struct Experiment {
     pub cases: Vec<Case>,
     /// The answer, from one finding a case, in the order of `cases`.
     pub answer: fn(&[Finding]) -> Answer,
+    /// About how long it takes on two cores, in minutes, for the estimate before a long run.
+    pub minutes: f64,
 }
 
 /// One run of an experiment.
@@ -70,14 +81,52 @@ pub struct Case {
 pub enum Work {
     /// `gdcert verify` on a drawn instance.
     Verify(VerifyCase),
+    /// Other gdcert commands, one after another.
+    Commands(Commands),
 }
 
 impl Work {
-    /// The command that repeats this case alone.
-    pub fn command(&self) -> String {
+    /// The command, or commands, that repeat this case alone; `folder` is the case's.
+    pub fn command(&self, folder: &str) -> String {
         match self {
             Work::Verify(case) => case.command(),
+            Work::Commands(commands) => {
+                let lines = commands.words(folder);
+                let lines = lines.iter().map(|words| shell_line(words.iter().map(Into::into)));
+                lines.collect::<Vec<_>>().join(" && ")
+            }
         }
+    }
+}
+
+/// gdcert commands, what they read, and which of their numbers are wanted.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    /// The text of a configuration, written beside the case's folder as `FOLDER.toml`.
+    pub config: Option<String>,
+    /// The commands without `gdcert`, words apart by spaces; `{}` stands for the case's folder.
+    pub lines: Vec<String>,
+    /// Numbers for the summary: a name, a JSON file below the folder, and a JSON pointer into it.
+    pub numbers: Vec<(&'static str, &'static str, &'static str)>,
+}
+
+impl Commands {
+    /// The words of each command, for this folder.
+    pub fn words(&self, folder: &str) -> Vec<Vec<String>> {
+        let line = |line: &String| {
+            let words = line.split(' ').map(|word| word.replace("{}", folder));
+            std::iter::once("gdcert".to_owned()).chain(words).collect()
+        };
+        self.lines.iter().map(line).collect()
+    }
+}
+
+/// A sweep and its summary, in the case's folder.
+fn sweep(config: String) -> Commands {
+    Commands {
+        config: Some(config),
+        lines: vec!["sweep {}.toml --out {}".to_owned(), "summarize {} --out {}".to_owned()],
+        numbers: Vec::new(),
     }
 }
 
@@ -130,12 +179,45 @@ impl VerifyCase {
     }
 }
 
+/// How much is run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Preset {
+    /// Within five minutes on two cores.
+    #[default]
+    Quick,
+    /// The poster's sizes: days.
+    Paper,
+}
+
+impl FromStr for Preset {
+    type Err = Error;
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "quick" => Ok(Preset::Quick),
+            "paper" => Ok(Preset::Paper),
+            _ => Err(Error::input(format!(
+                "unknown preset '{name}'; choose quick or paper"
+            ))),
+        }
+    }
+}
+
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Preset::Quick => "quick",
+            Preset::Paper => "paper",
+        })
+    }
+}
+
 /// The experiment of that name.
 ///
 /// # Errors
 /// No experiment has that name; the message lists them.
-pub fn experiment(name: &str) -> Result<Experiment> {
-    let all = experiments();
+pub fn experiment(name: &str, preset: Preset) -> Result<Experiment> {
+    let all = experiments(preset);
     let names: Vec<_> = all.iter().map(|e| e.name).collect();
     let unknown = Error::input(format!(
         "no experiment is called '{name}'; choose one of {}",
@@ -145,12 +227,16 @@ pub fn experiment(name: &str) -> Result<Experiment> {
 }
 
 /// All experiments, in the order of the poster.
-pub fn experiments() -> Vec<Experiment> {
+pub fn experiments(preset: Preset) -> Vec<Experiment> {
     vec![
         theorem_1::experiment("theorem-1-softmax", Kernel::Softmax),
         theorem_1::experiment("theorem-1-gaussian", Kernel::Gaussian),
         readings::experiment(),
         theorem_2::experiment(),
+        random::experiment(preset),
+        necessity::experiment(preset),
+        vanishing::experiment(preset),
+        training::pathfinder(preset),
     ]
 }
 
@@ -169,13 +255,15 @@ mod tests {
 
     #[test]
     fn names_are_unique_and_found() {
-        for e in experiments() {
-            assert_eq!(experiment(e.name).unwrap().name, e.name);
-            let mut names: Vec<_> = e.cases.iter().map(|c| c.name).collect();
-            names.sort();
-            names.dedup();
-            assert_eq!(names.len(), e.cases.len());
+        for preset in [Preset::Quick, Preset::Paper] {
+            for e in experiments(preset) {
+                assert_eq!(experiment(e.name, preset).unwrap().name, e.name);
+                let mut names: Vec<_> = e.cases.iter().map(|c| c.name).collect();
+                names.sort();
+                names.dedup();
+                assert_eq!(names.len(), e.cases.len());
+            }
+            assert!(experiment("nothing", preset).is_err());
         }
-        assert!(experiment("nothing").is_err());
     }
 }

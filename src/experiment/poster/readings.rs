@@ -53,6 +53,7 @@ pub(super) fn experiment() -> Experiment {
             ),
         ],
         answer,
+        minutes: 0.1,
     }
 }
 

@@ -1,6 +1,7 @@
 //! `summary.json` of `gdcert reproduce`: what each case found, and the answers read off it.
 
-use super::{Case, Experiment};
+use super::{Case, Commands, Experiment, Preset};
+use crate::output::read_json;
 use crate::schema;
 use crate::verdict::{Verdict, VerdictFile};
 use crate::{Error, Result};
@@ -32,14 +33,16 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding without numbers yet.
-    pub fn new(experiment: &Experiment, case: &Case) -> Self {
+    /// A finding without numbers yet; `out` is the output folder.
+    pub fn new(experiment: &Experiment, case: &Case, out: &Path) -> Self {
+        let folder = format!("{}/{}", experiment.name, case.name);
+        let whole = out.join(&folder);
         Finding {
             claim: experiment.name.to_owned(),
             case: case.name.to_owned(),
             shows: case.shows.to_owned(),
-            folder: format!("{}/{}", experiment.name, case.name),
-            command: case.work.command(),
+            command: case.work.command(&whole.to_string_lossy()),
+            folder,
             verdict: None,
             numbers: Map::new(),
         }
@@ -70,6 +73,22 @@ impl Finding {
             self.numbers = numbers;
         }
         self
+    }
+
+    /// Takes the wanted numbers from the files below the output folder `out`.
+    ///
+    /// # Errors
+    /// A file that is not there or not JSON, or a number that it does not hold.
+    pub fn of_commands(mut self, commands: &Commands, out: &Path) -> Result<Self> {
+        for (name, file, pointer) in &commands.numbers {
+            let path = out.join(&self.folder).join(file);
+            let json = read_json(&path)?;
+            let value = json.pointer(pointer).cloned().ok_or_else(|| {
+                Error::file(&path, format!("has no {pointer}; run gdcert reproduce again"))
+            })?;
+            self.numbers.insert((*name).to_owned(), value);
+        }
+        Ok(self)
     }
 
     /// Whether the bound was found to hold.
@@ -215,6 +234,9 @@ pub struct Summary {
     pub version: String,
     /// The command line that was run.
     pub command: String,
+    /// How much was run.
+    #[serde(default)]
+    pub preset: Preset,
     /// The claims, in the poster's order.
     #[serde(default)]
     pub claims: Vec<Answered>,
@@ -227,8 +249,9 @@ pub struct Summary {
 
 impl Summary {
     /// An empty summary.
-    pub fn new(command: &str) -> Self {
+    pub fn new(command: &str, preset: Preset) -> Self {
         Summary {
+            preset,
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             command: command.to_owned(),

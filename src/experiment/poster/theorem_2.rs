@@ -72,6 +72,7 @@ pub(super) fn experiment() -> Experiment {
             ),
         ],
         answer,
+        minutes: 0.1,
     }
 }
 
