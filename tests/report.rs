@@ -5,7 +5,7 @@ mod common;
 use common::gdcert;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Command, Output, Stdio};
 
 const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
 
@@ -79,6 +79,27 @@ fn assert_valid(file: &Value, name: &str) {
         .map(|e| format!("{}: {e}", e.instance_path()))
         .collect();
     assert!(errors.is_empty(), "{name}: {errors:#?}");
+}
+
+/// Holds every JSON file below a folder against the schema that it names.
+#[track_caller]
+fn assert_all_valid(folder: &Path) {
+    for file in files(folder) {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        if !name.ends_with(".json") || name == "finding.json" {
+            continue;
+        }
+        let json: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+        match json["schema"].as_str() {
+            Some(schema) => {
+                let kind = schema
+                    .strip_prefix("gdcert.")
+                    .and_then(|s| s.strip_suffix("/1"));
+                assert_valid(&json, &format!("{}.json", kind.unwrap()));
+            }
+            None => assert_valid(&json, name),
+        }
+    }
 }
 
 /// All files below a folder.
@@ -202,6 +223,10 @@ fn reproduce_leaves_a_page_that_answers_in_its_first_rows() {
         "theorem-1-gaussian",
         "readings-of-beta",
         "theorem-2",
+        "theorem-2-random",
+        "necessity",
+        "vanishing-gradient",
+        "pathfinder",
     ] {
         assert!(html.contains(&format!("<section id=\"{id}\"")), "{id}");
         assert!(
@@ -210,24 +235,18 @@ fn reproduce_leaves_a_page_that_answers_in_its_first_rows() {
         );
     }
     let summary = folder.json("gdcert-out/reproduce/summary.json");
-    assert_valid(&summary, "reproduce.json");
+    assert_all_valid(&out);
     for file in files(&out) {
-        let json = || serde_json::from_slice::<Value>(&std::fs::read(&file).unwrap()).unwrap();
-        match file.file_name().unwrap().to_str().unwrap() {
-            "verdict.json" => assert_valid(&json(), "verdict.json"),
-            "run.json" => assert_valid(&json(), "run.json"),
-            "certificate.json" => {
-                assert_valid(&json(), "certificate.json");
-                assert!(
-                    folder
-                        .fine(&["check", file.to_str().unwrap()])
-                        .starts_with("valid")
-                );
-            }
-            _ => {}
+        if file.ends_with("certificate.json") {
+            assert!(
+                folder
+                    .fine(&["check", file.to_str().unwrap()])
+                    .starts_with("valid")
+            );
         }
     }
     // The commands in the page are those of the cases.
+    let html = html.replace("&#38;", "&");
     for case in summary["cases"].as_array().unwrap() {
         assert!(html.contains(case["command"].as_str().unwrap()), "{case}");
     }
@@ -254,6 +273,117 @@ fn reproduce_leaves_a_page_that_answers_in_its_first_rows() {
     );
 }
 
+/// Waits until a file is there; a minute is far more than any of these takes.
+fn wait_for(file: &Path) {
+    for _ in 0..6000 {
+        if file.is_file() {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    panic!("{} never came", file.display());
+}
+
+#[test]
+fn reproduce_killed_and_resumed_ends_the_same() {
+    let folder = Folder::new();
+    let claim = ["reproduce", "--only", "theorem-1-gaussian", "--out"];
+    folder.fine(&[&claim[..], &["whole"]].concat());
+    let mut child = Command::new(env!("CARGO_BIN_EXE_gdcert"))
+        .args(claim)
+        .arg("cut")
+        .current_dir(folder.0.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_for(&folder.path("cut/theorem-1-gaussian/lazy/finding.json"));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    // What there is says that the rest is missing.
+    let cut = folder.json("cut/summary.json");
+    let left_out = cut["not_run"].as_array().unwrap();
+    let why = |name: &str| left_out.iter().find(|n| n["name"] == name).unwrap()["why"].clone();
+    assert_eq!(why("theorem-1-gaussian"), "not reached yet");
+    assert_eq!(why("theorem-2"), "left out by --only");
+    let first = folder.read("cut/theorem-1-gaussian/lazy/run.json");
+    folder.fine(&[&claim[..], &["cut", "--resume"]].concat());
+    assert_eq!(first, folder.read("cut/theorem-1-gaussian/lazy/run.json"));
+    assert_eq!(
+        folder.json("cut/summary.json")["cases"],
+        folder.json("whole/summary.json")["cases"]
+    );
+    assert_sound(&folder.path("cut"));
+}
+
+#[test]
+fn reproduce_says_that_the_disk_is_full_and_goes_on_later() {
+    let folder = Folder::new();
+    let script = format!(
+        "trap '' XFSZ; ulimit -f 20; exec '{}' reproduce --only readings-of-beta",
+        env!("CARGO_BIN_EXE_gdcert")
+    );
+    let output = Command::new("bash")
+        .args(["-c", &script])
+        .current_dir(folder.0.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    let last = said.lines().last().unwrap();
+    assert!(last.starts_with("gdcert: gdcert-out/reproduce/"), "{said}");
+    assert!(last.contains("File too large"), "{said}");
+    folder.fine(&["reproduce", "--only", "readings-of-beta", "--resume"]);
+    assert_sound(&folder.path("gdcert-out/reproduce"));
+}
+
+#[test]
+fn presets_do_not_overwrite_each_other() {
+    let folder = Folder::new();
+    let quick = ["reproduce", "--only", "vanishing-gradient"];
+    folder.fine(&quick);
+    let summary = folder.read("gdcert-out/reproduce/summary.json");
+    let paper = [&quick[..], &["--preset", "paper"]].concat();
+    let said = folder.refused(&paper);
+    assert!(
+        said.contains("holds results of --preset quick; choose another --out"),
+        "{said}"
+    );
+    assert_eq!(summary, folder.read("gdcert-out/reproduce/summary.json"));
+    let said = folder.refused(&["reproduce", "--preset", "huge"]);
+    assert!(
+        said.contains("unknown preset 'huge'; choose quick or paper"),
+        "{said}"
+    );
+}
+
+#[test]
+fn the_text_claim_reads_the_reviews_that_are_at_hand() {
+    let folder = Folder::new();
+    // Words that tell the two kinds apart, and enough of both to hold some out.
+    for split in ["train", "test"] {
+        for (kind, words) in [
+            ("pos", "a fine and happy film"),
+            ("neg", "a dull, sad mess"),
+        ] {
+            let reviews = folder.path(&format!("reviews/aclImdb/{split}/{kind}"));
+            std::fs::create_dir_all(&reviews).unwrap();
+            for k in 0..40 {
+                std::fs::write(reviews.join(format!("{k}_7.txt")), format!("{words} {k}")).unwrap();
+            }
+        }
+    }
+    let said = folder.fine(&["reproduce", "--only", "imdb", "--imdb", "reviews"]);
+    assert!(
+        said.contains("Does the Gaussian kernel train better on text?"),
+        "{said}"
+    );
+    let summary = folder.json("gdcert-out/reproduce/summary.json");
+    assert_valid(&summary, "reproduce.json");
+    assert_eq!(summary["claims"][0]["answer"]["verdict"], "not decided");
+    assert_sound(&folder.path("gdcert-out/reproduce"));
+}
+
 #[test]
 fn what_was_not_run_is_said() {
     let folder = Folder::new();
@@ -264,6 +394,11 @@ fn what_was_not_run_is_said() {
     assert!(
         rows.iter()
             .any(|r| r.contains("Theorem 1") && r.contains("Not run: left out by --only"))
+    );
+    let said = folder.fine(&["reproduce", "--only", "imdb", "--imdb", "nowhere"]);
+    assert!(
+        said.contains("Not run: imdb (there are no IMDb reviews at nowhere;"),
+        "{said}"
     );
 }
 
@@ -572,6 +707,7 @@ fn every_command_s_folder_makes_a_page() {
             assert!(told.contains(word), "{name}: no '{word}' in: {told}");
         }
         assert!(!told.contains('{'), "{name}: a table shows JSON: {told}");
+        assert_all_valid(&folder.path(name));
         folder.fine(&["report", name]);
         let page = folder.read(&format!("{name}/report.html"));
         assert!(page.matches("<svg").count() >= figures, "{name}");

@@ -8,7 +8,7 @@ use crate::certify::CERTIFICATE_FILES;
 use crate::experiment::poster::{
     Commands, Experiment, Finding, Preset, Summary, VerifyCase, Work, experiment, experiments,
 };
-use crate::output::{read_json, write_atomic};
+use crate::output::{read_json, shell_line, write_atomic};
 use crate::report::{PAGE, RUN, cases_table, page, paragraph, read, verification_files};
 use crate::schema::to_text;
 use crate::verdict::{Origin, VerdictFile};
@@ -16,25 +16,29 @@ use crate::verify::{Event, verify};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Runs the poster's claims one by one and writes a page with the answers
 ///
 /// Every case gets a folder with the files of the command that repeats it; summary.csv and summary.json gather them, and
-/// report.html shows claim, evidence and proof.
+/// report.html shows claim, evidence and proof. A claim that is not run keeps what an earlier run found.
 #[derive(clap::Args)]
 #[command(
     allow_negative_numbers = true,
-    after_help = "Example: gdcert reproduce --only theorem-1-gaussian"
+    after_help = "Claims: theorem-1-softmax, theorem-1-gaussian, readings-of-beta, theorem-2, theorem-2-random, necessity,\n        \
+                  vanishing-gradient, pathfinder, imdb\n\n\
+                  Example: gdcert reproduce --only theorem-1-gaussian"
 )]
 pub(super) struct Args {
-    /// Only this claim: theorem-1-softmax, theorem-1-gaussian, readings-of-beta or theorem-2;
-    /// the others keep what an earlier run found
+    /// Only this claim (see below)
     #[arg(long, value_name = "CLAIM")]
     only: Option<String>,
     /// quick (within five minutes on two cores) or paper (the poster's sizes: days)
     #[arg(long, value_name = "PRESET", default_value = "quick")]
     preset: String,
+    /// The IMDb reviews for the claim imdb: a folder or archive; without them it is left out
+    #[arg(long, value_name = "PLACE", default_value = "gdcert-out/data/imdb")]
+    imdb: PathBuf,
     /// Keep the finished cases of an interrupted run
     #[arg(long)]
     resume: bool,
@@ -42,34 +46,41 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let preset = args.preset.parse()?;
-    let only = args.only.as_deref().map(|name| experiment(name, preset)).transpose()?;
+    let only = args
+        .only
+        .as_deref()
+        .map(|name| experiment(name, preset))
+        .transpose()?;
+    let wanted = |e: &Experiment| only.as_ref().is_none_or(|only| only.name == e.name);
+    let all = experiments(preset);
     let out = OutDir::open(common, "reproduce", line, None)?;
-    let earlier = earlier(&out, preset);
+    let earlier = earlier(&out, preset, common.force)?;
     if preset == Preset::Paper {
         refuse_to_start_over(&out, args.resume, common.force)?;
-        let minutes: f64 = match &only {
-            Some(only) => only.minutes,
-            None => experiments(preset).iter().map(|e| e.minutes).sum(),
-        };
+        let minutes = all.iter().filter(|e| wanted(e)).map(|e| e.minutes).sum();
         eprintln!("gdcert: {}", estimate(minutes));
     }
-    // Says whose folder this is, should the run be interrupted.
-    out.write(Vec::new())?;
     let mut summary = Summary::new(line, preset);
-    for experiment in experiments(preset) {
-        if only
-            .as_ref()
-            .is_some_and(|only| only.name != experiment.name)
-        {
-            let kept = earlier
-                .as_ref()
-                .is_some_and(|e| summary.keep(&experiment, e));
-            if !kept {
-                summary.skip(&experiment, "left out by --only");
-            }
+    for experiment in &all {
+        let why = if !wanted(experiment) {
+            "left out by --only".to_owned()
+        } else if experiment.needs_imdb && !args.imdb.exists() {
+            format!(
+                "there are no IMDb reviews at {}; gdcert data imdb gets them, --imdb names another place",
+                args.imdb.display()
+            )
+        } else {
+            "not reached yet".to_owned()
+        };
+        summary.leave_out(experiment, &why, earlier.as_ref());
+    }
+    // Says whose folder this is and what is in it, should the run be interrupted.
+    out.write(summary_files(&summary)?)?;
+    for experiment in all.iter().filter(|e| wanted(e)) {
+        if experiment.needs_imdb && !args.imdb.exists() {
             continue;
         }
-        match run_experiment(&experiment, &out, args.resume) {
+        match run_experiment(experiment, &out, args) {
             Err(Error::Cancelled) => {
                 let resume = if args.resume { "" } else { " --resume" };
                 eprintln!(
@@ -78,56 +89,75 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
                 );
                 return Ok(Outcome::Stopped);
             }
-            found => summary.add(&experiment, found?),
+            found => summary.answer(experiment, found?),
         }
+        out.write(summary_files(&summary)?)?;
         if !common.json {
-            say(&summary, &experiment);
+            say(&summary, experiment);
         }
     }
-    let text = summary.to_text()?;
-    out.write(vec![
-        ("summary.csv", summary.to_csv()?),
-        ("summary.json", text.clone().into_bytes()),
-    ])?;
     let html = page(&read(out.path())?, Path::new(""))?;
     out.write(vec![(PAGE, html.into_bytes())])?;
     if common.json {
-        print(&text);
-    } else {
-        print(&format!(
-            "\nA violated reading refutes that reading of beta, not the theorem, which only says that some\n\
-             initialization and step exist. The page: {}\n",
-            out.path().join(PAGE).display()
-        ));
+        print(&summary.to_text()?);
+        return Ok(Outcome::Fine);
     }
+    let mut said = String::new();
+    for left_out in &summary.not_run {
+        said += &paragraph(
+            "",
+            "",
+            &format!("Not run: {} ({}).", left_out.name, left_out.why),
+        );
+    }
+    print(&format!(
+        "\n{said}A violated reading refutes that reading of beta, not the theorem, which only says that some\n\
+         initialization and step exist. The page: {}\n",
+        out.path().join(PAGE).display()
+    ));
     Ok(Outcome::Fine)
 }
 
-/// What an earlier run of this version and preset left.
-fn earlier(out: &OutDir, preset: Preset) -> Option<Summary> {
+fn summary_files(summary: &Summary) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    Ok(vec![
+        ("summary.csv", summary.to_csv()?),
+        ("summary.json", summary.to_text()?.into_bytes()),
+    ])
+}
+
+/// What an earlier run of this version left; one of the other preset is not overwritten unasked.
+fn earlier(out: &OutDir, preset: Preset, force: bool) -> Result<Option<Summary>> {
     let file = out.path().join("summary.json");
     if !file.exists() {
-        return None;
+        return Ok(None);
     }
     match Summary::read(&file) {
-        Ok(summary) if summary.version == env!("CARGO_PKG_VERSION") && summary.preset == preset => {
-            Some(summary)
-        }
-        Ok(_) => None,
+        Ok(summary) if summary.preset != preset => match force {
+            true => Ok(None),
+            false => Err(Error::file(
+                out.path(),
+                format!(
+                    "holds results of --preset {}; choose another --out, or add --force to replace them",
+                    summary.preset
+                ),
+            )),
+        },
+        Ok(summary) => Ok(Some(summary).filter(|s| s.version == env!("CARGO_PKG_VERSION"))),
         Err(e) => {
             eprintln!("gdcert: {e}; it will be replaced");
-            None
+            Ok(None)
         }
     }
 }
 
-fn run_experiment(experiment: &Experiment, out: &OutDir, resume: bool) -> Result<Vec<Finding>> {
+fn run_experiment(experiment: &Experiment, out: &OutDir, args: &Args) -> Result<Vec<Finding>> {
+    let resume = args.resume;
     let mut found = Vec::new();
     for case in &experiment.cases {
         if interrupted() {
             return Err(Error::Cancelled);
         }
-        let finding = Finding::new(experiment, case, out.path());
+        let finding = Finding::new(experiment, case, out.path(), &args.imdb);
         let folder = out.below(Path::new(&finding.folder))?;
         if let Some(finished) = finished(&finding, &folder).filter(|_| resume) {
             found.push(finished);
@@ -140,7 +170,7 @@ fn run_experiment(experiment: &Experiment, out: &OutDir, resume: bool) -> Result
                 finding.of_verdict(&run_verify(run, &what, &folder)?)
             }
             Work::Commands(commands) => {
-                run_commands(commands, folder.path(), resume)?;
+                run_commands(commands, folder.path(), &args.imdb, resume)?;
                 finding.of_commands(commands, out.path())?
             }
         };
@@ -205,22 +235,25 @@ fn estimate(minutes: f64) -> String {
 const RESUMABLE: [&str; 3] = ["sweep", "train", "landscape"];
 
 /// Runs a case's commands in turn. Each writes into a folder of its own.
-fn run_commands(commands: &Commands, folder: &Path, resume: bool) -> Result<()> {
+fn run_commands(commands: &Commands, folder: &Path, imdb: &Path, resume: bool) -> Result<()> {
     if let Some(config) = &commands.config {
         write_atomic(&folder.with_extension("toml"), config.as_bytes())?;
     }
-    for mut words in commands.words(&folder.to_string_lossy()) {
+    for mut words in commands.words(folder, imdb) {
         let started = words
             .iter()
             .position(|word| word == "--out")
             .and_then(|at| words.get(at + 1))
             .is_some_and(|place| Path::new(place).join(RUN).is_file());
-        let resumable = words.get(1).is_some_and(|c| RESUMABLE.contains(&c.as_str()));
+        let resumable = words
+            .get(1)
+            .is_some_and(|c| RESUMABLE.contains(&c.as_str()));
         match (started, resumable, resume) {
             (true, true, true) => words.push("--resume".to_owned()),
             (true, ..) => words.push("--force".to_owned()),
             _ => {}
         }
+        eprintln!("{}", shell_line(words.iter().map(Into::into)));
         if within(&words)? == Outcome::Stopped || interrupted() {
             return Err(Error::Cancelled);
         }
@@ -255,12 +288,12 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &OutDir) -> Result<VerdictFi
 }
 
 fn say(summary: &Summary, experiment: &Experiment) {
-    let table = cases_table(experiment.name, summary.cases_of(experiment.name));
-    let mut said = format!(
-        "\n{}\n{}",
-        experiment.question,
-        table.without(&["shows"]).to_text()
-    );
+    let mut said = format!("\n{}\n", experiment.question);
+    // Of a single case the sentence says it all.
+    if experiment.cases.len() > 1 {
+        let table = cases_table(experiment.name, summary.cases_of(experiment.name));
+        said += &table.without(&["shows"]).to_text();
+    }
     if let Some(claim) = summary.claims.iter().find(|c| c.name == experiment.name) {
         said += &paragraph("  ", "  ", &claim.answer.says);
     }

@@ -3,6 +3,7 @@
 use super::{Choice, Grid, Node, Roughness, Sharpness, Surface};
 use crate::model::Kernel;
 use crate::plot::mean_and_spread;
+use crate::schema::readable;
 use crate::{Error, Result};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -131,9 +132,7 @@ impl Header {
         };
         let bytes = std::fs::read(&file).map_err(|e| fail(e.to_string()))?;
         let all: Value = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
-        if all["schema"] != SCHEMA {
-            return Err(fail(format!("its schema is not {SCHEMA}")));
-        }
+        readable(&file, all["schema"].as_str().unwrap_or_default(), SCHEMA)?;
         let header: Header =
             serde_json::from_value(all["header"].clone()).map_err(|e| fail(e.to_string()))?;
         Grid::new(header.grid.size, header.grid.span).map_err(|e| fail(e.to_string()))?;

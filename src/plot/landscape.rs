@@ -45,6 +45,8 @@ const PITCH: f64 = 400.0;
 const ROW: f64 = 404.0;
 const TOP: f64 = 78.0;
 const MARGIN: f64 = 16.0;
+/// Between the parts of a title.
+const SEPARATOR: &str = " · ";
 /// Room for the scale of the loss.
 const SCALE: f64 = 96.0;
 const FOOT: f64 = 78.0;
@@ -80,6 +82,24 @@ fn color(share: f64) -> Rgb {
 fn mix(a: Rgb, b: Rgb, share: f64) -> Rgb {
     let one = |a: u8, b: u8| (f64::from(a) + share * (f64::from(b) - f64::from(a))).round() as u8;
     (one(a.0, b.0), one(a.1, b.1), one(a.2, b.2))
+}
+
+/// A title of parts, broken between two of them if it is wider than `width`.
+fn two_lines(title: &str, size: f64, width: f64) -> [String; 2] {
+    let mut lines = [String::new(), String::new()];
+    for part in title.split(SEPARATOR) {
+        let longer = |line: &str| match line {
+            "" => part.to_owned(),
+            line => format!("{line}{SEPARATOR}{part}"),
+        };
+        let first = longer(&lines[0]);
+        if lines[1].is_empty() && (lines[0].is_empty() || text_width(&first, size) <= width) {
+            lines[0] = first;
+        } else {
+            lines[1] = longer(&lines[1]);
+        }
+    }
+    lines
 }
 
 struct Panels<'a> {
@@ -154,8 +174,11 @@ impl<'a> Panels<'a> {
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
         let (width, height) = (self.width(), self.height());
         canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255))?;
-        let title = fitted(self.title, 14.0, width - 2.0 * MARGIN);
-        canvas.text(&title, (MARGIN, 26.0), 14.0, BLACK, Align::Left)?;
+        let room = width - 2.0 * MARGIN;
+        for (line, y) in two_lines(self.title, 14.0, room).iter().zip([26.0, 44.0]) {
+            let line = fitted(line, 14.0, room);
+            canvas.text(&line, (MARGIN, y), 14.0, BLACK, Align::Left)?;
+        }
         for (panel, square) in self.squares() {
             let name = fitted(panel.name, 13.0, SIDE);
             let middle = 0.5 * (square.left + square.right);
@@ -694,6 +717,20 @@ mod tests {
             losses: points.collect(),
             grid,
         }
+    }
+
+    #[test]
+    fn a_long_title_takes_two_lines() {
+        let title = "pathfinder · 8 test samples, length 1024 · random directions, seed 0";
+        assert_eq!(
+            two_lines(title, 14.0, 1e4),
+            [title.to_owned(), String::new()]
+        );
+        let [first, second] = two_lines(title, 14.0, 400.0);
+        assert_eq!(format!("{first}{SEPARATOR}{second}"), title);
+        assert!(text_width(&first, 14.0) <= 400.0 && text_width(&second, 14.0) <= 400.0);
+        let [first, second] = two_lines(title, 14.0, 1.0);
+        assert_eq!(format!("{first}{SEPARATOR}{second}"), title);
     }
 
     #[test]

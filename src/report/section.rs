@@ -181,10 +181,37 @@ fn of_claim(folder: &Path, summary: &Summary, claim: &Answered) -> Result<Sectio
     })
 }
 
-/// The cases of a claim, one row each.
+/// The cases of a claim, one row each: rates and verdict where they are about a bound, else the numbers they measured.
 pub fn cases_table<'a>(claim: &str, cases: impl Iterator<Item = &'a Finding>) -> Table {
+    let caption = format!("{claim}: the cases");
+    let cases: Vec<_> = cases.collect();
+    let start = |case: &Finding| {
+        vec![
+            Cell::link(&case.case, format!("#{}", anchor(case))),
+            Cell::text(&case.shows),
+        ]
+    };
+    if cases.iter().all(|case| case.verdict.is_none()) {
+        let names: Vec<_> = cases.iter().flat_map(|case| case.numbers.keys()).collect();
+        let mut columns = vec!["case", "shows"];
+        for name in &names {
+            if !columns.contains(&name.as_str()) {
+                columns.push(name);
+            }
+        }
+        let titles: Vec<_> = columns.iter().map(|name| name.replace('_', " ")).collect();
+        let titles: Vec<_> = titles.iter().map(String::as_str).collect();
+        let mut table = Table::new(caption, &titles);
+        for case in &cases {
+            let value = |name: &&str| Cell::value(case.numbers.get(*name).unwrap_or(&Value::Null));
+            let mut row = start(case);
+            row.extend(columns[2..].iter().map(value));
+            table.rows.push(row);
+        }
+        return table;
+    }
     let mut table = Table::new(
-        format!("{claim}: the cases"),
+        caption,
         &[
             "case",
             "shows",
@@ -195,14 +222,14 @@ pub fn cases_table<'a>(claim: &str, cases: impl Iterator<Item = &'a Finding>) ->
         ],
     );
     for case in cases {
-        table.rows.push(vec![
-            Cell::link(&case.case, format!("#{}", anchor(case))),
-            Cell::text(&case.shows),
+        let mut row = start(case);
+        row.extend([
             Cell::text(case.text("reading")),
             Cell::number(case.number("claimed_rate")),
             Cell::number(case.number("measured_rate")),
             Cell::text(case.verdict.map_or("measured", |v| v.name())),
         ]);
+        table.rows.push(row);
     }
     table
 }

@@ -20,6 +20,7 @@
 //!         statement: "f(M_t) <= (1 - eta beta)^t f(M_0), p = 2",
 //!         cases: vec![Case { name: "lecun", shows: "an ordinary initialization", work: Work::Verify(run) }],
 //!         answer: |found: &[Finding]| Answer::of(&found[0], format!("the bound {}", found[0].phrase())),
+//!         needs_imdb: false,
 //!         minutes: 0.1,
 //!     }
 //! }
@@ -46,6 +47,7 @@ use crate::verify::{Eta, Settings};
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 /// One claim and the runs that try it.
@@ -61,6 +63,8 @@ pub struct Experiment {
     pub cases: Vec<Case>,
     /// The answer, from one finding a case, in the order of `cases`.
     pub answer: fn(&[Finding]) -> Answer,
+    /// Whether it reads the IMDb reviews, which are not made here.
+    pub needs_imdb: bool,
     /// About how long it takes on two cores, in minutes, for the estimate before a long run.
     pub minutes: f64,
 }
@@ -86,13 +90,15 @@ pub enum Work {
 }
 
 impl Work {
-    /// The command, or commands, that repeat this case alone; `folder` is the case's.
-    pub fn command(&self, folder: &str) -> String {
+    /// The command, or commands, that repeat this case alone; `folder` is the case's, `imdb` where the reviews are.
+    pub fn command(&self, folder: &Path, imdb: &Path) -> String {
         match self {
             Work::Verify(case) => case.command(),
             Work::Commands(commands) => {
-                let lines = commands.words(folder);
-                let lines = lines.iter().map(|words| shell_line(words.iter().map(Into::into)));
+                let lines = commands.words(folder, imdb);
+                let lines = lines
+                    .iter()
+                    .map(|words| shell_line(words.iter().map(Into::into)));
                 lines.collect::<Vec<_>>().join(" && ")
             }
         }
@@ -104,17 +110,21 @@ impl Work {
 pub struct Commands {
     /// The text of a configuration, written beside the case's folder as `FOLDER.toml`.
     pub config: Option<String>,
-    /// The commands without `gdcert`, words apart by spaces; `{}` stands for the case's folder.
+    /// The commands without `gdcert`, words apart by spaces; `{}` stands for the case's folder, `{imdb}` for where the
+    /// reviews are.
     pub lines: Vec<String>,
     /// Numbers for the summary: a name, a JSON file below the folder, and a JSON pointer into it.
     pub numbers: Vec<(&'static str, &'static str, &'static str)>,
 }
 
 impl Commands {
-    /// The words of each command, for this folder.
-    pub fn words(&self, folder: &str) -> Vec<Vec<String>> {
+    /// The words of each command, for this folder and these reviews.
+    pub fn words(&self, folder: &Path, imdb: &Path) -> Vec<Vec<String>> {
+        let (folder, imdb) = (folder.to_string_lossy(), imdb.to_string_lossy());
         let line = |line: &String| {
-            let words = line.split(' ').map(|word| word.replace("{}", folder));
+            let words = line
+                .split(' ')
+                .map(|word| word.replace("{}", &folder).replace("{imdb}", &imdb));
             std::iter::once("gdcert".to_owned()).chain(words).collect()
         };
         self.lines.iter().map(line).collect()
@@ -125,7 +135,10 @@ impl Commands {
 fn sweep(config: String) -> Commands {
     Commands {
         config: Some(config),
-        lines: vec!["sweep {}.toml --out {}".to_owned(), "summarize {} --out {}".to_owned()],
+        lines: vec![
+            "sweep {}.toml --out {}".to_owned(),
+            "summarize {} --out {}".to_owned(),
+        ],
         numbers: Vec::new(),
     }
 }
@@ -237,6 +250,7 @@ pub fn experiments(preset: Preset) -> Vec<Experiment> {
         necessity::experiment(preset),
         vanishing::experiment(preset),
         training::pathfinder(preset),
+        training::imdb(preset),
     ]
 }
 

@@ -22,16 +22,29 @@ pub(super) fn experiment(preset: Preset) -> Experiment {
             shows: "ordinary initializations, the same draw for both kernels",
             work: Work::Commands(Commands {
                 numbers: vec![
-                    ("both", "summary.json", "/query_alone_pairs/both_reach_zero"),
-                    ("only_softmax", "summary.json", "/query_alone_pairs/only_softmax"),
-                    ("only_gaussian", "summary.json", "/query_alone_pairs/only_gaussian"),
-                    ("neither", "summary.json", "/query_alone_pairs/neither"),
+                    (
+                        "both",
+                        "summary.json",
+                        "/query_alone_pairs/0/both_reach_zero",
+                    ),
+                    (
+                        "only_softmax",
+                        "summary.json",
+                        "/query_alone_pairs/0/only_softmax",
+                    ),
+                    (
+                        "only_gaussian",
+                        "summary.json",
+                        "/query_alone_pairs/0/only_gaussian",
+                    ),
+                    ("neither", "summary.json", "/query_alone_pairs/0/neither"),
                     ("reached_zero_below", "summary.json", "/reached_zero_below"),
                 ],
                 ..sweep(config)
             }),
         }],
         answer,
+        needs_imdb: false,
         minutes: match preset {
             Preset::Quick => 0.2,
             Preset::Paper => 120.0,
@@ -43,7 +56,8 @@ fn answer(found: &[Finding]) -> Answer {
     let [found] = found else {
         return Answer::incomplete();
     };
-    let more = found.number("only_gaussian").unwrap_or(0.0) - found.number("only_softmax").unwrap_or(0.0);
+    let more =
+        found.number("only_gaussian").unwrap_or(0.0) - found.number("only_softmax").unwrap_or(0.0);
     let which = match more {
         m if m > 0.0 => "On these draws it did",
         m if m < 0.0 => "On these draws it did not: softmax did",

@@ -53,6 +53,7 @@ pub(super) fn experiment() -> Experiment {
             ),
         ],
         answer,
+        needs_imdb: false,
         minutes: 0.1,
     }
 }

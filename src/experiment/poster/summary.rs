@@ -1,6 +1,6 @@
 //! `summary.json` of `gdcert reproduce`: what each case found, and the answers read off it.
 
-use super::{Case, Commands, Experiment, Preset};
+use super::{Case, Commands, Experiment, Preset, experiments};
 use crate::output::read_json;
 use crate::schema;
 use crate::verdict::{Verdict, VerdictFile};
@@ -33,15 +33,15 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A finding without numbers yet; `out` is the output folder.
-    pub fn new(experiment: &Experiment, case: &Case, out: &Path) -> Self {
+    /// A finding without numbers yet; `out` is the output folder, `imdb` where the reviews are.
+    pub fn new(experiment: &Experiment, case: &Case, out: &Path, imdb: &Path) -> Self {
         let folder = format!("{}/{}", experiment.name, case.name);
         let whole = out.join(&folder);
         Finding {
             claim: experiment.name.to_owned(),
             case: case.name.to_owned(),
             shows: case.shows.to_owned(),
-            command: case.work.command(&whole.to_string_lossy()),
+            command: case.work.command(&whole, imdb),
             folder,
             verdict: None,
             numbers: Map::new(),
@@ -84,7 +84,10 @@ impl Finding {
             let path = out.join(&self.folder).join(file);
             let json = read_json(&path)?;
             let value = json.pointer(pointer).cloned().ok_or_else(|| {
-                Error::file(&path, format!("has no {pointer}; run gdcert reproduce again"))
+                Error::file(
+                    &path,
+                    format!("has no {pointer}; run gdcert reproduce again"),
+                )
             })?;
             self.numbers.insert((*name).to_owned(), value);
         }
@@ -261,35 +264,45 @@ impl Summary {
         }
     }
 
-    /// Adds an experiment with what its cases found.
-    pub fn add(&mut self, experiment: &Experiment, found: Vec<Finding>) {
-        self.claims.push(Answered {
+    /// Takes in what the cases of an experiment found, in the place of what stood there.
+    pub fn answer(&mut self, experiment: &Experiment, found: Vec<Finding>) {
+        let claim = Answered {
             name: experiment.name.to_owned(),
             question: experiment.question.to_owned(),
             statement: experiment.statement.to_owned(),
             answer: (experiment.answer)(&found),
-        });
-        self.cases.extend(found);
-    }
-
-    /// Takes over an experiment from an earlier summary; `false` if it was not run there either.
-    pub fn keep(&mut self, experiment: &Experiment, earlier: &Summary) -> bool {
-        let Some(claim) = earlier.claims.iter().find(|c| c.name == experiment.name) else {
-            return false;
         };
-        self.claims.push(claim.clone());
-        self.cases
-            .extend(earlier.cases_of(experiment.name).cloned());
-        true
+        self.put(claim, found, experiment);
     }
 
-    /// Notes that an experiment was not run.
-    pub fn skip(&mut self, experiment: &Experiment, why: &str) {
-        self.not_run.push(NotRun {
-            name: experiment.name.to_owned(),
-            question: experiment.question.to_owned(),
-            why: why.to_owned(),
-        });
+    /// Keeps what an earlier summary says of an experiment, or says why it was not run.
+    pub fn leave_out(&mut self, experiment: &Experiment, why: &str, earlier: Option<&Summary>) {
+        let claim = |s: &Summary| s.claims.iter().find(|c| c.name == experiment.name).cloned();
+        match earlier.and_then(|s| Some((s, claim(s)?))) {
+            Some((s, claim)) => {
+                let cases = s.cases_of(experiment.name).cloned().collect();
+                self.put(claim, cases, experiment);
+            }
+            None => self.not_run.push(NotRun {
+                name: experiment.name.to_owned(),
+                question: experiment.question.to_owned(),
+                why: why.to_owned(),
+            }),
+        }
+    }
+
+    /// Puts a claim in its place in the order of the experiments.
+    fn put(&mut self, claim: Answered, found: Vec<Finding>, experiment: &Experiment) {
+        let order: Vec<_> = experiments(self.preset).iter().map(|e| e.name).collect();
+        let place = |name: &str| order.iter().position(|other| *other == name);
+        self.not_run
+            .retain(|left_out| left_out.name != experiment.name);
+        self.claims.retain(|c| c.name != experiment.name);
+        self.cases.retain(|c| c.claim != experiment.name);
+        self.claims.push(claim);
+        self.cases.extend(found);
+        self.claims.sort_by_key(|c| place(&c.name));
+        self.cases.sort_by_key(|c| place(&c.claim));
     }
 
     /// The cases of a claim.

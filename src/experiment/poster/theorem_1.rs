@@ -62,6 +62,7 @@ pub(super) fn experiment(name: &'static str, kernel: Kernel) -> Experiment {
             ),
         ],
         answer,
+        needs_imdb: false,
         minutes: 0.1,
     }
 }

@@ -72,6 +72,7 @@ pub(super) fn experiment() -> Experiment {
             ),
         ],
         answer,
+        needs_imdb: false,
         minutes: 0.1,
     }
 }

@@ -1,42 +1,70 @@
 //! The softmax gradient vanishes where the logits are large; so does the Gaussian one, elsewhere.
 
 use super::{Answer, Case, Commands, Experiment, Finding, Preset, Work, sweep};
-use crate::model::Kernel;
 
 pub(super) fn experiment(preset: Preset) -> Experiment {
     let seeds = match preset {
         Preset::Quick => 10,
         Preset::Paper => 1000,
     };
-    let case = |name, shows, kernel: Kernel| Case {
-        name,
-        shows,
-        work: Work::Commands(Commands {
-            numbers: vec![
-                ("smallest_scale", "summary.json", "/vanishing/0/logit_scale"),
-                ("norm_at_smallest", "summary.json", "/vanishing/0/jacobian_norm_q/median"),
-                ("middle_scale", "summary.json", "/vanishing/4/logit_scale"),
-                ("norm_at_middle", "summary.json", "/vanishing/4/jacobian_norm_q/median"),
-                ("largest_scale", "summary.json", "/vanishing/8/logit_scale"),
-                ("norm_at_largest", "summary.json", "/vanishing/8/jacobian_norm_q/median"),
-            ],
-            ..sweep(format!(
-                "# |J_Q| where W^Q and W^K are multiplied by logit_scale\nN = 2\nn = 4\nD = 16\nd = 4\nH = 4\nkernel = \"{kernel}\"\n\
-                 trained = \"Q\"\nlogit_scale = {{ from = 0.01, to = 100.0, count = 9 }}\nseeds = {{ from = 0, to = {} }}\n\
-                 steps = 1\ncertify = false\n",
-                seeds - 1
-            ))
-        }),
+    let kernels = Commands {
+        numbers: vec![
+            (
+                "smallest_factor",
+                "summary.json",
+                "/vanishing/0/logit_scale",
+            ),
+            ("middle_factor", "summary.json", "/vanishing/4/logit_scale"),
+            ("largest_factor", "summary.json", "/vanishing/8/logit_scale"),
+            (
+                "softmax_smallest",
+                "summary.json",
+                "/vanishing/0/jacobian_norm_q/median",
+            ),
+            (
+                "softmax_middle",
+                "summary.json",
+                "/vanishing/4/jacobian_norm_q/median",
+            ),
+            (
+                "softmax_largest",
+                "summary.json",
+                "/vanishing/8/jacobian_norm_q/median",
+            ),
+            (
+                "gaussian_smallest",
+                "summary.json",
+                "/vanishing/9/jacobian_norm_q/median",
+            ),
+            (
+                "gaussian_middle",
+                "summary.json",
+                "/vanishing/13/jacobian_norm_q/median",
+            ),
+            (
+                "gaussian_largest",
+                "summary.json",
+                "/vanishing/17/jacobian_norm_q/median",
+            ),
+        ],
+        ..sweep(format!(
+            "# |J_Q| where W^Q and W^K are multiplied by logit_scale\nN = 2\nn = 4\nD = 16\nd = 4\nH = 4\n\
+             kernel = [\"softmax\", \"gaussian\"]\ntrained = \"Q\"\nlogit_scale = {{ from = 0.01, to = 100.0, count = 9 }}\n\
+             seeds = {{ from = 0, to = {} }}\nsteps = 2000\ncertify = false\n",
+            seeds - 1
+        ))
     };
     Experiment {
         name: "vanishing-gradient",
         question: "Does the gradient in W^Q vanish where attention saturates?",
         statement: "Where queries and keys are large, softmax rows are nearly one-hot and the derivative in W^Q is nearly 0",
-        cases: vec![
-            case("softmax", "|J_Q| against a factor on W^Q and W^K", Kernel::Softmax),
-            case("gaussian", "the same for the Gaussian kernel", Kernel::Gaussian),
-        ],
+        cases: vec![Case {
+            name: "logit-scale",
+            shows: "median |J_Q| at M_0 against a factor on W^Q and W^K",
+            work: Work::Commands(kernels),
+        }],
         answer,
+        needs_imdb: false,
         minutes: match preset {
             Preset::Quick => 0.1,
             Preset::Paper => 2.0,
@@ -45,20 +73,22 @@ pub(super) fn experiment(preset: Preset) -> Experiment {
 }
 
 fn answer(found: &[Finding]) -> Answer {
-    let [softmax, gaussian] = found else {
+    let [found] = found else {
         return Answer::incomplete();
     };
-    let shrinks = |of: &Finding| of.number("norm_at_largest") < of.number("norm_at_middle");
-    let says = |of: &Finding| {
-        let norm = |name: &str| of.number(name).map_or("not known".to_owned(), |x| format!("{x:.2e}"));
-        format!(
-            "{}, {} and {}",
-            norm("norm_at_smallest"),
-            norm("norm_at_middle"),
-            norm("norm_at_largest")
-        )
+    let norm = |kernel: &str, at: &str| found.number(&format!("{kernel}_{at}"));
+    let shrinks = |kernel| norm(kernel, "largest") < norm(kernel, "middle");
+    let says = |kernel| {
+        let [least, middle, most] =
+            ["smallest", "middle", "largest"].map(|at| match norm(kernel, at) {
+                None => "not known".to_owned(),
+                // Beyond what a float holds.
+                Some(0.0) => "0".to_owned(),
+                Some(x) => format!("{x:.1e}"),
+            });
+        format!("{least}, {middle} and {most}")
     };
-    let yes = match (shrinks(softmax), shrinks(gaussian)) {
+    let yes = match (shrinks("softmax"), shrinks("gaussian")) {
         (true, true) => "Yes, for both kernels",
         (true, false) => "Yes, for softmax and not for the Gaussian kernel",
         (false, true) => "For the Gaussian kernel and not for softmax",
@@ -68,13 +98,13 @@ fn answer(found: &[Finding]) -> Answer {
         "measured",
         format!(
             "{yes}: the median |J_Q| at the factors {}, {} and {} on W^Q and W^K is {} for softmax and {} for the Gaussian kernel.",
-            softmax.text("smallest_scale"),
-            softmax.text("middle_scale"),
-            softmax.text("largest_scale"),
-            says(softmax),
-            says(gaussian),
+            found.text("smallest_factor"),
+            found.text("middle_factor"),
+            found.text("largest_factor"),
+            says("softmax"),
+            says("gaussian"),
         ),
     )
-    .with("softmax |J_Q| at the largest factor", softmax, "norm_at_largest")
-    .with("Gaussian |J_Q| there", gaussian, "norm_at_largest")
+    .with("softmax |J_Q| at the largest factor", found, "softmax_largest")
+    .with("Gaussian |J_Q| there", found, "gaussian_largest")
 }

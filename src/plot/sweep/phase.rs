@@ -84,6 +84,19 @@ impl Phase<'_> {
         TOP + (self.row_height() + GAP) * self.rows.len() as f64 + 26.0
     }
 
+    /// A column of panels for each kernel that was run.
+    fn columns(&self) -> Vec<((f64, f64), crate::Kernel)> {
+        let was_run = |kernel: &crate::Kernel| {
+            let key = self.kind.key(*kernel);
+            self.statistics.phase.keys().any(|(of, ..)| *of == key)
+        };
+        let kernels: Vec<_> = KERNELS.into_iter().filter(was_run).collect();
+        match kernels[..] {
+            [kernel] => vec![((COLUMNS[0].0, COLUMNS[1].1), kernel)],
+            _ => COLUMNS.into_iter().zip(kernels).collect(),
+        }
+    }
+
     fn cell(
         &self,
         kernel: crate::Kernel,
@@ -103,7 +116,7 @@ impl Drawing for Phase<'_> {
 
     fn description(&self) -> String {
         self.kind
-            .title("Verdicts over HD/(Nn) and scale for both kernels")
+            .title("Verdicts over HD/(Nn) and scale, by kernel")
     }
 
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
@@ -116,13 +129,13 @@ impl Drawing for Phase<'_> {
         }
         for (row, &shows) in self.rows.iter().enumerate() {
             let top = TOP + row as f64 * (self.row_height() + GAP);
-            for (column, kernel) in COLUMNS.into_iter().zip(KERNELS) {
+            for (column, kernel) in self.columns() {
                 let bottom = top + self.row_height();
                 self.panel(canvas, shows, kernel, column, (top, bottom))?;
             }
         }
         let bottom = self.height() - 30.0;
-        for (left, right) in COLUMNS {
+        for ((left, right), _) in self.columns() {
             canvas.text(
                 "HD / (Nn)",
                 (0.5 * (left + right), bottom),
