@@ -5,6 +5,7 @@ use crate::Result;
 use crate::model::{Head, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::singular_values;
+use rayon::prelude::*;
 
 /// The closed form of h(rho), which bounds |D^2 F[delta, eps]| over unit directions in the trained
 /// blocks and over the ball of radius rho (Frobenius norm over all trained blocks) around M_0.
@@ -42,6 +43,34 @@ pub(super) struct Token<T: Bound> {
     pub kap: T,
     pub qn: T,
     pub ups: T,
+}
+
+/// Constants of b_h that do not depend on the token.
+struct Constants<T> {
+    root_d: T,
+    /// 2/e + 1; Gaussian kernel.
+    scores: T,
+    /// e^{1/2} d^{1/4}; Gaussian kernel.
+    values: T,
+}
+
+impl<T: Bound> Constants<T> {
+    fn new(kernel: Kernel, d: usize) -> Self {
+        let root_d = number::<T>(d).sqrt();
+        let e = match kernel {
+            Kernel::Softmax => number::<T>(1),
+            Kernel::Gaussian => number::<T>(1).exp(),
+        };
+        Constants {
+            root_d,
+            scores: number::<T>(2) / e + number(1),
+            values: e.sqrt() * root_d.sqrt(),
+        }
+    }
+}
+
+fn number<T: Bound>(x: usize) -> T {
+    T::from_f64(x as f64)
 }
 
 impl Curvature<f64> {
@@ -105,36 +134,41 @@ impl<T: Bound> Curvature<T> {
     pub fn h(&self, rho: f64) -> T {
         let zero = T::from_f64(0.0);
         let rho = T::from_f64(rho);
-        let mut sum = zero;
-        for heads in self.tokens.chunks_exact(self.H) {
-            let b = heads.iter().map(|t| self.b(t, rho)).fold(zero, Bound::max);
-            sum += b * b;
-        }
-        sum.sqrt()
+        let constants = Constants::new(self.kernel, self.d);
+        let largest = |heads: &[Token<T>]| {
+            let b = heads.iter().map(|t| self.b(t, rho, &constants));
+            b.fold(zero, Bound::max)
+        };
+        // Few tokens are not worth a second thread. The sum's order does not depend on the threads.
+        let tokens = self.tokens.par_chunks_exact(self.H).with_min_len(256);
+        let all: Vec<T> = tokens.map(largest).collect();
+        let squares = all.into_iter().map(|b| b * b);
+        squares.fold(zero, |sum, b| sum + b).sqrt()
     }
 
     /// b_h of one (i, k, h).
-    fn b(&self, t: &Token<T>, rho: T) -> T {
-        let number = |x: usize| T::from_f64(x as f64);
-        let [in_q, in_k, in_v] = self.trained.flags().map(|on| number(usize::from(on)));
-        let root_d = number(self.d).sqrt();
+    fn b(&self, t: &Token<T>, rho: T, constants: &Constants<T>) -> T {
+        let [in_q, in_k, in_v] = self.trained.flags().map(|on| number::<T>(usize::from(on)));
+        let &Constants {
+            root_d,
+            scores,
+            values,
+        } = constants;
         let kap = t.kap + in_k * t.xi * rho;
         let qn = t.qn + in_q * t.x * rho;
         let ups = t.ups + in_v * t.xi * t.o * rho;
         match self.kernel {
             Kernel::Softmax => {
                 let (c, s) = (t.x * kap, t.xi * qn);
-                let a2 = (in_q * c * c + in_k * s * s) / number(self.d);
-                number(2) * ups * a2
+                let a2 = (in_q * c * c + in_k * s * s) / number::<T>(self.d);
+                number::<T>(2) * ups * a2
                     + in_q * in_k * ups * t.x * t.xi / root_d
                     + in_v * a2.sqrt() * t.xi * t.o
             }
             Kernel::Gaussian => {
                 let g2 = in_q * t.x * t.x + in_k * t.xi * t.xi;
-                let e = number(1).exp();
-                number(self.n)
-                    * ((number(2) / e + number(1)) * g2 * ups / root_d
-                        + in_v * g2.sqrt() * t.xi * t.o / (e.sqrt() * root_d.sqrt()))
+                number::<T>(self.n)
+                    * (scores * g2 * ups / root_d + in_v * g2.sqrt() * t.xi * t.o / values)
             }
         }
     }

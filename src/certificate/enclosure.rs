@@ -464,7 +464,12 @@ impl<'a> Enclosure<'a> {
         let Dims { N, n, H, .. } = self.instance.dims();
         let zero = Interval::from_f64(0.0);
         let X = Ball::exact(stack(self.instance, 1));
-        let x: Vec<_> = (0..N * n).map(|k| X.interval_norm(k)).collect();
+        let x = X.interval_norms();
+        let norms: Vec<_> = self
+            .heads
+            .par_iter()
+            .map(|head| [&head.q, &head.kappa, &head.u].map(Ball::interval_norms))
+            .collect();
         let o: Vec<_> = self
             .instance
             .W()
@@ -472,36 +477,29 @@ impl<'a> Enclosure<'a> {
             .iter()
             .map(|W| Interval::new(0.0, sigma_max(view(W), 0.0)))
             .collect();
-        let of_sample = |i: usize| {
-            let over =
-                |f: &dyn Fn(usize) -> Interval| (i * n..(i + 1) * n).map(f).fold(zero, Bound::max);
-            let xi = over(&|k| x[k]);
-            let maxima: Vec<_> = self
-                .heads
+        let mut tokens = Vec::with_capacity(N * n * H);
+        for i in 0..N {
+            let sample = i * n..(i + 1) * n;
+            let longest =
+                |of: &[Interval]| of[sample.clone()].iter().copied().fold(zero, Bound::max);
+            let xi = longest(&x);
+            let maxima: Vec<_> = norms
                 .iter()
-                .map(|head| {
-                    (
-                        over(&|k| head.kappa.interval_norm(k)),
-                        over(&|k| head.u.interval_norm(k)),
-                    )
-                })
+                .map(|[_, kappa, u]| (longest(kappa), longest(u)))
                 .collect();
-            let mut tokens = Vec::with_capacity(n * H);
-            for (k, &x) in x.iter().enumerate().skip(i * n).take(n) {
-                for (h, head) in self.heads.iter().enumerate() {
+            for k in sample.clone() {
+                for (h, [q, ..]) in norms.iter().enumerate() {
                     tokens.push(Token {
-                        x,
+                        x: x[k],
                         xi,
                         o: o[h],
                         kap: maxima[h].0,
-                        qn: head.q.interval_norm(k),
+                        qn: q[k],
                         ups: maxima[h].1,
                     });
                 }
             }
-            tokens
-        };
-        let tokens: Vec<_> = (0..N).into_par_iter().flat_map_iter(of_sample).collect();
+        }
         Curvature::from_tokens(self.instance, self.trained, tokens)
     }
 }
@@ -651,11 +649,15 @@ impl Ball {
         norm_up(self.rad.row(i).iter().copied())
     }
 
-    /// |row i|.
-    fn interval_norm(&self, i: usize) -> Interval {
-        let zero = Interval::from_f64(0.0);
-        let entries = (0..self.mid.ncols()).map(|j| self.at(i, j).square());
-        entries.fold(zero, |s, x| s + x).sqrt()
+    /// |row i| of every row. Entries are read column by column, as they are stored.
+    fn interval_norms(&self) -> Vec<Interval> {
+        let mut squares = vec![Interval::from_f64(0.0); self.mid.nrows()];
+        for j in 0..self.mid.ncols() {
+            for (i, sum) in squares.iter_mut().enumerate() {
+                *sum += self.at(i, j).square();
+            }
+        }
+        squares.into_iter().map(Interval::sqrt).collect()
     }
 }
 

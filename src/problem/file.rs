@@ -70,11 +70,12 @@ impl Instance {
             ("W_O", &self.W.O),
         ]
         .map(|(name, blocks)| {
-            let data: Vec<u8> = blocks
-                .iter()
-                .flat_map(|b| b.transpose().as_slice().to_vec())
-                .flat_map(f64::to_le_bytes)
-                .collect();
+            let mut data = Vec::with_capacity(8 * blocks.len() * blocks[0].len());
+            for block in blocks.iter() {
+                for entry in block.transpose().as_slice() {
+                    data.extend_from_slice(&entry.to_le_bytes());
+                }
+            }
             (
                 name,
                 vec![blocks.len(), blocks[0].nrows(), blocks[0].ncols()],

@@ -152,7 +152,7 @@ fn of_reproduce(folder: &Path) -> Result<Section> {
 
 fn answer_row(claim: &Answered) -> Vec<Cell> {
     let numbers = claim.answer.numbers.iter().map(|number| {
-        let value = Cell::number(Some(number.value));
+        let value = Cell::value(&Value::from(number.value));
         (number.name.clone(), value)
     });
     vec![
