@@ -34,7 +34,7 @@
 
 use super::Bound;
 use super::curvature::{Curvature, Token};
-use super::interval::{Interval, add_up};
+use super::interval::{Interval, add_up, sqrt_up};
 use super::verified::{
     Extreme, NotResolved, SigmaMin, Symmetric, extreme, gamma_up, lower_product, norm_up,
     sigma_max, sigma_min, up, view,
@@ -464,11 +464,11 @@ impl<'a> Enclosure<'a> {
         let Dims { N, n, H, .. } = self.instance.dims();
         let zero = Interval::from_f64(0.0);
         let X = Ball::exact(stack(self.instance, 1));
-        let x = X.interval_norms();
+        let x = X.row_norms();
         let norms: Vec<_> = self
             .heads
             .par_iter()
-            .map(|head| [&head.q, &head.kappa, &head.u].map(Ball::interval_norms))
+            .map(|head| [&head.q, &head.kappa, &head.u].map(Ball::row_norms))
             .collect();
         let o: Vec<_> = self
             .instance
@@ -649,15 +649,19 @@ impl Ball {
         norm_up(self.rad.row(i).iter().copied())
     }
 
-    /// |row i| of every row. Entries are read column by column, as they are stored.
-    fn interval_norms(&self) -> Vec<Interval> {
-        let mut squares = vec![Interval::from_f64(0.0); self.mid.nrows()];
-        for j in 0..self.mid.ncols() {
-            for (i, sum) in squares.iter_mut().enumerate() {
-                *sum += self.at(i, j).square();
+    /// Intervals from 0 to an upper bound of |row i|, for every row i. Entries are read column by column, as they are
+    /// stored. A term (|mid| + rad)^2 is rounded three times, then once for each sum.
+    fn row_norms(&self) -> Vec<Interval> {
+        let mut squares = vec![0.0; self.mid.nrows()];
+        for (mid, rad) in self.mid.column_iter().zip(self.rad.column_iter()) {
+            for (sum, (mid, rad)) in squares.iter_mut().zip(mid.iter().zip(&rad)) {
+                let x = mid.abs() + rad;
+                *sum += x * x;
             }
         }
-        squares.into_iter().map(Interval::sqrt).collect()
+        let bound = |sum| sqrt_up(up(sum, self.mid.ncols() + 3));
+        let bounds = squares.into_iter().map(bound);
+        bounds.map(|x| Interval::new(0.0, x)).collect()
     }
 }
 
