@@ -52,6 +52,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         .map(|name| experiment(name, preset))
         .transpose()?;
     let wanted = |e: &Experiment| only.as_ref().is_none_or(|only| only.name == e.name);
+    let missing = |e: &Experiment| e.needs_imdb && !args.imdb.exists();
     let all = experiments(preset);
     let out = OutDir::open(common, "reproduce", line, None)?;
     let earlier = earlier(&out, preset, common.force)?;
@@ -64,7 +65,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     for experiment in &all {
         let why = if !wanted(experiment) {
             "left out by --only".to_owned()
-        } else if experiment.needs_imdb && !args.imdb.exists() {
+        } else if missing(experiment) {
             format!(
                 "there are no IMDb reviews at {}; gdcert data imdb gets them, --imdb names another place",
                 args.imdb.display()
@@ -76,10 +77,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     }
     // Says whose folder this is and what is in it, should the run be interrupted.
     out.write(summary_files(&summary)?)?;
-    for experiment in all.iter().filter(|e| wanted(e)) {
-        if experiment.needs_imdb && !args.imdb.exists() {
-            continue;
-        }
+    for experiment in all.iter().filter(|e| wanted(e) && !missing(e)) {
         match run_experiment(experiment, &out, args) {
             Err(Error::Cancelled) => {
                 let resume = if args.resume { "" } else { " --resume" };

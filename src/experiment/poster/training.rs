@@ -113,7 +113,9 @@ fn cases(
             "softmax",
             match preset {
                 Preset::Quick => "test accuracy and loss, and the loss around the result",
-                Preset::Paper => "the same, then as many steps again with either kernel",
+                Preset::Paper => {
+                    "test accuracy and loss, the loss around the result, and as many steps again with either kernel"
+                }
             },
             of(Kernel::Softmax, &second),
         ),
