@@ -36,7 +36,7 @@ pub struct Outcome {
 
 /// Tokens that go through the layers at once.
 const TILE: usize = 256;
-/// Least number of tokens worth a group.
+/// Tokens of a group, if there are not more than [`GROUPS`] of them.
 const GROUP: usize = 512;
 /// Most groups.
 const GROUPS: usize = 32;
@@ -273,7 +273,9 @@ impl<T: Real> Classifier<T> {
             self.dqkv.resize(rows * 3 * width, zero);
         }
         let trunk = self.offsets.trunk.len();
-        let groups = (rows / GROUP).clamp(1, GROUPS.min((SUMS / trunk).max(1)));
+        let groups = rows
+            .div_ceil(GROUP)
+            .clamp(1, GROUPS.min((SUMS / trunk).max(1)));
         self.group_count = groups;
         if self.groups.len() < groups {
             self.groups.resize_with(groups, Group::default);

@@ -1,7 +1,7 @@
 //! Small products in registers, and the packed copies they read.
 //!
-//! Scores are formed in tiles of [`MR`] queries by `NV` vectors of keys, all accumulators in registers. Both
-//! factors are packed: the queries in strips of MR, the keys in panels of one tile's width, feature by feature.
+//! Scores are formed in tiles of [`MR`] queries by `NV` vectors of keys, all accumulators in registers. Queries are packed
+//! as rows, keys in panels of one tile's width, feature by feature.
 
 use super::Rows;
 use crate::simd::single::Simd;
@@ -11,6 +11,9 @@ pub(super) const MR: usize = 6;
 
 /// Exponent of a key that is not there: 2^x is 0, and no arithmetic on it makes a NaN.
 pub(super) const NEVER: f32 = -1e30;
+
+/// How many rows before it is needed a row of a matrix is asked for: rows lie apart, which the processor does not foresee.
+pub(super) const AHEAD: usize = 12;
 
 /// Memory that starts on a cache line, kept from call to call.
 #[derive(Default)]
@@ -48,30 +51,31 @@ pub(super) struct Frame<'a> {
     pub(super) scale: f32,
 }
 
-/// Strips of `height` rows, feature by feature: row r, feature d at `(r / height) p height + d height + r % height`.
-/// Rows that fill up the last strip are 0.
+/// Panels of `width` rows, feature by feature: row r, feature d at `(r / width) p width + d width + r % width`.
+/// Rows that fill up the last panel are 0.
 #[inline(always)]
-pub(super) fn pack_strips(
+pub(super) fn pack_panels(
     rows: impl ExactSizeIterator<Item = usize>,
     x: Rows<f32>,
     column: usize,
     frame: Frame,
-    height: usize,
+    width: usize,
     out: &mut [f32],
 ) {
     let p = frame.centre.len();
     let mut rows = rows;
-    for out in out.chunks_exact_mut(height * p) {
-        let count = rows.len().min(height);
+    for out in out.chunks_exact_mut(width * p) {
+        let count = rows.len().min(width);
         if count == 0 {
             break;
         }
-        if count < height {
+        if count < width {
             out.fill(0.0);
         }
-        for (r, row) in rows.by_ref().take(height).enumerate() {
+        for (r, row) in rows.by_ref().take(width).enumerate() {
+            x.prefetch(row + AHEAD, column, p);
             let x = &x.values[row * x.stride + column..][..p];
-            let column = out[r..].iter_mut().step_by(height);
+            let column = out[r..].iter_mut().step_by(width);
             for ((out, &x), &centre) in column.zip(x).zip(frame.centre) {
                 *out = (x - centre) * frame.scale;
             }
@@ -91,6 +95,7 @@ pub(super) fn pack_rows(
 ) {
     let p = frame.centre.len();
     for (row, out) in rows.zip(out.chunks_exact_mut(width)) {
+        x.prefetch(row + AHEAD, column, p);
         let x = &x.values[row * x.stride + column..][..p];
         let (out, right) = out.split_at_mut(p);
         for ((out, &x), &centre) in out.iter_mut().zip(x).zip(frame.centre) {
@@ -103,24 +108,25 @@ pub(super) fn pack_rows(
 /// A tile of scores.
 pub(super) type Tile<S, const NV: usize> = [[<S as Simd>::V; NV]; MR];
 
-/// tile += strip' panel; over features with `DISTANCE`, tile += sum of (strip - panel)^2.
+/// tile += strip panel, with a strip of [`MR`] rows `stride` apart; with `DISTANCE`, tile += sum over features of
+/// (strip - panel)^2.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, const NV: usize, const DISTANCE: bool>(
     s: S,
     p: usize,
-    strip: &[f32],
+    (strip, stride): (&[f32], usize),
     panel: &[f32],
     tile: &mut Tile<S, NV>,
 ) {
-    assert!(strip.len() >= p * MR && panel.len() >= p * NV * S::L);
+    assert!(p <= stride && strip.len() >= MR * stride && panel.len() >= p * NV * S::L);
     let (mut a, mut b) = (strip.as_ptr(), panel.as_ptr());
     for _ in 0..p {
-        // SAFETY: feature d < p reads strip[d MR ..][.. MR] and panel[d NV L ..][.. NV L], in bounds as
+        // SAFETY: feature d < p reads strip[i stride + d], i < MR, and panel[d NV L ..][.. NV L], in bounds as
         // asserted; the pointers end at most one past the slices.
         unsafe {
             let y: [S::V; NV] = std::array::from_fn(|v| s.load(b.add(v * S::L)));
             for (i, row) in tile.iter_mut().enumerate() {
-                let x = s.splat(*a.add(i));
+                let x = s.splat(*a.add(i * stride));
                 for (sum, &y) in row.iter_mut().zip(&y) {
                     *sum = if DISTANCE {
                         let w = s.sub(y, x);
@@ -130,7 +136,7 @@ pub(super) fn multiply<S: Simd, const NV: usize, const DISTANCE: bool>(
                     };
                 }
             }
-            a = a.add(MR);
+            a = a.add(1);
             b = b.add(NV * S::L);
         }
     }

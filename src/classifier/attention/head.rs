@@ -27,7 +27,7 @@
 
 use super::Rows;
 use super::fused::{
-    Arena, Frame, Left, MR, NEVER, Tile, accumulate, dot, multiply, pack_rows, pack_strips,
+    AHEAD, Arena, Frame, Left, MR, NEVER, Tile, accumulate, dot, multiply, pack_panels, pack_rows,
 };
 use crate::model::Kernel;
 use crate::simd::single::Simd;
@@ -117,7 +117,7 @@ impl Block<'_> {
     #[inline(always)]
     fn pack(&mut self, pair: &Pair, keys: &[u32], frame: Frame, panel: usize) {
         let rows = keys.iter().map(|&key| key as usize);
-        pack_strips(rows, pair.k, pair.head * pair.p, frame, panel, self.panels);
+        pack_panels(rows, pair.k, pair.head * pair.p, frame, panel, self.panels);
         let [expanded, differences] = &mut self.bias;
         expanded.fill(NEVER);
         differences.fill(NEVER);
@@ -141,7 +141,7 @@ impl Block<'_> {
 fn exponents<S: Simd, const NV: usize, const DISTANCE: bool>(
     s: S,
     p: usize,
-    strip: &[f32],
+    strip: (&[f32], usize),
     offsets: &[f32],
     block: &Block,
     first: usize,
@@ -188,7 +188,7 @@ fn store<S: Simd, const NV: usize>(s: S, tile: &Tile<S, NV>, stride: usize, out:
 fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, const SUMS: bool>(
     s: S,
     p: usize,
-    strip: &[f32],
+    strip: (&[f32], usize),
     offsets: &[f32],
     block: &Block,
     count: usize,
@@ -227,7 +227,7 @@ fn largest<S: Simd>(s: S, x: S::V) -> f32 {
 fn renew<S: Simd, const NV: usize, const STRIDE: usize>(
     s: S,
     p: usize,
-    strip: &[f32],
+    strip: (&[f32], usize),
     offsets: &mut [f32],
     block: &Block,
     count: usize,
@@ -282,7 +282,7 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
     let [
         centre,
         origin,
-        strips,
+        q_rows,
         out,
         offsets,
         sums,
@@ -294,7 +294,7 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
     ] = arena.take([
         p,
         p,
-        rows * p,
+        rows * width,
         rows * width,
         rows,
         rows * lanes,
@@ -314,7 +314,8 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         centre: origin,
         scale: 1.0,
     };
-    pack_strips(queries.clone(), pair.q, pair.head * p, frame, MR, strips);
+    q_rows[queries.len() * width..].fill(0.0);
+    pack_rows(queries.clone(), pair.q, pair.head * p, frame, width, q_rows);
     out.fill(0.0);
     sums.fill(0.0);
     offsets.fill(0.0);
@@ -333,7 +334,7 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         let key_rows = keys.iter().map(|&key| key as usize);
         pack_rows(key_rows, pair.v, pair.head * p, plain, width, values);
         for row in (0..rows).step_by(MR) {
-            let strip = &strips[row * p..][..MR * p];
+            let strip = (&q_rows[row * width..][..MR * width], width);
             let offsets = &mut offsets[row..][..MR];
             let out = &mut out[row * width..][..MR * width];
             let count = keys.len();
@@ -429,8 +430,6 @@ pub(super) fn backward<
     let [
         centre,
         origin,
-        q_strips,
-        g_strips,
         q_rows,
         g_rows,
         dq,
@@ -448,8 +447,6 @@ pub(super) fn backward<
     ] = arena.take([
         p,
         p,
-        rows * p,
-        rows * p,
         rows * width,
         rows * width,
         rows * width,
@@ -477,15 +474,6 @@ pub(super) fn backward<
     };
     // From sums over packed queries and keys to derivatives.
     let unscale = 1.0 / ((p as f32).sqrt() * frame.scale);
-    pack_strips(queries.clone(), pair.q, pair.head * p, frame, MR, q_strips);
-    pack_strips(
-        queries.clone(),
-        given.dout,
-        pair.head * p,
-        plain,
-        MR,
-        g_strips,
-    );
     q_rows[queries.len() * width..].fill(0.0);
     g_rows[queries.len() * width..].fill(0.0);
     pack_rows(queries.clone(), pair.q, pair.head * p, frame, width, q_rows);
@@ -501,6 +489,8 @@ pub(super) fn backward<
     offsets.fill(0.0);
     means.fill(0.0);
     for (i, row) in queries.clone().enumerate() {
+        given.out.prefetch(row + AHEAD, pair.head * p, p);
+        given.dout.prefetch(row + AHEAD, pair.head * p, p);
         let mean = dot(
             given.out.row(row, pair.columns()),
             given.dout.row(row, pair.columns()),
@@ -527,7 +517,7 @@ pub(super) fn backward<
         let count = keys.len();
         block.pack(pair, keys, frame, NV * lanes);
         let key_rows = keys.iter().map(|&key| key as usize);
-        pack_strips(
+        pack_panels(
             key_rows.clone(),
             pair.v,
             pair.head * p,
@@ -543,8 +533,7 @@ pub(super) fn backward<
             for row in (start..start + tall).step_by(MR) {
                 let at = (row - start) * STRIDE..(row - start + MR) * STRIDE;
                 let (weights, slopes) = (&mut weights[at.clone()], &mut slopes[at]);
-                let q = &q_strips[row * p..][..MR * p];
-                let g = &g_strips[row * p..][..MR * p];
+                let [q, g] = [&*q_rows, &*g_rows].map(|x| (&x[row * width..][..MR * width], width));
                 let offsets = &offsets[row..][..MR];
                 let means = &means[row..][..MR];
                 if !soft && block.far - smallest(offsets) > EXPANSION_LIMIT {
@@ -617,7 +606,7 @@ pub(super) fn backward<
 fn strip_slopes<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool>(
     s: S,
     p: usize,
-    [q, g]: [&[f32]; 2],
+    [q, g]: [(&[f32], usize); 2],
     [offsets, means]: [&[f32]; 2],
     block: &Block,
     v_panels: &[f32],

@@ -17,8 +17,8 @@ pub(crate) mod plain;
 mod tests;
 
 use crate::model::Kernel;
-use crate::simd::{Isa, Op, Vectors, single::Simd};
-use fused::Arena;
+use crate::simd::{Isa, Op, Vectors, prefetch, single::Simd};
+use fused::{AHEAD, Arena};
 use head::{Given, Pair};
 use rayon::prelude::*;
 use std::cell::RefCell;
@@ -37,6 +37,13 @@ pub struct Rows<'a, T> {
 impl<'a, T> Rows<'a, T> {
     fn row(&self, row: usize, columns: Range<usize>) -> &'a [T] {
         &self.values[row * self.stride..][columns]
+    }
+
+    /// Asks for `p` numbers of a row, which need not exist.
+    #[inline(always)]
+    fn prefetch(&self, row: usize, column: usize, p: usize) {
+        let at = (row * self.stride).wrapping_add(column);
+        prefetch(self.values.as_ptr().wrapping_add(at), p);
     }
 }
 
@@ -139,9 +146,9 @@ pub fn backward(
 
 /// Most queries of a forward task, whose keys are packed anew for each. What a query gets does not depend on it.
 const TALL: usize = 1536;
-/// The same where heads are few.
+/// Least number of queries in a part.
 const SHORT: usize = 512;
-/// Heads that are few: then the forward pass cuts queries shorter, and the backward pass cuts keys in parts.
+/// Where there are fewer heads than this, the forward pass cuts their queries in parts, and the backward pass their keys.
 const FEW: usize = 16;
 /// Least number of keys in a part.
 const PART: usize = 256;
@@ -155,11 +162,11 @@ fn forward_on(isa: Isa, problem: &Attention<f32>, out: &mut [f32], lse: &mut [f3
     problem.check(out.len(), lse.len());
     let (heads, p) = (problem.heads, problem.p);
     let (out, lse) = (Shared::new(out), Shared::new(lse));
-    let few = problem.samples.len() * heads < FEW;
-    let height = if few { SHORT } else { TALL };
+    let parts = FEW.div_ceil((problem.samples.len() * heads).max(1));
     problem.each_pair(|sample, head| {
         let strips = sample.queries.len().div_ceil(fused::MR);
-        let count = sample.queries.len().div_ceil(height);
+        let least = sample.queries.len().div_ceil(TALL);
+        let count = parts.min(sample.queries.len() / SHORT).max(least);
         (0..count).into_par_iter().for_each(|chunk| {
             // Cut between strips, as if not cut at all.
             let cut = |chunk: usize| {
@@ -174,6 +181,7 @@ fn forward_on(isa: Isa, problem: &Attention<f32>, out: &mut [f32], lse: &mut [f3
                     queries,
                     arena,
                     write: |row: usize, values: &[f32], lse_row: f32| {
+                        out.prefetch(((row + AHEAD) * heads + head) * p, p);
                         // SAFETY: this task alone writes this head's columns of its queries' rows.
                         unsafe {
                             out.write((row * heads + head) * p, values);
@@ -264,6 +272,9 @@ fn backward_on(
                         given,
                         arena,
                         write_keys: |row: usize, dk: &[f32], dv: &[f32]| {
+                            for start in [dk_start, dv_start] {
+                                values.prefetch(start + (row + AHEAD) * stride + head * p, p);
+                            }
                             // SAFETY: this task alone writes this head's columns of its keys' rows.
                             unsafe {
                                 values.write(dk_start + row * stride + head * p, dk);
@@ -275,6 +286,8 @@ fn backward_on(
                             // rows; with several, of its own part's rows.
                             unsafe {
                                 if parts == 1 {
+                                    values
+                                        .prefetch(dq_start + (row + AHEAD) * stride + head * p, p);
                                     values.write(dq_start + row * stride + head * p, dq);
                                 } else {
                                     let row = part * query_rows + row;
@@ -405,6 +418,12 @@ impl<'a> Shared<'a> {
         unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
 
+    /// Asks for a part that is going to be written, and that need not exist.
+    #[inline(always)]
+    fn prefetch(&self, at: usize, len: usize) {
+        prefetch(self.start.wrapping_add(at), len);
+    }
+
     /// # Safety
     /// Nobody else accesses this part during the call.
     unsafe fn write(&self, at: usize, values: &[f32]) {
@@ -475,7 +494,7 @@ impl<K: FnMut(usize, &[f32], &[f32]), Q: FnMut(usize, &[f32])> Op for Backward<'
             write_query,
         } = self;
         if <S as Simd>::L == 16 {
-            head::backward::<S, 4, 8, 128, 144>(
+            head::backward::<S, 4, 8, 64, 80>(
                 s,
                 &pair,
                 queries,

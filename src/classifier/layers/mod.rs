@@ -17,18 +17,19 @@ use super::Real;
 /// Partial sums of this many numbers at once: a vector or more, so that sums vectorise.
 const LANES: usize = 16;
 
-/// sum over i of f(i), i < len, in a fixed order.
+/// sum over i of f(x_0[i], x_1[i], ...), in a fixed order; the slices are equally long.
 #[inline(always)]
-fn sum<T: Real>(len: usize, f: impl Fn(usize) -> T) -> T {
+fn sum<T: Real, const K: usize>(x: [&[T]; K], f: impl Fn([T; K]) -> T) -> T {
+    let x = x.map(|x| x.as_chunks::<LANES>());
     let mut lanes = [T::default(); LANES];
-    let whole = len - len % LANES;
-    for at in (0..whole).step_by(LANES) {
+    for at in 0..x[0].0.len() {
+        let x = x.map(|(whole, _)| &whole[at]);
         for (l, lane) in lanes.iter_mut().enumerate() {
-            *lane += f(at + l);
+            *lane += f(x.map(|x| x[l]));
         }
     }
-    for (lane, i) in lanes.iter_mut().zip(whole..len) {
-        *lane += f(i);
+    for (i, lane) in lanes[..x[0].1.len()].iter_mut().enumerate() {
+        *lane += f(x.map(|(_, rest)| rest[i]));
     }
     let mut half = LANES / 2;
     while half > 0 {

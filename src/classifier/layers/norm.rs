@@ -14,8 +14,8 @@ vectorised! {
     pub(crate) fn moments<T: Real>(x: &[T], width: usize, moments: &mut [Moments<T>]) {
         let share = T::from_f64(1.0 / width as f64);
         for (x, moments) in x.chunks_exact(width).zip(moments) {
-            let mean = sum(width, |i| x[i]) * share;
-            let variance = sum(width, |i| (x[i] - mean) * (x[i] - mean)) * share;
+            let mean = sum([x], |[x]| x) * share;
+            let variance = sum([x], |[x]| (x - mean) * (x - mean)) * share;
             let deviation = (variance + T::from_f64(EPSILON)).root();
             *moments = [mean, T::from_f64(1.0) / deviation];
         }
@@ -26,7 +26,7 @@ vectorised! {
     /// `parameters`: scale, then shift.
     pub(crate) fn forward<T: Real>(parameters: &[T], x: &[T], moments: &[Moments<T>], y: &mut [T]) {
         let width = parameters.len() / 2;
-        let (scale, shift) = parameters.split_at(width);
+        let (scale, shift) = (&parameters[..width], &parameters[width..2 * width]);
         let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
         for ((x, y), &[mean, inverse]) in rows.zip(moments) {
             for i in 0..width {
@@ -54,8 +54,9 @@ vectorised! {
         let share = T::from_f64(1.0 / width as f64);
         let rows = x.chunks_exact(width).zip(dy.chunks_exact(width));
         for (((x, dy), dx), &[mean, inverse]) in rows.zip(dx.chunks_exact_mut(width)).zip(moments) {
-            let g_mean = sum(width, |i| dy[i] * scale[i]) * share;
-            let gz_mean = sum(width, |i| dy[i] * scale[i] * (x[i] - mean)) * inverse * share;
+            let g_mean = sum([dy, scale], |[dy, scale]| dy * scale) * share;
+            let gz = sum([dy, scale, x], |[dy, scale, x]| dy * scale * (x - mean));
+            let gz_mean = gz * inverse * share;
             for i in 0..width {
                 let z = (x[i] - mean) * inverse;
                 dscale[i] += dy[i] * z;
