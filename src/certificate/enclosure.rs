@@ -10,7 +10,7 @@
 //!
 //! evaluated in f64 as one or two more products of non-negative matrices, which have relative errors of at most
 //! gamma_{k+8}, and rounded up for it (see [`up`]). Everything that is not a product (exp, division by the
-//! sum, weights S_kj (u_j - out)) runs entry by entry in [`Interval`].
+//! sum, weights S_kj (u_j - out)) runs entry by entry, as balls or in [`Interval`].
 //!
 //! **Gaussian scores.** With w = q_k - kappa_j, wm its computed midpoint and |w - wm| <= delta = rq + rkappa +
 //! u |wm| by component: ||w|^2 - fl(|wm|^2)| <= sum (2 |wm| + delta) delta + gamma_{d+1} |wm|^2.
@@ -34,7 +34,7 @@
 
 use super::Bound;
 use super::curvature::{Curvature, Token};
-use super::interval::{Interval, add_up, sqrt_up};
+use super::interval::{Interval, add_down, add_up, exp_ball, sqrt_up};
 use super::verified::{
     Extreme, NotResolved, SigmaMin, Symmetric, extreme, gamma_up, lower_product, norm_up,
     sigma_max, sigma_min, up, view,
@@ -152,20 +152,23 @@ impl<'a> Enclosure<'a> {
     fn scaled_B(&self, scales: &[Interval]) -> (DMatrix<f64>, f64) {
         let Dims { N, n, D, H, .. } = self.instance.dims();
         let mut mid = DMatrix::zeros(N * n, H * D);
-        let mut radii = Vec::with_capacity(H);
-        for (h, (head, &s)) in self.heads.iter().zip(scales).enumerate() {
-            let (s, rs) = s.mid_radius();
-            mid.columns_mut(h * D, D).copy_from(&head.SX.mid);
-            if s == 1.0 && rs == 0.0 {
-                radii.push(norm_up(head.SX.rad.iter().copied()));
-                continue;
-            }
-            mid.columns_mut(h * D, D).iter_mut().for_each(|b| *b *= s);
-            let entries = head.SX.mid.iter().zip(head.SX.rad.iter());
-            radii.push(norm_up(entries.map(|(b, r)| {
-                up(s.abs() * r + rs * (b.abs() + r) + U * (s * b).abs(), 6)
-            })));
-        }
+        let blocks = mid.as_mut_slice().par_chunks_exact_mut(N * n * D);
+        let heads = blocks.zip(&self.heads).zip(scales);
+        let radii: Vec<_> = heads
+            .map(|((block, head), &s)| {
+                let (s, rs) = s.mid_radius();
+                block.copy_from_slice(head.SX.mid.as_slice());
+                if s == 1.0 && rs == 0.0 {
+                    return norm_up(head.SX.rad.iter().copied());
+                }
+                block.iter_mut().for_each(|b| *b *= s);
+                let entries = head.SX.mid.iter().zip(head.SX.rad.iter());
+                norm_up(
+                    entries
+                        .map(|(b, r)| up(s.abs() * r + rs * (b.abs() + r) + U * (s * b).abs(), 6)),
+                )
+            })
+            .collect();
         (mid, norm_up(radii))
     }
 
@@ -629,11 +632,20 @@ impl Ball {
         let mid = times(&self.mid, &B.mid);
         let gamma = gamma_up(k);
         let size = B.mid.abs();
-        // |Am| (Br + gamma |Bm|), then Ar (|Bm| + Br).
-        let mut rad = times(&self.mid.abs(), &(&B.rad + &size * gamma));
-        if !self.is_exact() {
-            rad += times(&self.rad, &(size + &B.rad));
-        }
+        let mut rad = if B.is_exact() {
+            // (Ar + gamma |Am|) |Bm|.
+            times(
+                &self.mid.zip_map(&self.rad, |m, r| gamma * m.abs() + r),
+                &size,
+            )
+        } else {
+            // |Am| (Br + gamma |Bm|), then Ar (|Bm| + Br).
+            let mut rad = times(&self.mid.abs(), &(&B.rad + &size * gamma));
+            if !self.is_exact() {
+                rad += times(&self.rad, &(size + &B.rad));
+            }
+            rad
+        };
         // k 2^-1073 is covered by the 2^-1022 that up() adds.
         rad.iter_mut().for_each(|r| *r = up(*r, k + 8));
         Ball { mid, rad }
@@ -700,28 +712,47 @@ impl HeadBall {
         Interval::from_f64(self.q.mid.ncols() as f64).sqrt()
     }
 
+    /// Softmax weights of the n tokens from `first` on. Row k: with (y_j, r_j) around e^(C_kj - top), Y and R around their sum,
+    /// |e_j / sum - y_j / Y| <= (r_j + y_j / Y R) / (Y - R).
     pub fn softmax(&self, first: usize, n: usize) -> Ball {
-        let root_d = self.root_d();
+        let scale = Interval::from_f64(1.0) / self.root_d();
         let mut S = self
             .q
             .rows(first, n)
             .times(&self.kappa.rows(first, n).transpose());
+        let mut powers = Vec::with_capacity(n);
         for k in 0..n {
-            let top = Interval::from_f64(S.mid.row(k).max());
-            let weights: Vec<_> = (0..n)
-                .map(|j| ((S.at(k, j) - top) / root_d).exp())
-                .collect();
-            let sum = weights.iter().fold(Interval::from_f64(0.0), |s, &e| s + e);
-            for (j, e) in weights.into_iter().enumerate() {
-                S.set(k, j, e / sum);
+            let top = S.mid.row(k).max();
+            powers.clear();
+            powers.extend((0..n).map(|j| {
+                let shifted = S.mid[(k, j)] - top;
+                let error = S.rad[(k, j)] + U * shifted.abs();
+                power(shifted, error, scale)
+            }));
+            let (mut sum, mut radius) = (0.0, 0.0);
+            for (y, r) in &powers {
+                sum += y;
+                radius += r;
+            }
+            // The sum is off by at most gamma_(n-1) Y, and Y <= sum (1 + 2 gamma_n), which up() covers.
+            let radius = up(radius + gamma_up(n - 1) * sum, 2 * n + 4);
+            let least = add_down(sum, -radius);
+            for (j, (y, r)) in powers.iter().enumerate() {
+                let share = y / sum;
+                // A `least` that is not above 0 says nothing about the weight, and neither does what overflowed.
+                let error = up((r + share * radius) / least + U * share, 8);
+                let known = least > 0.0 && share.is_finite();
+                S.mid[(k, j)] = if known { share } else { 0.0 };
+                S.rad[(k, j)] = if known { error } else { f64::INFINITY };
             }
         }
         S
     }
 
+    /// Gaussian weights of the n tokens from `first` on.
     pub fn gaussian(&self, first: usize, n: usize) -> Ball {
         let d = self.q.mid.ncols();
-        let scale = -(self.root_d() + self.root_d());
+        let scale = Interval::from_f64(-1.0) / (self.root_d() + self.root_d());
         let [q, kappa] = [&self.q, &self.kappa].map(|b| b.rows(first, n).transpose());
         let gamma = gamma_up(d + 1);
         let mut S = Ball::zeros(n, n);
@@ -729,15 +760,18 @@ impl HeadBall {
             let (q, rq) = (q.mid.column(k), q.rad.column(k));
             for j in 0..n {
                 let (kappa, rk) = (kappa.mid.column(j), kappa.rad.column(j));
-                let (mut square, mut error) = (0.0, 0.0);
+                // Four sums of each, so that no addition waits for the one before it.
+                let (mut squares, mut errors) = ([0.0; 4], [0.0; 4]);
                 for a in 0..d {
                     let w = q[a] - kappa[a];
                     let delta = rq[a] + rk[a] + U * w.abs();
-                    square += w * w;
-                    error += (2.0 * w.abs() + delta) * delta;
+                    squares[a % 4] += w * w;
+                    errors[a % 4] += (2.0 * w.abs() + delta) * delta;
                 }
-                let error = up(error + gamma * square, d + 8);
-                S.set(k, j, (Interval::around(square, error) / scale).exp());
+                let square: f64 = squares.iter().sum();
+                let error = errors.iter().sum::<f64>() + gamma * square;
+                let (y, r) = power(square, up(error, d + 8), scale);
+                (S.mid[(k, j)], S.rad[(k, j)]) = (y, r);
             }
         }
         S
@@ -868,6 +902,15 @@ impl Ball {
             }
         }
     }
+}
+
+/// (y, r) such that |e^(x scale) - y| <= r for every x within `error` of `x`: |x s - fl(xm sm)| <= error (|sm| + rs) +
+/// |xm| rs + u |xm sm|.
+fn power(x: f64, error: f64, scale: Interval) -> (f64, f64) {
+    let (s, rs) = scale.mid_radius();
+    let mid = x * s;
+    let delta = up(error * (s.abs() + rs) + x.abs() * rs + U * mid.abs(), 8);
+    exp_ball(mid, delta)
 }
 
 /// F w' for w block-diagonal over samples: column b of the result is sum_j w_bj F[:, (i(b), j)].

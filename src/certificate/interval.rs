@@ -258,7 +258,7 @@ impl Scalar for Interval {
             return low;
         }
         let w = add_up(self.hi, -self.lo);
-        if w <= 1.0 / 1024.0 {
+        if w <= NARROW {
             let growth = add_up(1.0, add_up(w, mul_up(w, w)));
             return Interval::new(low.lo, mul_up(low.hi, growth));
         }
@@ -311,6 +311,63 @@ pub(super) fn sqrt_up(a: f64) -> f64 {
     }
 }
 
+/// Widths for which e^w <= 1 + w + w^2 is sharp enough.
+const NARROW: f64 = 1.0 / 1024.0;
+
+/// (y, r) such that |e^x - y| <= r for every x within `delta` of `mid`.
+///
+/// Where delta is much more than the error of [`exp_quick`] that one serves: e^x = e^mid e^(x - mid), e^mid lies between
+/// y (1 - |e|) and y (1 + 2 |e|), and |e^(x - mid) - 1| <= delta + delta^2.
+pub(super) fn exp_ball(mid: f64, delta: f64) -> (f64, f64) {
+    let quick = 16.0 * QUICK < delta && delta <= NARROW && mid.abs() <= QUICK_DOMAIN;
+    if !quick {
+        return Interval::around(mid, delta).exp().mid_radius();
+    }
+    let y = exp_quick(mid);
+    // The last factor is for the roundings on this line, fewer than 16 u; nothing underflows.
+    let r = y * (2.0 * QUICK + (delta + delta * delta) * (1.0 + 2.0 * QUICK)) * (1.0 + QUICK);
+    (y, r)
+}
+
+/// Bound on the relative error of [`exp_quick`]: 2^-47 = 64 u.
+const QUICK: f64 = 1.0 / (1u64 << 47) as f64;
+
+/// Largest |x| for [`exp_quick`]: neither 2^k nor e^x [`QUICK`] is subnormal then.
+const QUICK_DOMAIN: f64 = 600.0;
+
+/// e^x (1 + e), |e| <= [`QUICK`], for |x| <= [`QUICK_DOMAIN`], in plain f64.
+///
+/// k is an integer within 1/2 + 2^-40 of x / ln 2, so |x - k ln 2| < 0.3466. `LN_2_HI` has 32 significant bits and k at most 11: k `LN_2_HI`
+/// is exact, and so is its difference to x (Sterbenz; k = 0 is clear). `LN_2_LO` = (ln 2 - `LN_2_HI`)(1 + e1) and its product with k
+/// are off by at most u each, 2 u 2.1e-7 in all; the last difference is rounded, by u 0.3467. So r is within 0.35 u of x - k ln 2.
+/// With |r| < 0.347 Taylor's polynomial of degree 13 is off by less than r^14 / 14! * 1.1 < 5e-18 < 0.05 u. Horner's rule with rounded coefficients
+/// gives each of its terms at most 2 * 13 + 1 roundings: gamma_27 e^|r| < 27.1 u 1.415 in all (Higham 2002, section 5.1). Against
+/// e^r > 0.706 this is (38.4 + 0.05) u / 0.706 + 0.35 u (1 + u) < 55 u. Multiplication by 2^k is exact.
+fn exp_quick(x: f64) -> f64 {
+    /// 1.5 * 2^52: adding it rounds to an integer.
+    const SHIFTER: f64 = 6_755_399_441_055_744.0;
+    const LN_2_HI: f64 = 0.693_147_180_369_123_8;
+    const LN_2_LO: f64 = 1.908_214_929_270_587_7e-10;
+    const DEGREE: usize = 13;
+    /// 1 / i!
+    const C: [f64; DEGREE + 1] = {
+        let mut c = [1.0; DEGREE + 1];
+        let mut factorial = 1.0;
+        let mut i = 1;
+        while i <= DEGREE {
+            // Exact: 13! < 2^53.
+            factorial *= i as f64;
+            c[i] = 1.0 / factorial;
+            i += 1;
+        }
+        c
+    };
+    let k = (x * std::f64::consts::LOG2_E + SHIFTER) - SHIFTER;
+    let r = (x - k * LN_2_HI) - k * LN_2_LO;
+    let e = C.iter().rev().fold(0.0, |sum, c| sum * r + c);
+    e * power_of_two(k as i32)
+}
+
 /// An enclosure of e^x, as tight as two neighbouring f64 (three where the result is subnormal).
 ///
 /// [`exp_parts`] gives e^x = (hi + lo) 2^k (1 + e), |e| <= 2^-92, with |lo| at most half the distance
@@ -351,4 +408,39 @@ pub(super) fn exp_point(x: f64) -> Interval {
         return Interval::new(lo.min(f64::MAX), hi);
     }
     Interval::new(lo.next_down().max(0.0), hi.next_up())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rounding::U;
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20_000))]
+
+        /// Also at the ends of k's range, where x is half-way between two multiples of ln 2.
+        #[test]
+        fn quick_exponentials_are_within_their_bounds(
+            x in -QUICK_DOMAIN..QUICK_DOMAIN, k in -865i32..865, off in -1e-9..1e-9f64, width in -48.0..-10.0f64,
+        ) {
+            for x in [x, (f64::from(k) + 0.5) * std::f64::consts::LN_2 + off] {
+                let (y, exact) = (exp_quick(x), exp_point(x));
+                prop_assert!(
+                    y >= exact.lo() * (1.0 - QUICK) && y <= exact.hi() * (1.0 + QUICK),
+                    "{x}: {y:e}"
+                );
+                let delta = width.exp2();
+                let (y, r) = exp_ball(x, delta);
+                // e^(x + delta) and e^(x - delta); two roundings of this test are forgiven.
+                let (above, below) = (1.0 + delta + delta * delta, 1.0 - delta);
+                prop_assert!(
+                    y + r >= exact.hi() * above * (1.0 - 4.0 * U) && y - r <= exact.lo() * below * (1.0 + 4.0 * U),
+                    "{x} {delta:e}: {y:e} {r:e}"
+                );
+                // Tight: the width of the interval and little more.
+                prop_assert!(r <= y * (1.2 * delta + 4.0 * U * (1.0 + x.abs())), "{x} {delta:e}: {y:e} {r:e}");
+            }
+        }
+    }
 }

@@ -64,7 +64,7 @@ use faer::linalg::triangular_solve::{
     solve_lower_triangular_in_place, solve_upper_triangular_in_place,
 };
 use faer::linalg::{qr::no_pivoting::factor as qr, triangular_inverse::invert_upper_triangular};
-use faer::{Accum, Mat, MatRef, Par, Spec};
+use faer::{Accum, ColRef, Mat, MatRef, Par, Spec};
 use nalgebra::DMatrix;
 
 /// The fixed degree of parallelism of every product.
@@ -107,7 +107,23 @@ fn norm_down(values: &[f64]) -> f64 {
 }
 
 fn frobenius_up(a: MatRef<'_, f64>) -> f64 {
-    norm_up((0..a.ncols()).flat_map(|j| (0..a.nrows()).map(move |i| a[(i, j)])))
+    let sum = (0..a.ncols()).map(|j| sum_of_squares(a.col(j))).sum();
+    sqrt_up(up(sum, a.nrows() + a.ncols() + 8))
+}
+
+/// In lanes, so that the compiler can keep them in vectors.
+fn sum_of_squares(x: ColRef<'_, f64>) -> f64 {
+    let Some(x) = x.try_as_col_major() else {
+        return x.iter().map(|x| x * x).sum();
+    };
+    let (lanes, rest) = x.as_slice().as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for x in lanes {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum += x * x;
+        }
+    }
+    sums.iter().sum::<f64>() + rest.iter().map(|x| x * x).sum::<f64>()
 }
 
 /// k 2^-1073 for the underflow terms, rounded up to something simple.
@@ -547,7 +563,7 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
 }
 
 fn all_finite(A: MatRef<'_, f64>) -> bool {
-    (0..A.ncols()).all(|j| (0..A.nrows()).all(|i| A[(i, j)].is_finite()))
+    A.is_all_finite()
 }
 
 /// A view of a nalgebra matrix (both are column-major).

@@ -85,7 +85,11 @@ impl<T: Scalar> Head<T> {
 ///
 /// Overflow-safe: softmax subtracts the largest score of the row; the Gaussian's exponent is
 /// formed from differences q - kappa, never from |q|^2 + |kappa|^2 - 2 q . kappa, which cancels.
-fn attention<T: Scalar>(kernel: Kernel, q: &DMatrix<T>, kappa: &DMatrix<T>) -> DMatrix<T> {
+pub(crate) fn attention<T: Scalar>(
+    kernel: Kernel,
+    q: &DMatrix<T>,
+    kappa: &DMatrix<T>,
+) -> DMatrix<T> {
     let (n, d) = q.shape();
     let root_d = T::from_f64(d as f64).sqrt();
     let zero = T::from_f64(0.0);

@@ -16,7 +16,7 @@ pub use double_double::DoubleDouble;
 pub(crate) use double_double::{exp_parts, power_of_two, two_product, two_sum};
 pub use dual::Dual;
 pub use head::Head;
-pub(crate) use head::product;
+pub(crate) use head::{attention, product};
 pub use jacobian::{gradient, jacobian, residual};
 pub use scalar::Scalar;
 

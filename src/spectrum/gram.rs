@@ -166,7 +166,7 @@ fn query_tokens(instance: &Instance) -> DMatrix<f64> {
 }
 
 /// All tokens of all samples, Nn x D.
-fn stack(X: &[DMatrix<f64>]) -> DMatrix<f64> {
+pub(super) fn stack(X: &[DMatrix<f64>]) -> DMatrix<f64> {
     let (n, D) = X[0].shape();
     DMatrix::from_fn(X.len() * n, D, |k, e| X[k / n][(k % n, e)])
 }

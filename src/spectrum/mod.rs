@@ -6,14 +6,14 @@ mod linalg;
 mod reading;
 
 use crate::Result;
-use crate::model::{self, Head, Precision, Trained};
+use crate::model::{self, Precision, Trained, attention};
 use crate::problem::{Dims, Instance};
 use crate::rounding::{BlockNorms, Rounding, U, block_norms};
 use faer::Mat;
 use lanczos::{lanczos, multiply};
 use linalg::eigenvalues;
 pub(crate) use linalg::singular_values;
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DMatrixViewMut};
 use rayon::prelude::*;
 pub use reading::Reading;
 
@@ -157,18 +157,18 @@ pub fn jacobian_norm(instance: &Instance, trained: Trained) -> Result<Estimate> 
 /// B_0 = B(M_0) in R^{Nn x HD}: row block i is (S_i1 X_i, ..., S_iH X_i).
 pub fn B(instance: &Instance) -> DMatrix<f64> {
     let Dims { N, n, D, H, .. } = instance.dims();
-    let blocks: Vec<_> = (0..N * H)
-        .into_par_iter()
-        .map(|ih| {
-            let (i, h) = (ih / H, ih % H);
-            Head::new(instance, instance.W(), i, h).S * &instance.X()[i]
-        })
-        .collect();
+    let tokens = gram::stack(instance.X());
     let mut B = DMatrix::zeros(N * n, H * D);
-    for (ih, block) in blocks.iter().enumerate() {
-        B.view_mut((ih / H * n, ih % H * D), (n, D))
-            .copy_from(block);
-    }
+    let heads = B.as_mut_slice().par_chunks_exact_mut(N * n * D);
+    heads.enumerate().for_each(|(h, block)| {
+        let [q, kappa] = [&instance.W().Q[h], &instance.W().K[h]].map(|W| &tokens * W);
+        let mut block = DMatrixViewMut::from_slice(block, N * n, D);
+        for (i, X) in instance.X().iter().enumerate() {
+            let [q, kappa] = [&q, &kappa].map(|rows| rows.rows(i * n, n).into_owned());
+            let S = attention(instance.kernel(), &q, &kappa);
+            block.rows_mut(i * n, n).copy_from(&(S * X));
+        }
+    });
     B
 }
 
@@ -222,12 +222,17 @@ fn value_block(
 fn value_factor(instance: &Instance, B: &DMatrix<f64>) -> DMatrix<f64> {
     let Dims { D, d, H, p, .. } = instance.dims();
     let width = D * d.min(p);
-    let mut A = DMatrix::zeros(instance.dims().m(), H * width);
-    for (h, W) in instance.W().O.iter().enumerate() {
-        let R_t = W.clone().qr().r().transpose();
-        let block = B.columns(h * D, D).kronecker(&R_t);
-        A.columns_mut(h * width, width).copy_from(&block);
-    }
+    let m = instance.dims().m();
+    let mut A = DMatrix::zeros(m, H * width);
+    let heads = A.as_mut_slice().par_chunks_exact_mut(m * width);
+    heads
+        .zip(&instance.W().O)
+        .enumerate()
+        .for_each(|(h, (block, W))| {
+            let R_t = W.clone().qr().r().transpose();
+            let product = B.columns(h * D, D).kronecker(&R_t);
+            block.copy_from_slice(product.as_slice());
+        });
     A
 }
 
