@@ -438,7 +438,7 @@ mod tests {
                     y + r >= exact.hi() * above * (1.0 - 4.0 * U) && y - r <= exact.lo() * below * (1.0 + 4.0 * U),
                     "{x} {delta:e}: {y:e} {r:e}"
                 );
-                // Tight: the width of the interval and little more.
+                // Tight: the quick one adds an eighth of delta at most, the other rounds x - delta and x + delta outward.
                 prop_assert!(r <= y * (1.2 * delta + 4.0 * U * (1.0 + x.abs())), "{x} {delta:e}: {y:e} {r:e}");
             }
         }

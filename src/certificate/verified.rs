@@ -54,6 +54,7 @@
 use super::interval::{Interval, add_down, add_up, mul_up, sqrt_down, sqrt_up};
 use crate::model::Scalar;
 use crate::rounding::{U, gamma};
+use crate::spectrum::dot_in_lanes;
 use crate::spectrum::lanczos::{column, dot, lanczos, multiply, start_vector};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{
@@ -107,23 +108,18 @@ fn norm_down(values: &[f64]) -> f64 {
 }
 
 fn frobenius_up(a: MatRef<'_, f64>) -> f64 {
-    let sum = (0..a.ncols()).map(|j| sum_of_squares(a.col(j))).sum();
-    sqrt_up(up(sum, a.nrows() + a.ncols() + 8))
-}
-
-/// In lanes, so that the compiler can keep them in vectors.
-fn sum_of_squares(x: ColRef<'_, f64>) -> f64 {
-    let Some(x) = x.try_as_col_major() else {
-        return x.iter().map(|x| x * x).sum();
+    // The norm is that of the transpose, whose columns may be the contiguous ones.
+    let a = if a.row_stride() == 1 {
+        a
+    } else {
+        a.transpose()
     };
-    let (lanes, rest) = x.as_slice().as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for x in lanes {
-        for (sum, x) in sums.iter_mut().zip(x) {
-            *sum += x * x;
-        }
-    }
-    sums.iter().sum::<f64>() + rest.iter().map(|x| x * x).sum::<f64>()
+    let squares = |x: ColRef<'_, f64>| match x.try_as_col_major() {
+        Some(x) => dot_in_lanes(x.as_slice(), x.as_slice()),
+        None => x.iter().map(|x| x * x).sum(),
+    };
+    let sum = (0..a.ncols()).map(|j| squares(a.col(j))).sum();
+    sqrt_up(up(sum, a.nrows() + a.ncols() + 8))
 }
 
 /// k 2^-1073 for the underflow terms, rounded up to something simple.
@@ -287,8 +283,7 @@ impl Symmetric {
     }
 
     fn finite(&self) -> bool {
-        self.error.is_finite()
-            && (0..self.G.ncols()).all(|j| self.G.col_as_slice(j).iter().all(|x| x.is_finite()))
+        self.error.is_finite() && self.G.is_all_finite()
     }
 }
 
@@ -394,7 +389,7 @@ pub(super) fn sigma_min(A: MatRef<'_, f64>, radius: f64) -> SigmaMin {
     if A.ncols() < A.nrows() || A.nrows() == 0 {
         return Ok(Interval::from_f64(0.0));
     }
-    if !(radius.is_finite() && all_finite(A)) {
+    if !(radius.is_finite() && A.is_all_finite()) {
         return Err(NotResolved::NOTHING_KNOWN);
     }
     smallest_from(Symmetric::gram(A), A, radius)
@@ -405,7 +400,7 @@ pub(super) fn extreme(A: MatRef<'_, f64>, radius: f64) -> Extreme {
     if A.ncols() < A.nrows() || A.nrows() == 0 {
         return (sigma_min(A, radius), sigma_max(A, radius));
     }
-    if !(radius.is_finite() && all_finite(A)) {
+    if !(radius.is_finite() && A.is_all_finite()) {
         return (Err(NotResolved::NOTHING_KNOWN), f64::INFINITY);
     }
     let gram = Symmetric::gram(A);
@@ -459,7 +454,7 @@ pub fn sigma_min_upper(A: &DMatrix<f64>, radius: f64) -> f64 {
         return 0.0;
     }
     let A = view(A);
-    if !all_finite(A) {
+    if !A.is_all_finite() {
         return f64::INFINITY;
     }
     let by_gram = sigma_min_up(A, &Symmetric::gram(A).smallest().vector);
@@ -477,7 +472,7 @@ pub(super) fn sigma_max(A: MatRef<'_, f64>, radius: f64) -> f64 {
     if A.nrows() == 0 || A.ncols() == 0 {
         return radius;
     }
-    if !(radius.is_finite() && all_finite(A)) {
+    if !(radius.is_finite() && A.is_all_finite()) {
         return f64::INFINITY;
     }
     let A = if A.ncols() < A.nrows() {
@@ -525,7 +520,7 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
     drop(QR);
     let mut X = Mat::zeros(m, m);
     invert_upper_triangular(X.as_mut(), R.as_ref(), par());
-    if !all_finite(X.as_ref()) {
+    if !X.is_all_finite() {
         return None;
     }
     let L = R.transpose().to_owned();
@@ -560,10 +555,6 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
     let numerator = down(sqrt_down(down(1.0, orthogonality).max(0.0)), product);
     let ratio = Interval::from_f64(numerator) / Interval::from_f64(sigma_max(X.as_ref(), 0.0));
     Some((ratio.lo().max(0.0), vector))
-}
-
-fn all_finite(A: MatRef<'_, f64>) -> bool {
-    A.is_all_finite()
 }
 
 /// A view of a nalgebra matrix (both are column-major).

@@ -334,7 +334,7 @@ fn gram_times(A: &DMatrix<f64>, v: &[f64]) -> Vec<f64> {
 const PART: usize = 64;
 
 /// a'b in eight sums, which the compiler can keep in vectors.
-fn dot_in_lanes(a: &[f64], b: &[f64]) -> f64 {
+pub(crate) fn dot_in_lanes(a: &[f64], b: &[f64]) -> f64 {
     let (a8, a1) = a.as_chunks::<8>();
     let (b8, b1) = b.as_chunks::<8>();
     let mut sums = [0.0; 8];

@@ -108,17 +108,17 @@ pub(super) fn pack_rows(
 /// A tile of scores.
 pub(super) type Tile<S, const NV: usize> = [[<S as Simd>::V; NV]; MR];
 
-/// tile += strip panel, with a strip of [`MR`] rows `stride` apart; with `DISTANCE`, tile += sum over features of
-/// (strip - panel)^2.
+/// tile += strip panel, the strip being [`MR`] whole rows; with `DISTANCE`, tile += sum over features of (strip - panel)^2.
 #[inline(always)]
 pub(super) fn multiply<S: Simd, const NV: usize, const DISTANCE: bool>(
     s: S,
     p: usize,
-    (strip, stride): (&[f32], usize),
+    strip: &[f32],
     panel: &[f32],
     tile: &mut Tile<S, NV>,
 ) {
-    assert!(p <= stride && strip.len() >= MR * stride && panel.len() >= p * NV * S::L);
+    let stride = strip.len() / MR;
+    assert!(p <= stride && panel.len() >= p * NV * S::L);
     let (mut a, mut b) = (strip.as_ptr(), panel.as_ptr());
     for _ in 0..p {
         // SAFETY: feature d < p reads strip[i stride + d], i < MR, and panel[d NV L ..][.. NV L], in bounds as

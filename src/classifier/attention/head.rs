@@ -141,7 +141,7 @@ impl Block<'_> {
 fn exponents<S: Simd, const NV: usize, const DISTANCE: bool>(
     s: S,
     p: usize,
-    strip: (&[f32], usize),
+    strip: &[f32],
     offsets: &[f32],
     block: &Block,
     first: usize,
@@ -188,7 +188,7 @@ fn store<S: Simd, const NV: usize>(s: S, tile: &Tile<S, NV>, stride: usize, out:
 fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, const SUMS: bool>(
     s: S,
     p: usize,
-    strip: (&[f32], usize),
+    strip: &[f32],
     offsets: &[f32],
     block: &Block,
     count: usize,
@@ -227,7 +227,7 @@ fn largest<S: Simd>(s: S, x: S::V) -> f32 {
 fn renew<S: Simd, const NV: usize, const STRIDE: usize>(
     s: S,
     p: usize,
-    strip: (&[f32], usize),
+    strip: &[f32],
     offsets: &mut [f32],
     block: &Block,
     count: usize,
@@ -334,7 +334,7 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         let key_rows = keys.iter().map(|&key| key as usize);
         pack_rows(key_rows, pair.v, pair.head * p, plain, width, values);
         for row in (0..rows).step_by(MR) {
-            let strip = (&q_rows[row * width..][..MR * width], width);
+            let strip = &q_rows[row * width..][..MR * width];
             let offsets = &mut offsets[row..][..MR];
             let out = &mut out[row * width..][..MR * width];
             let count = keys.len();
@@ -533,7 +533,7 @@ pub(super) fn backward<
             for row in (start..start + tall).step_by(MR) {
                 let at = (row - start) * STRIDE..(row - start + MR) * STRIDE;
                 let (weights, slopes) = (&mut weights[at.clone()], &mut slopes[at]);
-                let [q, g] = [&*q_rows, &*g_rows].map(|x| (&x[row * width..][..MR * width], width));
+                let [q, g] = [&*q_rows, &*g_rows].map(|x| &x[row * width..][..MR * width]);
                 let offsets = &offsets[row..][..MR];
                 let means = &means[row..][..MR];
                 if !soft && block.far - smallest(offsets) > EXPANSION_LIMIT {
@@ -606,7 +606,7 @@ pub(super) fn backward<
 fn strip_slopes<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool>(
     s: S,
     p: usize,
-    [q, g]: [(&[f32], usize); 2],
+    [q, g]: [&[f32]; 2],
     [offsets, means]: [&[f32]; 2],
     block: &Block,
     v_panels: &[f32],

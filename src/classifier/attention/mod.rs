@@ -42,7 +42,7 @@ impl<'a, T> Rows<'a, T> {
     /// Asks for `p` numbers of a row, which need not exist.
     #[inline(always)]
     fn prefetch(&self, row: usize, column: usize, p: usize) {
-        let at = (row * self.stride).wrapping_add(column);
+        let at = row * self.stride + column;
         prefetch(self.values.as_ptr().wrapping_add(at), p);
     }
 }
@@ -261,7 +261,6 @@ fn backward_on(
             (0..parts).into_par_iter().for_each(|part| {
                 ARENA.with_borrow_mut(|(arena, keys)| {
                     problem.list_keys(sample, keys);
-                    // Whole blocks, so that only the last is not full.
                     let blocks = keys.len().div_ceil(BLOCKS);
                     let cut = |part: usize| (blocks * part / parts * BLOCKS).min(keys.len());
                     isa.run(Backward {
@@ -439,8 +438,8 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// Keys held at a time are a multiple of this where a head's keys are cut in parts.
-const BLOCKS: usize = 96;
+/// A head's keys are cut in parts at multiples of this: a multiple of every tile's width, so that only the last tile is not full.
+const BLOCKS: usize = 64;
 
 struct Forward<'a, W> {
     pair: Pair<'a>,
