@@ -51,39 +51,7 @@ pub(super) struct Frame<'a> {
     pub(super) scale: f32,
 }
 
-/// Panels of `width` rows, feature by feature: row r, feature d at `(r / width) p width + d width + r % width`.
-/// Rows that fill up the last panel are 0.
-#[inline(always)]
-pub(super) fn pack_panels(
-    rows: impl ExactSizeIterator<Item = usize>,
-    x: Rows<f32>,
-    column: usize,
-    frame: Frame,
-    width: usize,
-    out: &mut [f32],
-) {
-    let p = frame.centre.len();
-    let mut rows = rows;
-    for out in out.chunks_exact_mut(width * p) {
-        let count = rows.len().min(width);
-        if count == 0 {
-            break;
-        }
-        if count < width {
-            out.fill(0.0);
-        }
-        for (r, row) in rows.by_ref().take(width).enumerate() {
-            x.prefetch(row + AHEAD, column, p);
-            let x = &x.values[row * x.stride + column..][..p];
-            let column = out[r..].iter_mut().step_by(width);
-            for ((out, &x), &centre) in column.zip(x).zip(frame.centre) {
-                *out = (x - centre) * frame.scale;
-            }
-        }
-    }
-}
-
-/// Rows of `width` numbers, 0 to the right of the features.
+/// Rows of `width` numbers, 0 to the right of the features and below the last row.
 #[inline(always)]
 pub(super) fn pack_rows(
     rows: impl Iterator<Item = usize>,
@@ -94,14 +62,38 @@ pub(super) fn pack_rows(
     out: &mut [f32],
 ) {
     let p = frame.centre.len();
-    for (row, out) in rows.zip(out.chunks_exact_mut(width)) {
+    let mut out = out.chunks_exact_mut(width);
+    for (row, out) in rows.zip(&mut out) {
         x.prefetch(row + AHEAD, column, p);
         let x = &x.values[row * x.stride + column..][..p];
         let (out, right) = out.split_at_mut(p);
         for ((out, &x), &centre) in out.iter_mut().zip(x).zip(frame.centre) {
             *out = (x - centre) * frame.scale;
         }
-        right.fill(0.0);
+        // Seldom any; and filling none would be a call.
+        if !right.is_empty() {
+            right.fill(0.0);
+        }
+    }
+    out.for_each(|below| below.fill(0.0));
+}
+
+/// Packed rows in panels of `panel`, feature by feature: row r, feature d at
+/// `(r / panel) width panel + d panel + r % panel`. `width` and `panel` are multiples of 4.
+#[inline(always)]
+pub(super) fn transpose(rows: &[f32], width: usize, panel: usize, out: &mut [f32]) {
+    let size = width * panel;
+    for (rows, out) in rows.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
+        let (rows, _) = rows.as_chunks::<4>();
+        let (out, _) = out.as_chunks_mut::<4>();
+        for r in (0..panel).step_by(4) {
+            for d in (0..width).step_by(4) {
+                let x: [[f32; 4]; 4] = std::array::from_fn(|i| rows[((r + i) * width + d) / 4]);
+                for i in 0..4 {
+                    out[((d + i) * panel + r) / 4] = [x[0][i], x[1][i], x[2][i], x[3][i]];
+                }
+            }
+        }
     }
 }
 
@@ -235,11 +227,18 @@ unsafe fn accumulate_tile<
 /// sum of x_i y_i in f64, which makes its error negligible.
 #[inline(always)]
 pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
-    let mut sums = [0.0f64; 8];
-    for (x, y) in x.chunks(8).zip(y.chunks(8)) {
-        for ((sum, &x), &y) in sums.iter_mut().zip(x).zip(y) {
-            *sum += f64::from(x) * f64::from(y);
+    let product = |x: f32, y: f32| f64::from(x) * f64::from(y);
+    let ((x8, x1), (y8, y1)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
+    let mut sums = [0.0; 8];
+    for (x, y) in x8.iter().zip(y8) {
+        for (sum, (&x, &y)) in sums.iter_mut().zip(x.iter().zip(y)) {
+            *sum += product(x, y);
         }
     }
-    sums.iter().sum::<f64>() as f32
+    for (sum, (&x, &y)) in sums.iter_mut().zip(x1.iter().zip(y1)) {
+        *sum += product(x, y);
+    }
+    // Halves, so that these are vectors too.
+    let sums: [f64; 4] = std::array::from_fn(|l| sums[l] + sums[l + 4]);
+    ((sums[0] + sums[2]) + (sums[1] + sums[3])) as f32
 }

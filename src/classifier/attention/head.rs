@@ -27,7 +27,7 @@
 
 use super::Rows;
 use super::fused::{
-    AHEAD, Arena, Frame, Left, MR, NEVER, Tile, accumulate, dot, multiply, pack_panels, pack_rows,
+    AHEAD, Arena, Frame, Left, MR, NEVER, Tile, accumulate, dot, multiply, pack_rows, transpose,
 };
 use crate::model::Kernel;
 use crate::simd::single::Simd;
@@ -74,6 +74,8 @@ impl Pair<'_> {
         centre.fill(0.0);
         if self.kernel == Kernel::Gaussian && !self.keys.is_empty() {
             for &key in self.keys {
+                self.k
+                    .prefetch(key as usize + AHEAD, self.head * self.p, self.p);
                 for (sum, &x) in centre
                     .iter_mut()
                     .zip(self.k.row(key as usize, self.columns()))
@@ -87,24 +89,16 @@ impl Pair<'_> {
     }
 }
 
-/// |x|^2 / 2 of (x - centre) * scale.
+/// |x|^2 / 2 of a packed row.
 #[inline(always)]
-fn half_square(x: &[f32], frame: Frame) -> f32 {
-    let square = |x: f32, centre: f32| {
-        let x = f64::from((x - centre) * frame.scale);
-        x * x
-    };
-    let mut sums = [0.0f64; 8];
-    for (x, centre) in x.chunks(8).zip(frame.centre.chunks(8)) {
-        for ((sum, &x), &centre) in sums.iter_mut().zip(x).zip(centre) {
-            *sum += square(x, centre);
-        }
-    }
-    (0.5 * sums.iter().sum::<f64>()) as f32
+fn half_square(x: &[f32]) -> f32 {
+    0.5 * dot(x, x)
 }
 
 /// A block of keys, packed.
 struct Block<'a> {
+    /// Rows of keys.
+    rows: &'a mut [f32],
     /// Panels of keys, of one tile's width.
     panels: &'a mut [f32],
     /// What each key adds to the exponent by expansion, and by differences.
@@ -115,9 +109,11 @@ struct Block<'a> {
 
 impl Block<'_> {
     #[inline(always)]
-    fn pack(&mut self, pair: &Pair, keys: &[u32], frame: Frame, panel: usize) {
-        let rows = keys.iter().map(|&key| key as usize);
-        pack_panels(rows, pair.k, pair.head * pair.p, frame, panel, self.panels);
+    fn pack(&mut self, pair: &Pair, keys: &[u32], frame: Frame, width: usize, panel: usize) {
+        let rows = &mut self.rows[..keys.len().next_multiple_of(panel) * width];
+        let key_rows = keys.iter().map(|&key| key as usize);
+        pack_rows(key_rows, pair.k, pair.head * pair.p, frame, width, rows);
+        transpose(rows, width, panel, self.panels);
         let [expanded, differences] = &mut self.bias;
         expanded.fill(NEVER);
         differences.fill(NEVER);
@@ -126,8 +122,9 @@ impl Block<'_> {
         match pair.kernel {
             Kernel::Softmax => expanded[..keys.len()].fill(0.0),
             Kernel::Gaussian => {
-                for (bias, &key) in expanded.iter_mut().zip(keys) {
-                    let square = half_square(pair.k.row(key as usize, pair.columns()), frame);
+                let expanded = &mut expanded[..keys.len()];
+                for (bias, row) in expanded.iter_mut().zip(rows.chunks_exact(width)) {
+                    let square = half_square(row);
                     self.far = self.far.max(square);
                     *bias = -square;
                 }
@@ -146,9 +143,9 @@ fn exponents<S: Simd, const NV: usize, const DISTANCE: bool>(
     block: &Block,
     first: usize,
 ) -> Tile<S, NV> {
-    let width = NV * S::L;
-    let panel = &block.panels[first * p..][..p * width];
-    let bias = &block.bias[usize::from(DISTANCE)][first..][..width];
+    let features = strip.len() / MR;
+    let panel = &block.panels[first * features..][..features * NV * S::L];
+    let bias = &block.bias[usize::from(DISTANCE)][first..][..NV * S::L];
     let offsets = &offsets[..MR];
     // SAFETY: bias has NV vectors.
     let bias: [S::V; NV] = std::array::from_fn(|v| unsafe { s.load(bias.as_ptr().add(v * S::L)) });
@@ -183,13 +180,39 @@ fn store<S: Simd, const NV: usize>(s: S, tile: &Tile<S, NV>, stride: usize, out:
     }
 }
 
-/// A strip's powers on a block of keys, and their sums if `SUMS`.
+/// The largest entry.
 #[inline(always)]
-fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, const SUMS: bool>(
+fn largest<S: Simd>(s: S, x: S::V) -> f32 {
+    let mut x = s.entries(x);
+    let mut half = S::L / 2;
+    while half > 0 {
+        for l in 0..half {
+            x[l] = if x[l] > x[l + half] {
+                x[l]
+            } else {
+                x[l + half]
+            };
+        }
+        half /= 2;
+    }
+    x[0]
+}
+
+/// A strip's powers on a block of keys, and their sums if `SUMS`; with `REFER`, the largest of each row's scores on the
+/// first panel becomes its reference.
+#[inline(always)]
+fn powers<
+    S: Simd,
+    const NV: usize,
+    const STRIDE: usize,
+    const DISTANCE: bool,
+    const SUMS: bool,
+    const REFER: bool,
+>(
     s: S,
     p: usize,
     strip: &[f32],
-    offsets: &[f32],
+    offsets: &mut [f32],
     block: &Block,
     count: usize,
     weights: &mut [f32],
@@ -197,6 +220,14 @@ fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, c
     let mut sums = [s.splat(0.0); MR];
     for first in (0..count).step_by(NV * S::L) {
         let mut tile = exponents::<S, NV, DISTANCE>(s, p, strip, offsets, block, first);
+        if REFER && first == 0 {
+            for (row, offset) in tile.iter_mut().zip(offsets.iter_mut()) {
+                let top = row[1..].iter().fold(row[0], |top, &x| s.max(top, x));
+                *offset -= largest(s, top);
+                row.iter_mut()
+                    .for_each(|x| *x = s.add(*x, s.splat(*offset)));
+            }
+        }
         for (row, sum) in tile.iter_mut().zip(&mut sums) {
             for x in row {
                 *x = s.exp2(*x);
@@ -208,16 +239,6 @@ fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, c
         store::<S, NV>(s, &tile, STRIDE, &mut weights[first..]);
     }
     sums
-}
-
-/// The largest entry; NaN if there is one.
-#[inline(always)]
-fn largest<S: Simd>(s: S, x: S::V) -> f32 {
-    s.entries(x)[..S::L]
-        .iter()
-        .fold(f32::NEG_INFINITY, |top, &x| {
-            if x > top || x.is_nan() { x } else { top }
-        })
 }
 
 /// The softmax's powers of a strip, done again with each row's maximum as the reference: what was summed with the old
@@ -262,17 +283,17 @@ fn renew<S: Simd, const NV: usize, const STRIDE: usize>(
     }
 }
 
-/// Output rows of the queries `queries`: `write(row, output, lse)` receives each.
+/// Output rows of the queries `queries`: `place(row)` is where a row's output and lse go.
 ///
 /// Strips begin at the first query: cut at multiples of [`MR`], a head's queries give the same numbers in one call or in
 /// several.
 #[inline(always)]
-pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE: usize>(
+pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const STRIDE: usize>(
     s: S,
     pair: &Pair,
     queries: Range<usize>,
     arena: &mut Arena,
-    mut write: impl FnMut(usize, &[f32], f32),
+    mut place: impl FnMut(usize) -> (&'w mut [f32], &'w mut f32),
 ) {
     let lanes = S::L;
     let p = pair.p;
@@ -286,6 +307,7 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         out,
         offsets,
         sums,
+        key_rows,
         panels,
         values,
         expanded,
@@ -298,7 +320,8 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         rows * width,
         rows,
         rows * lanes,
-        BLOCK * p,
+        BLOCK * width,
+        BLOCK * width,
         BLOCK * width,
         BLOCK,
         BLOCK,
@@ -314,25 +337,32 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         centre: origin,
         scale: 1.0,
     };
-    q_rows[queries.len() * width..].fill(0.0);
     pack_rows(queries.clone(), pair.q, pair.head * p, frame, width, q_rows);
     out.fill(0.0);
     sums.fill(0.0);
     offsets.fill(0.0);
     if !soft {
-        for (offset, row) in offsets.iter_mut().zip(queries.clone()) {
-            *offset = -half_square(pair.q.row(row, pair.columns()), frame);
+        for (offset, q) in offsets.iter_mut().zip(q_rows.chunks_exact(width)) {
+            *offset = -half_square(q);
         }
     }
     let mut block = Block {
+        rows: key_rows,
         panels,
         bias: [expanded, differences],
         far: 0.0,
     };
     for (index, keys) in pair.keys.chunks(BLOCK).enumerate() {
-        block.pack(pair, keys, frame, NV * lanes);
+        block.pack(pair, keys, frame, width, NV * lanes);
         let key_rows = keys.iter().map(|&key| key as usize);
-        pack_rows(key_rows, pair.v, pair.head * p, plain, width, values);
+        pack_rows(
+            key_rows,
+            pair.v,
+            pair.head * p,
+            plain,
+            width,
+            &mut values[..keys.len() * width],
+        );
         for row in (0..rows).step_by(MR) {
             let strip = &q_rows[row * width..][..MR * width];
             let offsets = &mut offsets[row..][..MR];
@@ -340,19 +370,18 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
             let count = keys.len();
             if soft {
                 let sums = &mut sums[row * lanes..][..MR * lanes];
-                if index == 0 {
-                    let tile = exponents::<S, NV, false>(s, p, strip, offsets, &block, 0);
-                    for (offset, row) in offsets.iter_mut().zip(&tile) {
-                        let top = row[1..].iter().fold(row[0], |top, &x| s.max(top, x));
-                        *offset = -largest(s, top);
-                    }
-                }
-                let new = powers::<S, NV, STRIDE, false, true>(
-                    s, p, strip, offsets, &block, count, weights,
-                );
+                let new = if index == 0 {
+                    powers::<S, NV, STRIDE, false, true, true>(
+                        s, p, strip, offsets, &block, count, weights,
+                    )
+                } else {
+                    powers::<S, NV, STRIDE, false, true, false>(
+                        s, p, strip, offsets, &block, count, weights,
+                    )
+                };
                 // Powers are not negative: this bounds each row's sum, and is not less than anything if one is NaN.
                 let total = new[1..].iter().fold(new[0], |sum, &x| s.add(sum, x));
-                if largest(s, total) < SUM_LIMIT {
+                if s.all_below(total, SUM_LIMIT) {
                     for (sums, &new) in sums.chunks_exact_mut(lanes).zip(&new) {
                         // SAFETY: the chunk has L numbers.
                         unsafe {
@@ -364,9 +393,13 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
                     renew::<S, NV, STRIDE>(s, p, strip, offsets, &block, count, weights, out, sums);
                 }
             } else if block.far - smallest(offsets) > EXPANSION_LIMIT {
-                powers::<S, NV, STRIDE, true, false>(s, p, strip, offsets, &block, count, weights);
+                powers::<S, NV, STRIDE, true, false, false>(
+                    s, p, strip, offsets, &block, count, weights,
+                );
             } else {
-                powers::<S, NV, STRIDE, false, false>(s, p, strip, offsets, &block, count, weights);
+                powers::<S, NV, STRIDE, false, false, false>(
+                    s, p, strip, offsets, &block, count, weights,
+                );
             }
             let left = Left {
                 x: weights,
@@ -377,14 +410,17 @@ pub(super) fn forward<S: Simd, const NV: usize, const BLOCK: usize, const STRIDE
         }
     }
     for (i, row) in queries.enumerate() {
-        let out = &mut out[i * width..][..p];
-        let mut lse = 0.0;
-        if soft && !pair.keys.is_empty() {
+        let (sum, lse) = if soft && !pair.keys.is_empty() {
             let sum: f32 = sums[i * lanes..][..lanes].iter().sum();
-            out.iter_mut().for_each(|x| *x /= sum);
-            lse = sum.log2() - offsets[i];
+            (sum, sum.log2() - offsets[i])
+        } else {
+            (1.0, 0.0)
+        };
+        let (to, to_lse) = place(row);
+        for (to, &x) in to.iter_mut().zip(&out[i * width..]) {
+            *to = x / sum;
         }
-        write(row, out, lse);
+        *to_lse = lse;
     }
 }
 
@@ -401,11 +437,12 @@ pub(super) struct Given<'a> {
     pub(super) dout: Rows<'a, f32>,
 }
 
-/// For the keys `part`: `write_keys(row, dk, dv)` receives each key's derivatives, `write_query(row, dq)` each query's
-/// part of its derivative. The parts' sum is the derivative; `first` says that this is the first part.
+/// For the keys `part`: `place_key(row)` is where a key's derivatives dk and dv go, `place_query(row)` where the part's
+/// share of a query's derivative goes. The parts' sum is the derivative; `first` says that this is the first part.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward<
+    'w,
     S: Simd,
     const NV: usize,
     const MK: usize,
@@ -419,8 +456,8 @@ pub(super) fn backward<
     first: bool,
     given: Given,
     arena: &mut Arena,
-    mut write_keys: impl FnMut(usize, &[f32], &[f32]),
-    mut write_query: impl FnMut(usize, &[f32]),
+    mut place_key: impl FnMut(usize) -> [&'w mut [f32]; 2],
+    mut place_query: impl FnMut(usize) -> &'w mut [f32],
 ) {
     let lanes = S::L;
     let p = pair.p;
@@ -435,9 +472,10 @@ pub(super) fn backward<
         dq,
         offsets,
         means,
-        k_panels,
-        v_panels,
         k_rows,
+        k_panels,
+        v_rows,
+        v_panels,
         dk,
         dv,
         expanded,
@@ -452,8 +490,9 @@ pub(super) fn backward<
         rows * width,
         rows,
         rows,
-        BLOCK * p,
-        BLOCK * p,
+        BLOCK * width,
+        BLOCK * width,
+        BLOCK * width,
         BLOCK * width,
         BLOCK * width,
         BLOCK * width,
@@ -474,8 +513,6 @@ pub(super) fn backward<
     };
     // From sums over packed queries and keys to derivatives.
     let unscale = 1.0 / ((p as f32).sqrt() * frame.scale);
-    q_rows[queries.len() * width..].fill(0.0);
-    g_rows[queries.len() * width..].fill(0.0);
     pack_rows(queries.clone(), pair.q, pair.head * p, frame, width, q_rows);
     pack_rows(
         queries.clone(),
@@ -500,7 +537,7 @@ pub(super) fn backward<
             means[i] = -mean;
         } else {
             let q = &q_rows[i * width..][..width];
-            offsets[i] = -half_square(pair.q.row(row, pair.columns()), frame);
+            offsets[i] = -half_square(q);
             if first {
                 for (dq, &q) in dq[i * width..][..width].iter_mut().zip(q) {
                     *dq = -mean * q;
@@ -509,23 +546,18 @@ pub(super) fn backward<
         }
     }
     let mut block = Block {
+        rows: k_rows,
         panels: k_panels,
         bias: [expanded, differences],
         far: 0.0,
     };
     for keys in part.chunks(BLOCK) {
         let count = keys.len();
-        block.pack(pair, keys, frame, NV * lanes);
+        block.pack(pair, keys, frame, width, NV * lanes);
+        let v_rows = &mut v_rows[..count.next_multiple_of(NV * lanes) * width];
         let key_rows = keys.iter().map(|&key| key as usize);
-        pack_panels(
-            key_rows.clone(),
-            pair.v,
-            pair.head * p,
-            plain,
-            NV * lanes,
-            v_panels,
-        );
-        pack_rows(key_rows, pair.k, pair.head * p, frame, width, k_rows);
+        pack_rows(key_rows, pair.v, pair.head * p, plain, width, v_rows);
+        transpose(v_rows, width, NV * lanes, v_panels);
         dk.fill(0.0);
         dv.fill(0.0);
         for start in (0..rows).step_by(QUERIES) {
@@ -566,7 +598,7 @@ pub(super) fn backward<
                     rows: MR,
                     depth: count,
                 };
-                accumulate::<S, MR, STRIDE, 1>(s, left, k_rows, width, &mut dq[row * width..]);
+                accumulate::<S, MR, STRIDE, 1>(s, left, block.rows, width, &mut dq[row * width..]);
             }
             // Sums of keys that are not there are never read.
             let transposed = |x| Left {
@@ -579,24 +611,24 @@ pub(super) fn backward<
             accumulate::<S, MK, 1, STRIDE>(s, transposed(slopes), q, width, dk);
         }
         for (j, &key) in keys.iter().enumerate() {
-            let key = key as usize;
             let dv = &dv[j * width..][..p];
-            let dk = &mut dk[j * width..][..p];
             let mean = if soft {
                 0.0
             } else {
-                dot(pair.v.row(key, pair.columns()), dv)
+                dot(&v_rows[j * width..][..p], dv)
             };
-            for (dk, &k) in dk.iter_mut().zip(&k_rows[j * width..]) {
-                *dk = unscale * (*dk - mean * k);
+            let [to_dk, to_dv] = place_key(key as usize);
+            let dk = dk[j * width..].iter().zip(&block.rows[j * width..]);
+            for (to, (&dk, &k)) in to_dk.iter_mut().zip(dk) {
+                *to = unscale * (dk - mean * k);
             }
-            write_keys(key, dk, dv);
+            to_dv.copy_from_slice(dv);
         }
     }
     for (i, row) in queries.enumerate() {
-        let dq = &mut dq[i * width..][..p];
-        dq.iter_mut().for_each(|x| *x *= unscale);
-        write_query(row, dq);
+        for (to, &dq) in place_query(row).iter_mut().zip(&dq[i * width..]) {
+            *to = unscale * dq;
+        }
     }
 }
 
@@ -614,8 +646,8 @@ fn strip_slopes<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: b
     weights: &mut [f32],
     slopes: &mut [f32],
 ) {
-    let panel = NV * S::L;
-    for first in (0..count).step_by(panel) {
+    let features = q.len() / MR;
+    for first in (0..count).step_by(NV * S::L) {
         let mut tile = exponents::<S, NV, DISTANCE>(s, p, q, offsets, block, first);
         for row in &mut tile {
             for x in row {
@@ -624,7 +656,7 @@ fn strip_slopes<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: b
         }
         store::<S, NV>(s, &tile, STRIDE, &mut weights[first..]);
         let mut slope: Tile<S, NV> = std::array::from_fn(|i| [s.splat(means[i]); NV]);
-        multiply::<S, NV, false>(s, p, g, &v_panels[first * p..], &mut slope);
+        multiply::<S, NV, false>(s, p, g, &v_panels[first * features..], &mut slope);
         for (i, row) in slope.iter_mut().enumerate() {
             for (v, x) in row.iter_mut().enumerate() {
                 let at = &weights[i * STRIDE + first + v * S::L..][..S::L];

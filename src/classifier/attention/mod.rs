@@ -180,12 +180,12 @@ fn forward_on(isa: Isa, problem: &Attention<f32>, out: &mut [f32], lse: &mut [f3
                     pair: problem.pair(head, keys),
                     queries,
                     arena,
-                    write: |row: usize, values: &[f32], lse_row: f32| {
+                    place: |row: usize| {
                         out.prefetch(((row + AHEAD) * heads + head) * p, p);
-                        // SAFETY: this task alone writes this head's columns of its queries' rows.
+                        // SAFETY: this task alone writes this head's columns of its queries' rows, row by row.
                         unsafe {
-                            out.write((row * heads + head) * p, values);
-                            lse.write(row * heads + head, &[lse_row]);
+                            let lse = lse.part(row * heads + head, 1);
+                            (out.part((row * heads + head) * p, p), &mut lse[0])
                         }
                     },
                 });
@@ -270,27 +270,25 @@ fn backward_on(
                         first: part == 0,
                         given,
                         arena,
-                        write_keys: |row: usize, dk: &[f32], dv: &[f32]| {
-                            for start in [dk_start, dv_start] {
-                                values.prefetch(start + (row + AHEAD) * stride + head * p, p);
-                            }
-                            // SAFETY: this task alone writes this head's columns of its keys' rows.
-                            unsafe {
-                                values.write(dk_start + row * stride + head * p, dk);
-                                values.write(dv_start + row * stride + head * p, dv);
-                            }
+                        place_key: |row: usize| {
+                            [dk_start, dv_start].map(|start| {
+                                let at = start + row * stride + head * p;
+                                values.prefetch(at + AHEAD * stride, p);
+                                // SAFETY: this task alone writes this head's columns of its keys' rows, row by row.
+                                unsafe { values.part(at, p) }
+                            })
                         },
-                        write_query: |row: usize, dq: &[f32]| {
+                        place_query: |row: usize| {
                             // SAFETY: with one part this task alone writes this head's columns of the sample's query
-                            // rows; with several, of its own part's rows.
+                            // rows, row by row; with several, of its own part's rows.
                             unsafe {
                                 if parts == 1 {
-                                    values
-                                        .prefetch(dq_start + (row + AHEAD) * stride + head * p, p);
-                                    values.write(dq_start + row * stride + head * p, dq);
+                                    let at = dq_start + row * stride + head * p;
+                                    values.prefetch(at + AHEAD * stride, p);
+                                    values.part(at, p)
                                 } else {
                                     let row = part * query_rows + row;
-                                    partial_sums.write((row * heads + head) * p, dq);
+                                    partial_sums.part((row * heads + head) * p, p)
                                 }
                             }
                         },
@@ -300,7 +298,8 @@ fn backward_on(
                         for row in masked {
                             for start in [dk_start, dv_start] {
                                 // SAFETY: no part holds a masked key, and the first part alone comes here.
-                                unsafe { values.fill(start + row * stride + head * p, p, 0.0) };
+                                unsafe { values.part(start + row * stride + head * p, p) }
+                                    .fill(0.0);
                             }
                         }
                     }
@@ -408,7 +407,7 @@ impl<'a> Shared<'a> {
     /// # Safety
     /// Nobody else accesses this part while it is borrowed.
     #[allow(clippy::mut_from_ref)]
-    unsafe fn part(&self, at: usize, len: usize) -> &mut [f32] {
+    unsafe fn part(&self, at: usize, len: usize) -> &'a mut [f32] {
         assert!(
             at <= self.len && len <= self.len - at,
             "the gradient or output is too short"
@@ -422,33 +421,19 @@ impl<'a> Shared<'a> {
     fn prefetch(&self, at: usize, len: usize) {
         prefetch(self.start.wrapping_add(at), len);
     }
-
-    /// # Safety
-    /// Nobody else accesses this part during the call.
-    unsafe fn write(&self, at: usize, values: &[f32]) {
-        // SAFETY: the caller's promise.
-        unsafe { self.part(at, values.len()) }.copy_from_slice(values);
-    }
-
-    /// # Safety
-    /// Nobody else accesses this part during the call.
-    unsafe fn fill(&self, at: usize, len: usize, value: f32) {
-        // SAFETY: the caller's promise.
-        unsafe { self.part(at, len) }.fill(value);
-    }
 }
 
 /// A head's keys are cut in parts at multiples of this: a multiple of every tile's width, so that only the last tile is not full.
 const BLOCKS: usize = 64;
 
-struct Forward<'a, W> {
+struct Forward<'a, P> {
     pair: Pair<'a>,
     queries: Range<usize>,
     arena: &'a mut Arena,
-    write: W,
+    place: P,
 }
 
-impl<W: FnMut(usize, &[f32], f32)> Op for Forward<'_, W> {
+impl<'w, P: FnMut(usize) -> (&'w mut [f32], &'w mut f32)> Op for Forward<'_, P> {
     type Output = ();
     #[inline(always)]
     fn run<S: Vectors>(self, s: S) {
@@ -456,13 +441,13 @@ impl<W: FnMut(usize, &[f32], f32)> Op for Forward<'_, W> {
             pair,
             queries,
             arena,
-            write,
+            place,
         } = self;
         // Panels of as many vectors as the registers hold beside six rows of sums.
         if <S as Simd>::L == 16 {
-            head::forward::<S, 4, 128, 144>(s, &pair, queries, arena, write);
+            head::forward::<S, 4, 128, 144>(s, &pair, queries, arena, place);
         } else {
-            head::forward::<S, 2, 96, 112>(s, &pair, queries, arena, write);
+            head::forward::<S, 2, 96, 112>(s, &pair, queries, arena, place);
         }
     }
 }
@@ -474,11 +459,15 @@ struct Backward<'a, K, Q> {
     first: bool,
     given: Given<'a>,
     arena: &'a mut Arena,
-    write_keys: K,
-    write_query: Q,
+    place_key: K,
+    place_query: Q,
 }
 
-impl<K: FnMut(usize, &[f32], &[f32]), Q: FnMut(usize, &[f32])> Op for Backward<'_, K, Q> {
+impl<'w, K, Q> Op for Backward<'_, K, Q>
+where
+    K: FnMut(usize) -> [&'w mut [f32]; 2],
+    Q: FnMut(usize) -> &'w mut [f32],
+{
     type Output = ();
     #[inline(always)]
     fn run<S: Vectors>(self, s: S) {
@@ -489,8 +478,8 @@ impl<K: FnMut(usize, &[f32], &[f32]), Q: FnMut(usize, &[f32])> Op for Backward<'
             first,
             given,
             arena,
-            write_keys,
-            write_query,
+            place_key,
+            place_query,
         } = self;
         if <S as Simd>::L == 16 {
             head::backward::<S, 4, 8, 64, 80>(
@@ -501,8 +490,8 @@ impl<K: FnMut(usize, &[f32], &[f32]), Q: FnMut(usize, &[f32])> Op for Backward<'
                 first,
                 given,
                 arena,
-                write_keys,
-                write_query,
+                place_key,
+                place_query,
             );
         } else {
             head::backward::<S, 2, 6, 96, 112>(
@@ -513,8 +502,8 @@ impl<K: FnMut(usize, &[f32], &[f32]), Q: FnMut(usize, &[f32])> Op for Backward<'
                 first,
                 given,
                 arena,
-                write_keys,
-                write_query,
+                place_key,
+                place_query,
             );
         }
     }

@@ -25,9 +25,9 @@ pub(crate) fn forward<T: Real>(layer: Linear<&[T]>, x: &[T], y: &mut [T]) {
     let rows = y.len() / outputs;
     let x = MatRef::from_row_major_slice(&x[..rows * inputs], rows, inputs);
     let w = MatRef::from_row_major_slice(weight, outputs, inputs);
-    set_rows(bias, y);
-    let y = MatMut::from_row_major_slice_mut(y, rows, outputs);
-    matmul(y, Accum::Add, x, w.transpose(), one(), Par::Seq);
+    let product = MatMut::from_row_major_slice_mut(y, rows, outputs);
+    matmul(product, Accum::Replace, x, w.transpose(), one(), Par::Seq);
+    add_to_rows(bias, y);
 }
 
 /// Adds to the gradient: dW += dy' x, db += the sum of dy's rows.
@@ -65,10 +65,12 @@ fn one<T: Real>() -> T {
 }
 
 vectorised! {
-    /// Each row of y = bias.
-    fn set_rows<T: Real>(bias: &[T], y: &mut [T]) {
+    /// Each row of y += bias.
+    fn add_to_rows<T: Real>(bias: &[T], y: &mut [T]) {
         for y in y.chunks_exact_mut(bias.len()) {
-            y.copy_from_slice(bias);
+            for (y, &bias) in y.iter_mut().zip(bias) {
+                *y += bias;
+            }
         }
     }
 }

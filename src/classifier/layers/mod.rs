@@ -43,26 +43,46 @@ fn sum<T: Real, const K: usize>(x: [&[T]; K], f: impl Fn([T; K]) -> T) -> T {
 }
 
 /// out += the sum of some rows of x.
+#[inline(always)]
+fn add_rows<T: Real>(rows: impl ExactSizeIterator<Item = usize> + Clone, x: &[T], out: &mut [T]) {
+    let width = out.len();
+    let (whole, rest) = out.as_chunks_mut::<64>();
+    let (few, single) = rest.as_chunks_mut::<8>();
+    let mut at = 0;
+    for out in whole {
+        add_columns(rows.clone(), x, width, &mut at, out);
+    }
+    for out in few {
+        add_columns(rows.clone(), x, width, &mut at, out);
+    }
+    for out in single {
+        add_columns(rows.clone(), x, width, &mut at, std::array::from_mut(out));
+    }
+}
+
+/// [`add_rows`] for N columns from `at` on, which it moves past them: so many sums can be held in registers.
 ///
 /// Rows are summed in runs, then the runs, so that the rounding error grows little with the number of rows.
 #[inline(always)]
-fn add_rows<T: Real>(rows: impl ExactSizeIterator<Item = usize> + Clone, x: &[T], out: &mut [T]) {
+fn add_columns<T: Real, const N: usize>(
+    mut rows: impl ExactSizeIterator<Item = usize>,
+    x: &[T],
+    width: usize,
+    at: &mut usize,
+    out: &mut [T; N],
+) {
     const RUN: usize = 256;
-    const COLUMNS: usize = 64;
-    let width = out.len();
-    for (at, out) in (0..width).step_by(COLUMNS).zip(out.chunks_mut(COLUMNS)) {
-        let mut rows = rows.clone();
-        while rows.len() > 0 {
-            let mut run = [T::default(); COLUMNS];
-            for row in rows.by_ref().take(RUN) {
-                let x = &x[row * width + at..][..out.len()];
-                for (sum, &x) in run.iter_mut().zip(x) {
-                    *sum += x;
-                }
-            }
-            for (out, &sum) in out.iter_mut().zip(&run) {
-                *out += sum;
+    while rows.len() > 0 {
+        let mut run = [T::default(); N];
+        for row in rows.by_ref().take(RUN) {
+            let x = &x[row * width + *at..][..N];
+            for (sum, &x) in run.iter_mut().zip(x) {
+                *sum += x;
             }
         }
+        for (out, &sum) in out.iter_mut().zip(&run) {
+            *out += sum;
+        }
     }
+    *at += N;
 }
