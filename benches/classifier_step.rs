@@ -5,6 +5,7 @@
 use gdcert::Kernel;
 use gdcert::classifier::attention::{Attention, Gradient, Rows, Sample, Saved, backward, forward};
 use gdcert::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
+use gdcert::training::{Law, Optimizer};
 use rayon::ThreadPool;
 use std::time::Instant;
 
@@ -99,13 +100,13 @@ fn compare(
     }
 }
 
-/// The classifier, its batch and Adam's moments.
+/// The classifier, its batch and Adam.
 struct Trainer {
     architecture: Architecture,
     classifier: Classifier,
     parameters: Parameters,
     gradient: Parameters,
-    moments: Vec<[f32; 2]>,
+    optimizer: Optimizer,
     tokens: Vec<u16>,
     labels: Vec<u16>,
     length: usize,
@@ -122,7 +123,7 @@ impl Trainer {
         Trainer {
             classifier: Classifier::new(&architecture).expect("valid sizes"),
             gradient: Parameters::zeros(&architecture),
-            moments: vec![[0.0; 2]; parameters.values().len()],
+            optimizer: Optimizer::new(Law::Adam { decay: 0.0 }, &architecture),
             parameters,
             tokens: (0..n * batch).map(|i| (i * i % 256 + 1) as u16).collect(),
             labels: (0..batch).map(|i| (i % 2) as u16).collect(),
@@ -140,13 +141,9 @@ impl Trainer {
         self.classifier
             .differentiate(&self.parameters, &batch, Dropout::NONE, &mut self.gradient)
             .expect("a valid batch");
-        // Bias corrections left out: they are two more numbers, not more work.
-        let values = self.parameters.values_mut().iter_mut();
-        for ((x, &g), [m, v]) in values.zip(self.gradient.values()).zip(&mut self.moments) {
-            *m += 0.1 * (g - *m);
-            *v += 0.001 * (g * g - *v);
-            *x -= 1e-4 * *m / (v.sqrt() + 1e-8);
-        }
+        self.optimizer
+            .update(&mut self.parameters, &self.gradient, 1e-4)
+            .expect("the same architecture");
     }
 
     /// Seconds a step: the median of a few.

@@ -10,6 +10,7 @@ use super::attention::{Attention, Gradient, Rows, Sample, Saved};
 use super::layers::linear::{self, Linear};
 use super::layers::{dropout::Dropout, embedding, gelu, loss, norm, pooling};
 use super::{Architecture, Parameters, Real};
+use crate::simd::vectorised;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::ops::Range;
@@ -290,7 +291,6 @@ impl<T: Real> Classifier<T> {
             }
             group.moments.resize(tile, [zero; 2]);
             if keep {
-                group.gradient.clear();
                 group.gradient.resize(trunk, zero);
             }
         }
@@ -498,6 +498,9 @@ impl<T: Real> Classifier<T> {
         linear::backward_input(head1, &head.dhidden, &mut head.dpooled);
 
         let groups = &mut groups[..self.group_count];
+        groups
+            .par_iter_mut()
+            .for_each(|group| group.gradient.fill(zero));
         let per_group = sample_of.len().div_ceil(groups.len()).max(1);
         let share = T::from_f64(1.0 / batch.length as f64);
         // Between two attentions: the start of block `next`, or the final norm; then the end of block `next - 1`,
@@ -848,10 +851,12 @@ impl<T: Real> Layers<'_, T> {
     }
 }
 
-/// y += x.
-fn add<T: Real>(x: &[T], y: &mut [T]) {
-    for (y, &x) in y.iter_mut().zip(x) {
-        *y += x;
+vectorised! {
+    /// y += x.
+    fn add<T: Real>(x: &[T], y: &mut [T]) {
+        for (y, &x) in y.iter_mut().zip(x) {
+            *y += x;
+        }
     }
 }
 
