@@ -15,7 +15,7 @@ use common::{Peer, best, median, processor};
 /// Sequence length, batch.
 const SIZES: [[usize; 2]; 3] = [[1024, 8], [1024, 32], [4000, 2]];
 /// Ours and the peer are timed in turn this many times, so that drift of the machine hits both.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 /// Time for one measurement of the peer.
 const SECONDS: f64 = 1.0;
 

@@ -82,6 +82,7 @@ pub(super) fn pack_rows(
 /// `(r / panel) width panel + d panel + r % panel`. `width` and `panel` are multiples of 4.
 #[inline(always)]
 pub(super) fn transpose(rows: &[f32], width: usize, panel: usize, out: &mut [f32]) {
+    debug_assert!(width.is_multiple_of(4) && panel.is_multiple_of(4));
     let size = width * panel;
     for (rows, out) in rows.chunks_exact(size).zip(out.chunks_exact_mut(size)) {
         let (rows, _) = rows.as_chunks::<4>();
@@ -134,8 +135,8 @@ pub(super) fn multiply<S: Simd, const NV: usize, const DISTANCE: bool>(
     }
 }
 
-/// One matrix of weights as the left factor of a product: entry (row, depth) is `x[row * row_step + depth *
-/// depth_step]`.
+/// One matrix of weights as the left factor of a product: entry (row, depth) is `x[row * ROW + depth * DEPTH]`,
+/// see [`accumulate`].
 #[derive(Clone, Copy)]
 pub(super) struct Left<'a> {
     pub(super) x: &'a [f32],
@@ -163,7 +164,7 @@ pub(super) fn accumulate<S: Simd, const M: usize, const ROW: usize, const DEPTH:
         // Two vectors of columns at once, one where only one is left.
         let two = column + 2 * S::L <= width;
         for row in (0..rows).step_by(M) {
-            // SAFETY: rows row..row + M < rows, depths < depth, and columns column.. of one or two vectors within width
+            // SAFETY: rows row + M <= rows, depths < depth, and columns column.. of one or two vectors within width
             // are in bounds of the three slices as asserted.
             unsafe {
                 let w = w.as_ptr().add(row * ROW);
@@ -227,6 +228,7 @@ unsafe fn accumulate_tile<
 /// sum of x_i y_i in f64, which makes its error negligible.
 #[inline(always)]
 pub(super) fn dot(x: &[f32], y: &[f32]) -> f32 {
+    debug_assert_eq!(x.len(), y.len());
     let product = |x: f32, y: f32| f64::from(x) * f64::from(y);
     let ((x8, x1), (y8, y1)) = (x.as_chunks::<8>(), y.as_chunks::<8>());
     let mut sums = [0.0; 8];

@@ -97,7 +97,7 @@ fn half_square(x: &[f32]) -> f32 {
 
 /// A block of keys, packed.
 struct Block<'a> {
-    /// Rows of keys.
+    /// Rows of keys, 0 up to a whole panel; stale beyond.
     rows: &'a mut [f32],
     /// Panels of keys, of one tile's width.
     panels: &'a mut [f32],
@@ -180,7 +180,7 @@ fn store<S: Simd, const NV: usize>(s: S, tile: &Tile<S, NV>, stride: usize, out:
     }
 }
 
-/// The largest entry.
+/// The largest entry; a NaN may be passed over, which the sum of powers shows.
 #[inline(always)]
 fn largest<S: Simd>(s: S, x: S::V) -> f32 {
     let mut x = s.entries(x);
@@ -198,7 +198,7 @@ fn largest<S: Simd>(s: S, x: S::V) -> f32 {
     x[0]
 }
 
-/// A strip's powers on a block of keys, and their sums if `SUMS`; with `REFER`, the largest of each row's scores on the
+/// A strip's powers on a block of keys, and their sums if `SUMS`; with `REFER`, where the offsets are 0 yet, the largest of each row's scores on the
 /// first panel becomes its reference.
 #[inline(always)]
 fn powers<
@@ -223,7 +223,7 @@ fn powers<
         if REFER && first == 0 {
             for (row, offset) in tile.iter_mut().zip(offsets.iter_mut()) {
                 let top = row[1..].iter().fold(row[0], |top, &x| s.max(top, x));
-                *offset -= largest(s, top);
+                *offset = -largest(s, top);
                 row.iter_mut()
                     .for_each(|x| *x = s.add(*x, s.splat(*offset)));
             }
@@ -283,7 +283,7 @@ fn renew<S: Simd, const NV: usize, const STRIDE: usize>(
     }
 }
 
-/// Output rows of the queries `queries`: `place(row)` is where a row's output and lse go.
+/// Output rows of the queries `queries`: `place(row)`, asked once for each, is where a row's output and lse go.
 ///
 /// Strips begin at the first query: cut at multiples of [`MR`], a head's queries give the same numbers in one call or in
 /// several.
@@ -307,9 +307,9 @@ pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const ST
         out,
         offsets,
         sums,
-        key_rows,
+        k_rows,
         panels,
-        values,
+        v_rows,
         expanded,
         differences,
         weights,
@@ -347,7 +347,7 @@ pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const ST
         }
     }
     let mut block = Block {
-        rows: key_rows,
+        rows: k_rows,
         panels,
         bias: [expanded, differences],
         far: 0.0,
@@ -361,7 +361,7 @@ pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const ST
             pair.head * p,
             plain,
             width,
-            &mut values[..keys.len() * width],
+            &mut v_rows[..keys.len() * width],
         );
         for row in (0..rows).step_by(MR) {
             let strip = &q_rows[row * width..][..MR * width];
@@ -406,7 +406,7 @@ pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const ST
                 rows: MR,
                 depth: count,
             };
-            accumulate::<S, MR, STRIDE, 1>(s, left, values, width, out);
+            accumulate::<S, MR, STRIDE, 1>(s, left, v_rows, width, out);
         }
     }
     for (i, row) in queries.enumerate() {
@@ -438,7 +438,7 @@ pub(super) struct Given<'a> {
 }
 
 /// For the keys `part`: `place_key(row)` is where a key's derivatives dk and dv go, `place_query(row)` where the part's
-/// share of a query's derivative goes. The parts' sum is the derivative; `first` says that this is the first part.
+/// share of a query's derivative goes, each asked once a row. The parts' sum is the derivative; `first` says that this is the first part.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward<
@@ -527,10 +527,9 @@ pub(super) fn backward<
     means.fill(0.0);
     for (i, row) in queries.clone().enumerate() {
         given.out.prefetch(row + AHEAD, pair.head * p, p);
-        given.dout.prefetch(row + AHEAD, pair.head * p, p);
         let mean = dot(
             given.out.row(row, pair.columns()),
-            given.dout.row(row, pair.columns()),
+            &g_rows[i * width..][..p],
         );
         if soft {
             offsets[i] = -given.lse[row * pair.heads + pair.head];

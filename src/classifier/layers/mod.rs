@@ -50,17 +50,20 @@ fn add_rows<T: Real>(rows: impl ExactSizeIterator<Item = usize> + Clone, x: &[T]
     let (few, single) = rest.as_chunks_mut::<8>();
     let mut at = 0;
     for out in whole {
-        add_columns(rows.clone(), x, width, &mut at, out);
+        add_columns(rows.clone(), x, width, at, out);
+        at += out.len();
     }
     for out in few {
-        add_columns(rows.clone(), x, width, &mut at, out);
+        add_columns(rows.clone(), x, width, at, out);
+        at += out.len();
     }
     for out in single {
-        add_columns(rows.clone(), x, width, &mut at, std::array::from_mut(out));
+        add_columns(rows.clone(), x, width, at, std::array::from_mut(out));
+        at += 1;
     }
 }
 
-/// [`add_rows`] for N columns from `at` on, which it moves past them: so many sums can be held in registers.
+/// [`add_rows`] for the N columns from `at` on, whose sums registers can hold.
 ///
 /// Rows are summed in runs, then the runs, so that the rounding error grows little with the number of rows.
 #[inline(always)]
@@ -68,14 +71,14 @@ fn add_columns<T: Real, const N: usize>(
     mut rows: impl ExactSizeIterator<Item = usize>,
     x: &[T],
     width: usize,
-    at: &mut usize,
+    at: usize,
     out: &mut [T; N],
 ) {
     const RUN: usize = 256;
     while rows.len() > 0 {
         let mut run = [T::default(); N];
         for row in rows.by_ref().take(RUN) {
-            let x = &x[row * width + *at..][..N];
+            let x = &x[row * width + at..][..N];
             for (sum, &x) in run.iter_mut().zip(x) {
                 *sum += x;
             }
@@ -84,5 +87,4 @@ fn add_columns<T: Real, const N: usize>(
             *out += sum;
         }
     }
-    *at += N;
 }
