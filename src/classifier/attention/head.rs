@@ -198,18 +198,13 @@ fn largest<S: Simd>(s: S, x: S::V) -> f32 {
     x[0]
 }
 
-/// A strip's powers on a block of keys, and their sums if `SUMS`; with `REFER`, where the offsets are 0 yet, the largest of each row's scores on the
-/// first panel becomes its reference.
+/// A strip's powers on a block of keys, and their sums if `SUMS`. With `refer` (the offsets are 0 yet) the largest of each
+/// row's scores on the first panel becomes its reference.
 #[inline(always)]
-fn powers<
-    S: Simd,
-    const NV: usize,
-    const STRIDE: usize,
-    const DISTANCE: bool,
-    const SUMS: bool,
-    const REFER: bool,
->(
+#[allow(clippy::too_many_arguments)]
+fn powers<S: Simd, const NV: usize, const STRIDE: usize, const DISTANCE: bool, const SUMS: bool>(
     s: S,
+    refer: bool,
     p: usize,
     strip: &[f32],
     offsets: &mut [f32],
@@ -220,7 +215,7 @@ fn powers<
     let mut sums = [s.splat(0.0); MR];
     for first in (0..count).step_by(NV * S::L) {
         let mut tile = exponents::<S, NV, DISTANCE>(s, p, strip, offsets, block, first);
-        if REFER && first == 0 {
+        if refer && first == 0 {
             for (row, offset) in tile.iter_mut().zip(offsets.iter_mut()) {
                 let top = row[1..].iter().fold(row[0], |top, &x| s.max(top, x));
                 *offset = -largest(s, top);
@@ -370,15 +365,10 @@ pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const ST
             let count = keys.len();
             if soft {
                 let sums = &mut sums[row * lanes..][..MR * lanes];
-                let new = if index == 0 {
-                    powers::<S, NV, STRIDE, false, true, true>(
-                        s, p, strip, offsets, &block, count, weights,
-                    )
-                } else {
-                    powers::<S, NV, STRIDE, false, true, false>(
-                        s, p, strip, offsets, &block, count, weights,
-                    )
-                };
+                let refer = index == 0;
+                let new = powers::<S, NV, STRIDE, false, true>(
+                    s, refer, p, strip, offsets, &block, count, weights,
+                );
                 // Powers are not negative: this bounds each row's sum, and is not less than anything if one is NaN.
                 let total = new[1..].iter().fold(new[0], |sum, &x| s.add(sum, x));
                 if s.all_below(total, SUM_LIMIT) {
@@ -393,12 +383,12 @@ pub(super) fn forward<'w, S: Simd, const NV: usize, const BLOCK: usize, const ST
                     renew::<S, NV, STRIDE>(s, p, strip, offsets, &block, count, weights, out, sums);
                 }
             } else if block.far - smallest(offsets) > EXPANSION_LIMIT {
-                powers::<S, NV, STRIDE, true, false, false>(
-                    s, p, strip, offsets, &block, count, weights,
+                powers::<S, NV, STRIDE, true, false>(
+                    s, false, p, strip, offsets, &block, count, weights,
                 );
             } else {
-                powers::<S, NV, STRIDE, false, false, false>(
-                    s, p, strip, offsets, &block, count, weights,
+                powers::<S, NV, STRIDE, false, false>(
+                    s, false, p, strip, offsets, &block, count, weights,
                 );
             }
             let left = Left {
@@ -438,7 +428,8 @@ pub(super) struct Given<'a> {
 }
 
 /// For the keys `part`: `place_key(row)` is where a key's derivatives dk and dv go, `place_query(row)` where the part's
-/// share of a query's derivative goes, each asked once a row. The parts' sum is the derivative; `first` says that this is the first part.
+/// share of a query's derivative goes, each asked once a row. The parts' sum is the derivative; `first` says that this is
+/// the first part.
 #[inline(always)]
 #[allow(clippy::too_many_arguments)]
 pub(super) fn backward<

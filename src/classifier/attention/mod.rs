@@ -275,8 +275,8 @@ fn backward_on(
                             [dk_start, dv_start].map(|start| {
                                 let at = start + row * stride + head * p;
                                 values.prefetch(at + AHEAD * stride, p);
-                                // SAFETY: this task alone writes this head's columns of its keys' rows, each row once; dk and
-                                // dv do not overlap, as asserted.
+                                // SAFETY: this task alone writes this head's columns of its keys' rows, each row
+                                // once; dk and dv do not overlap, as asserted.
                                 unsafe { values.part(at, p) }
                             })
                         },
@@ -424,7 +424,8 @@ impl<'a> Shared<'a> {
     }
 }
 
-/// A head's keys are cut in parts at multiples of this: a multiple of every tile's width, so that only the last tile is not full.
+/// A head's keys are cut in parts at multiples of this: a multiple of every tile's width, so that only the last tile is
+/// not full.
 const BLOCKS: usize = 64;
 
 struct Forward<'a, P> {
