@@ -64,6 +64,7 @@
 
 #![warn(missing_docs)]
 
+mod available;
 pub mod certificate;
 mod certify;
 pub mod classifier;
@@ -72,6 +73,7 @@ pub mod data;
 pub mod descent;
 mod error;
 pub mod experiment;
+mod input;
 pub mod landscape;
 pub mod memory;
 pub mod model;

@@ -1,5 +1,6 @@
 //! Whether an instance and its run fit into this machine's memory.
 
+use crate::available::available_bytes;
 use crate::descent::{Point, Steps, units_per_head};
 use crate::model::{Precision, Trained};
 use crate::problem::Dims;
@@ -95,12 +96,4 @@ fn bytes_needed(dims: Dims, trained: Trained, steps: Steps, precision: Precision
         .checked_add(heads)?
         .checked_add(stepper)?
         .checked_add(points)
-}
-
-/// MemAvailable, in bytes.
-fn available_bytes() -> Option<u128> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let line = text.lines().find(|l| l.starts_with("MemAvailable:"))?;
-    let kilobytes: u128 = line.split_whitespace().nth(1)?.parse().ok()?;
-    kilobytes.checked_mul(1024)
 }

@@ -1,6 +1,6 @@
 //! JSON output files and the version in their `schema`: ours and older ones are read, a newer one is refused by name.
 
-use crate::output::read_json;
+use crate::input::json as read_json;
 use crate::{Error, Result};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

@@ -1,5 +1,6 @@
 //! From an instance and settings to a verdict: one call.
 
+use crate::input::same_word;
 use crate::certificate::{
     Certificate, Curvature, Obstruction, Proven, Refusal, Site, f_hull, obstruction, prove_from,
     theorem_a::Step,
@@ -51,9 +52,9 @@ impl Eta {
 impl FromStr for Eta {
     type Err = Error;
     fn from_str(text: &str) -> Result<Self> {
-        match (text, text.parse::<f64>()) {
-            ("auto", _) => Ok(Eta::Auto),
-            ("certified", _) => Ok(Eta::Certified),
+        match (text, text.trim().parse::<f64>()) {
+            _ if same_word(text, "auto") => Ok(Eta::Auto),
+            _ if same_word(text, "certified") => Ok(Eta::Certified),
             (_, Ok(eta)) if eta.is_finite() && eta > 0.0 => Ok(Eta::Fixed(eta)),
             _ => Err(Error::input(format!(
                 "--eta {text} must be auto, certified or a finite number above 0"

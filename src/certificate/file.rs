@@ -5,6 +5,7 @@
 
 use super::Reason;
 use super::theorem_a::Blocks;
+use crate::input;
 use crate::model::{Kernel, Trained};
 use crate::schema::readable;
 use crate::spectrum::Reading;
@@ -190,10 +191,10 @@ impl Certificate {
     /// # Errors
     /// Not a file, not JSON, another schema (named), a missing, unknown or mistyped field.
     pub fn read(path: &Path) -> Result<Certificate> {
-        let bytes = std::fs::read(path).map_err(|e| {
+        let text = input::text(path).map_err(|what| {
             Error::file(
                 path,
-                format!("cannot read: {e}; give the path of a certificate.json"),
+                format!("{what}; give the path of a certificate.json"),
             )
         })?;
         let fail = |what: String| {
@@ -202,7 +203,7 @@ impl Certificate {
                 format!("{what}; give a certificate.json that gdcert wrote"),
             )
         };
-        let mut json: Map<String, Value> = serde_json::from_slice(&bytes)
+        let mut json: Map<String, Value> = serde_json::from_str(&text)
             .map_err(|e| fail(format!("is not a JSON object: {e}")))?;
         let mut take = |name: &str| match json.remove(name) {
             Some(Value::String(text)) => Ok(text),

@@ -1,23 +1,23 @@
 //! `gdcert certify`: prove the rate for every t.
 
-use super::instance::InstanceArgs;
+use super::instance::{InstanceArgs, READINGS, Source};
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, whole};
+use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::certificate::ScaleSearch;
-use crate::certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
+use crate::certify::{Certified, Goal, certificate_files, certify};
 use crate::descent::Steps;
 use crate::memory::check_room;
 use crate::model::Precision;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::Reading;
-use crate::verify::{Eta, THETA};
+use crate::verify::{Eta, THETA, deciding_reading};
 use crate::{Error, Kernel, Result, Trained};
 use std::ops::ControlFlow;
 
 /// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
 ///
-/// Writes certificate.json, instance.safetensors and, for a tail, centre.safetensors. Exit code 1 if nothing could be proven.
+/// Writes certificate.json, instance.safetensors and, for a tail, centre.safetensors. Exit code 1 if nothing could be proven, or convergence is proven impossible.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert certify -N 2 -n 4 -D 8 -d 4 -H 3 --init lazy --search-scale"
@@ -30,12 +30,14 @@ pub(super) struct Args {
         long,
         value_name = "auto|certified|X",
         default_value = "auto",
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        value_parser = one_of(&["auto", "certified"]),
+        hide_possible_values = true
     )]
     eta: String,
     /// The reading whose claim is to be proven: stacked, per_head, value or ntk
     /// [default: per_head when QKV are trained, else ntk]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
     reading: Option<String>,
     /// Find the smallest scale (omega of lazy, s of paired and constant-value) at which the proof closes at M_0 with eta L = 1/2
     #[arg(long, conflicts_with_all = ["instance", "scale", "tail"])]
@@ -64,7 +66,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let mut source = args
         .instance
         .load(|dims| check_room(dims, trained, Steps::Exactly(0), Precision::F64))?;
-    let out = OutDir::open(common, "certify", line, source.seed)?;
+    let mut out = OutDir::open(common, "certify", line, source.seed)?;
+    args.instance.spare(&source, &out)?;
     let mut progress = Progress::new("gradient descent", goal.tail);
     let mut observe = |t: usize| {
         progress.at(t);
@@ -106,30 +109,61 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         } => (certificate, proven.centre.as_ref()),
         Certified::Obstructed(certificate) => (certificate, None),
         Certified::Refused(why) => {
+            // What an earlier run proved is no longer what this folder is about.
+            out.clear()?;
+            let help = help(args, &goal, &source);
             if common.json {
-                print(&format!("{:#}\n", serde_json::json!({"refused": why})));
+                let json = serde_json::json!({"refused": why, "help": help});
+                print(&format!("{json:#}\n"));
             } else {
-                print(&format!("Not certified: {why}\n"));
+                let help = help.map_or(String::new(), |help| format!("; {help}"));
+                tell(&format!("Not certified: {why}{help}\n"));
             }
+            say(&format!("gdcert: not certified: {why}"));
             return Ok(Outcome::Refuted);
         }
     };
     let mut files = vec![("instance.safetensors", source.instance.to_bytes()?)];
     files.extend(certificate_files(certificate, centre)?);
-    out.write_afresh(files, &CERTIFICATE_FILES)?;
+    out.replace(files)?;
     if common.json {
         print(&format!("{:#}\n", certificate.to_json()));
     } else {
         if let Some((name, scale)) = found_scale {
-            print(&format!("Smallest scale of --init {name}: {scale:e}\n"));
+            tell(&format!("Smallest scale of --init {name}: {scale:e}\n"));
         }
-        print(&format!("{}\n", certificate.statement()));
+        tell(&format!("{}\n", certificate.statement()));
         let path = out.path().display();
-        print(&format!(
+        tell(&format!(
             "Files in {path}; gdcert check {path}/certificate.json re-proves it\n"
         ));
     }
+    if let Certified::Obstructed(_) = found {
+        say(&format!("gdcert: obstructed: {}", certificate.statement()));
+        return Ok(Outcome::Refuted);
+    }
     Ok(Outcome::Fine)
+}
+
+/// The flag that may help where nothing could be proven.
+fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
+    let reading = goal.reading.unwrap_or(deciding_reading(goal.trained));
+    let dims = source.instance.dims();
+    if reading.missing_hypothesis(dims, goal.trained).is_some() {
+        return Some("choose another --reading, or other blocks with --train".to_owned());
+    }
+    let mut flags = Vec::new();
+    if args.tail {
+        flags.push("more --steps let the tail begin later");
+    } else if !args.search_scale {
+        flags.push("--tail seeks a later point of the run from which it closes");
+    }
+    if !args.search_scale && source.init.is_some_and(|init| init.scale().is_some()) {
+        flags.push("--search-scale instead of --scale finds a scale at which it closes");
+    } else if !args.search_scale && source.init.is_some() {
+        flags.push("--init lazy --search-scale finds an initialization at which it closes");
+    }
+    (!flags.is_empty()).then(|| flags.join("; "))
 }
 
 /// The smallest scale that a search in f64 finds, and from there upwards to one at which the proof is rigorous.

@@ -1,7 +1,7 @@
 //! `gdcert check`: is the certificate proven by the instance file beside it?
 
-use super::{Common, Outcome, print};
-use crate::Result;
+use super::{Common, Outcome, print, tell};
+use crate::{Error, Result};
 use crate::certificate::{Checked, check};
 use serde_json::json;
 use std::path::PathBuf;
@@ -12,13 +12,23 @@ use std::path::PathBuf;
 #[derive(clap::Args)]
 #[command(after_help = "Example: gdcert check gdcert-out/certify/certificate.json")]
 pub(super) struct Args {
-    /// The certificate.json; the files it names lie beside it
-    #[arg(value_name = "CERT.json")]
+    /// The certificate.json, or its folder; the files it names lie beside it
+    #[arg(value_name = "CERT.json|DIR")]
     certificate: PathBuf,
 }
 
 pub(super) fn run(args: &Args, common: &Common) -> Result<Outcome> {
-    let (outcome, text, json) = match check(&args.certificate)? {
+    let mut certificate = args.certificate.clone();
+    if certificate.is_dir() {
+        certificate.push("certificate.json");
+        if !certificate.exists() {
+            return Err(Error::file(
+                &args.certificate,
+                "holds no certificate.json; name the folder or the file that gdcert certify or verify wrote",
+            ));
+        }
+    }
+    let (outcome, text, json) = match check(&certificate)? {
         Checked::Valid(statement) => (
             Outcome::Fine,
             format!("valid: {statement}\n"),
@@ -30,10 +40,10 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<Outcome> {
             json!({"valid": false, "failure": failure}),
         ),
     };
-    print(&if common.json {
-        format!("{json:#}\n")
+    if common.json {
+        print(&format!("{json:#}\n"));
     } else {
-        text
-    });
+        tell(&text);
+    }
     Ok(outcome)
 }

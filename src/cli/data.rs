@@ -2,9 +2,11 @@
 
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, whole};
+use super::{Common, Outcome, interrupted, one_of, print, tell, whole};
 use crate::data::pathfinder::{self, Difficulty};
 use crate::data::{download, imdb};
+use crate::input;
+use crate::output::refuse_link;
 use crate::{Error, Result};
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -44,7 +46,15 @@ pub(super) struct Imdb {
 )]
 pub(super) struct Pathfinder {
     /// curv_baseline, curv_contour_length_9 or curv_contour_length_14
-    #[arg(long, value_name = "NAME", default_value = "curv_baseline")]
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "curv_baseline",
+        value_parser = one_of(&[
+            "curv_baseline", "curv_contour_length_9", "curv_contour_length_14"
+        ]),
+        hide_possible_values = true
+    )]
     difficulty: String,
     /// Number of images
     #[arg(long, value_name = "N", default_value_t = 200_000, allow_negative_numbers = true, value_parser = whole::<usize>)]
@@ -53,6 +63,9 @@ pub(super) struct Pathfinder {
     #[arg(long, value_name = "S", default_value_t = 0, allow_negative_numbers = true, value_parser = whole::<u64>)]
     seed: u64,
 }
+
+/// A hundred times the largest set anyone trains on; their files alone would take 400 GB.
+const MOST_IMAGES: usize = 100_000_000;
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     match args {
@@ -75,8 +88,10 @@ fn get_imdb(args: &Imdb, common: &Common, line: &str) -> Result<Outcome> {
     }
     let out = OutDir::open(common, "data/imdb", line, None)?;
     // Says whose folder this is, for the run that continues the download.
-    out.write(Vec::new())?;
+    out.write_new_run()?;
     let archive = out.path().join(download::IMDB_FILE);
+    refuse_link(&archive)?;
+    refuse_link(&archive.with_added_extension("part"))?;
     let there = archive.is_file() && download::md5_of(&archive)? == args.md5;
     if !there {
         let mut progress =
@@ -101,7 +116,7 @@ fn take_imdb(file: &Path, common: &Common, line: &str) -> Result<Outcome> {
     let md5 = download::md5_of(file)?;
     let out = OutDir::open(common, "data/imdb", line, None)?;
     let archive = out.path().join(download::IMDB_FILE);
-    let bytes = std::fs::read(file).map_err(|e| Error::file(file, format!("cannot read: {e}")))?;
+    let bytes = input::numbers(file).map_err(|what| Error::file(file, what))?;
     out.write(vec![(download::IMDB_FILE, bytes)])?;
     finish_imdb(&out, &archive, &md5, &found, common)
 }
@@ -153,7 +168,7 @@ fn finish_imdb(
     if let Some(note) = imdb::empty_note(&found.empty) {
         said += &format!("  {note}\n");
     }
-    print(&said);
+    tell(&said);
     Ok(Outcome::Fine)
 }
 
@@ -162,7 +177,23 @@ fn make_pathfinder(args: &Pathfinder, common: &Common, line: &str) -> Result<Out
     if args.count == 0 {
         return Err(Error::input("--count 0 must be at least 1"));
     }
+    if args.count > MOST_IMAGES {
+        return Err(Error::input(format!(
+            "--count {} must be at most {MOST_IMAGES}",
+            args.count
+        )));
+    }
     let out = OutDir::open(common, "data/pathfinder", line, Some(args.seed))?;
+    for part in ["imgs", "metadata"] {
+        let place = out.path().join(part);
+        let theirs = !out.is_own() && place.symlink_metadata().is_ok();
+        if theirs || place.is_symlink() {
+            return Err(Error::file(
+                &place,
+                "was not made by gdcert and is not replaced; move it away, or choose another --out",
+            ));
+        }
+    }
     let mut progress = Progress::of_long_steps("images", 0, args.count);
     pathfinder::write(out.path(), difficulty, args.count, args.seed, &mut |done| {
         progress.at(done);
@@ -181,7 +212,7 @@ fn make_pathfinder(args: &Pathfinder, common: &Common, line: &str) -> Result<Out
     if common.json {
         print(&format!("{made:#}\n"));
     } else {
-        print(&format!(
+        tell(&format!(
             "{} images of {} in {}\n",
             args.count,
             difficulty.name(),

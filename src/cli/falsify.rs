@@ -1,10 +1,9 @@
 //! `gdcert falsify`: where does a reading of beta fail?
 
-use super::instance::InstanceArgs;
-use super::out::{OutDir, RUN};
+use super::instance::{InstanceArgs, READINGS};
+use super::out::{COUNTEREXAMPLE as FOLDER, LISTING, OutDir, RUN};
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, whole};
-use crate::certify::CERTIFICATE_FILES;
+use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::descent::Steps;
 use crate::experiment::falsify::{
     Counterexample, DRAWS, Draw, Findings, MOVES, Search, Stage, Start, falsify,
@@ -12,19 +11,15 @@ use crate::experiment::falsify::{
 use crate::memory::check_room;
 use crate::model::Precision;
 use crate::problem::{Dims, Init};
-use crate::report::{VERIFICATION_FILES, verification_files};
+use crate::report::verification_files;
 use crate::spectrum::Reading;
 use crate::verdict::Origin;
-use crate::{Error, Result};
+use crate::Result;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-
-/// The folder of a counterexample, and the files in it beside those that `verify` writes.
-const FOLDER: &str = "counterexample";
-const LISTING: &str = "counterexample.txt";
 
 /// Sizes that are not given.
 const SIZES: Dims = Dims {
@@ -43,7 +38,7 @@ const SIZES: Dims = Dims {
 #[command(after_help = "Example: gdcert falsify --reading stacked --kernel gaussian")]
 pub(super) struct Args {
     /// The reading to violate: stacked, per_head, value or ntk
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
     reading: String,
     #[command(flatten)]
     instance: InstanceArgs,
@@ -77,7 +72,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         seed,
     };
     search.check()?;
-    let out = OutDir::open(common, "falsify", line, Some(seed))?;
+    let mut out = OutDir::open(common, "falsify", line, Some(seed))?;
+    args.instance.spare_from(&out)?;
 
     let progress = Mutex::new((
         Progress::of_long_steps("instances", 0, args.tries as usize),
@@ -102,32 +98,38 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let folder = out.path().join(FOLDER);
     let json = falsify_json(&search, &findings, line, &folder);
     let text = format!("{json:#}\n");
-    match &findings.counterexample {
-        Some(counterexample) => write_counterexample(&search, counterexample, &out, line)?,
-        None => remove_counterexample(&folder)?,
-    }
-    out.write(vec![("falsify.json", text.clone().into_bytes())])?;
+    let mut files = match &findings.counterexample {
+        Some(counterexample) => {
+            let mut files = counterexample_files(&search, counterexample, line)?;
+            files.push((format!("{FOLDER}/{RUN}"), out.run_text()));
+            files
+        }
+        None => Vec::new(),
+    };
+    files.push(("falsify.json".to_owned(), text.clone().into_bytes()));
+    let named = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone()));
+    out.replace(named.collect())?;
     if common.json {
         print(&text);
     } else {
-        print(&said(&search, &findings, &folder));
-        print(&format!("Files in {}\n", out.path().display()));
+        tell(&said(&search, &findings, &folder));
+        tell(&format!("Files in {}\n", out.path().display()));
     }
     if findings.stopped {
-        eprintln!(
+        say(&format!(
             "gdcert: stopped before the end; the best so far was reported. To run it again: {line}"
-        );
+        ));
         return Ok(Outcome::Stopped);
     }
     Ok(Outcome::Fine)
 }
 
-fn write_counterexample(
+/// The files of a counterexample, in its folder.
+fn counterexample_files(
     search: &Search,
     counterexample: &Counterexample,
-    out: &OutDir,
     line: &str,
-) -> Result<()> {
+) -> Result<Vec<(String, Vec<u8>)>> {
     let origin = Origin {
         command: line.to_owned(),
         seed: None,
@@ -139,28 +141,10 @@ fn write_counterexample(
     } = counterexample;
     let mut files = verification_files(instance, found, &origin, &title, search.reading)?;
     files.push((LISTING, listing(search, counterexample).into_bytes()));
-    out.below(Path::new(FOLDER))?
-        .write_afresh(files, &CERTIFICATE_FILES)
-}
-
-/// Takes away what an earlier search left: this one found nothing.
-fn remove_counterexample(folder: &Path) -> Result<()> {
-    for name in VERIFICATION_FILES
+    Ok(files
         .into_iter()
-        .chain(CERTIFICATE_FILES)
-        .chain([LISTING, RUN])
-    {
-        let path = folder.join(name);
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(Error::write(&path, e));
-            }
-            _ => {}
-        }
-    }
-    // Fails, as it should, where there is something else in it, or no folder.
-    let _ = std::fs::remove_dir(folder);
-    Ok(())
+        .map(|(name, bytes)| (format!("{FOLDER}/{name}"), bytes))
+        .collect())
 }
 
 /// The command that verifies a drawn instance.
@@ -254,19 +238,29 @@ fn said(search: &Search, findings: &Findings, folder: &Path) -> String {
         && findings.drawn.instances > 0
     {
         let drawn = findings.drawn;
+        let certified = match drawn.certified {
+            0 => "none certified for every t".to_owned(),
+            some => format!("certified for every t on {some} (never on the same)"),
+        };
         let _ = writeln!(
             text,
-            "Drawn      {} instances, {}, {kernel}, {dims}: violated on {},\n           certified for every t on {} (never on the same)",
+            "Drawn      {} instances, {}, {kernel}, {dims}: {}, {certified}",
             drawn.instances,
             law(*init),
-            drawn.violated,
-            drawn.certified
+            match drawn.violated {
+                0 => "violated on none".to_owned(),
+                some => format!("violated on {some}"),
+            },
         );
     }
     if let Some(draw) = &findings.draw
         && let Some(command) = draw_command(search, draw)
     {
-        let _ = writeln!(text, "           the smallest violated draw: {command}");
+        let what = match findings.drawn.violated {
+            0 => "violated at smaller sizes, by this draw",
+            _ => "the smallest violated draw",
+        };
+        let _ = writeln!(text, "           {what}: {command}");
     }
     let _ = writeln!(
         text,

@@ -1,10 +1,15 @@
 //! The flags that name an instance.
 
-use super::whole;
+use super::out::OutDir;
+use super::{note, one_of, whole};
 use crate::model::{Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};
 use crate::{Error, Result};
 use std::path::PathBuf;
+
+pub(super) const KERNELS: [&str; 2] = ["softmax", "gaussian"];
+pub(super) const READINGS: [&str; 4] = ["stacked", "per_head", "value", "ntk"];
+const SUBSETS: [&str; 7] = ["QKV", "QK", "QV", "KV", "Q", "K", "V"];
 
 #[derive(clap::Args)]
 pub(super) struct InstanceArgs {
@@ -63,10 +68,21 @@ pub(super) struct InstanceArgs {
     )]
     outputs: Option<usize>,
     /// softmax or gaussian [default: the file's, else softmax]
-    #[arg(long, help_heading = "Instance")]
+    #[arg(
+        long,
+        help_heading = "Instance",
+        value_parser = one_of(&KERNELS),
+        hide_possible_values = true
+    )]
     kernel: Option<String>,
     /// lecun, lazy, paired or constant-value [default: lecun]
-    #[arg(long, conflicts_with = "instance", help_heading = "Instance")]
+    #[arg(
+        long,
+        conflicts_with = "instance",
+        help_heading = "Instance",
+        value_parser = one_of(&Init::NAMES),
+        hide_possible_values = true
+    )]
     init: Option<String>,
     /// omega of lazy, s of paired and constant-value [default: 1]
     #[arg(
@@ -86,7 +102,7 @@ pub(super) struct InstanceArgs {
         help_heading = "Instance"
     )]
     seed: Option<u64>,
-    /// An instance file (safetensors: X, y, W_Q, W_K, W_V, W_O) instead of a draw
+    /// An instance file (safetensors or .npz: X, y, W_Q, W_K, W_V, W_O) instead of a draw
     #[arg(long, value_name = "FILE", help_heading = "Instance")]
     instance: Option<PathBuf>,
     /// 1 trains W^Q, W^K, W^V; 2 trains W^Q alone
@@ -98,7 +114,7 @@ pub(super) struct InstanceArgs {
     )]
     theorem: u8,
     /// Trained blocks, a non-empty subset of QKV; overrides --theorem
-    #[arg(long, value_name = "QKV")]
+    #[arg(long, value_name = "QKV", value_parser = one_of(&SUBSETS), hide_possible_values = true)]
     train: Option<String>,
 }
 
@@ -157,8 +173,14 @@ impl InstanceArgs {
     pub(super) fn load(&self, room: impl Fn(Dims) -> Result<()>) -> Result<Source> {
         let kernel = self.kernel()?;
         if let Some(path) = &self.instance {
-            let instance = Instance::read(path, kernel)?;
+            let (instance, named) = Instance::read_naming(path, kernel)?;
             room(instance.dims())?;
+            if !named {
+                note(&format!(
+                    "{} names no kernel; softmax is taken, --kernel chooses",
+                    path.display()
+                ));
+            }
             let name = path.file_name().unwrap_or(path.as_os_str());
             return Ok(Source {
                 title: name.to_string_lossy().into_owned(),
@@ -187,6 +209,19 @@ impl InstanceArgs {
             init: Init::from_name(self.init.as_deref().unwrap_or("lecun"), self.scale)?,
             seed: self.seed.unwrap_or(0),
         })
+    }
+
+    /// Refuses a folder whose files this command replaces where the instance's own is among them.
+    pub(super) fn spare(&self, source: &Source, out: &OutDir) -> Result<()> {
+        match &self.instance {
+            Some(path) => out.spare(path, Some(&source.instance.to_bytes()?)),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a folder in which this command replaces the instance's file, whatever by.
+    pub(super) fn spare_from(&self, out: &OutDir) -> Result<()> {
+        self.instance.as_ref().map_or(Ok(()), |path| out.spare(path, None))
     }
 
     /// Whether an instance file is given.

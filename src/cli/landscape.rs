@@ -3,19 +3,22 @@
 use super::instance::InstanceArgs;
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, whole};
+use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
 use crate::certificate::sha256;
 use crate::data::{Dataset, Sample, Task};
 use crate::descent::Steps;
+use crate::input;
 use crate::landscape::{
-    Blocks, Choice, ClassifierLoss, Event, Finished, Grid, Header, InstanceLoss, Loss, Run,
-    Samples, Source, aim, instance_weights, run as make,
+    Blocks, Choice, ClassifierLoss, Event, Finished, Grid, Header, InstanceLoss, Loss, RESULT, Run,
+    Samples, Source, aim, instance_weights, refuse_another, run as make,
 };
 use crate::memory::{check_room, check_training_room};
 use crate::model::{Kernel, Precision, Trained};
+use crate::output::same_place;
 use crate::plot::{self, Landscape};
 use crate::training::{Checkpoint, Settings};
 use crate::{Error, Result};
+use clap::builder::TypedValueParser;
 use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -35,7 +38,13 @@ pub(super) struct Args {
     #[arg(value_name = "CKPT")]
     checkpoint: Option<PathBuf>,
     /// imdb or pathfinder [default: the checkpoint's]
-    #[arg(long, value_name = "TASK", requires = "checkpoint")]
+    #[arg(
+        long,
+        value_name = "TASK",
+        requires = "checkpoint",
+        value_parser = one_of(&["imdb", "pathfinder"]).try_map(|name| name.parse::<Task>()),
+        hide_possible_values = true
+    )]
     task: Option<Task>,
     /// Folder with the samples, see gdcert data
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
@@ -72,7 +81,13 @@ pub(super) struct Args {
     )]
     span: f64,
     /// random (as long as the weights, filter by filter) or hessian (the sharpest in each block)
-    #[arg(long, value_name = "HOW", default_value = "random")]
+    #[arg(
+        long,
+        value_name = "HOW",
+        default_value = "random",
+        value_parser = one_of(&["random", "hessian"]).try_map(|name| name.parse::<Choice>()),
+        hide_possible_values = true
+    )]
     directions: Choice,
     /// One surface, and one start of Lanczos' method, for each; the first surface is drawn
     #[arg(long, value_name = "S,S", default_value = "0", value_delimiter = ',', allow_negative_numbers = true, value_parser = whole::<u64>)]
@@ -191,12 +206,12 @@ fn of_checkpoint(
         batch: settings.batch.saturating_mul(AT_A_TIME),
         ..settings.clone()
     })?;
-    let (mut data, note) = settings.task.read(source, read)?;
+    let (mut data, said_of_data) = settings.task.read(source, read)?;
     if settings.dev && data.dev.is_empty() {
         data.hold_out(0);
     }
-    if let Some(note) = note {
-        eprintln!("gdcert: {note}");
+    if let Some(said) = said_of_data {
+        note(&said);
     }
     let (split, part) = if settings.dev {
         ("dev", &data.dev)
@@ -292,8 +307,7 @@ fn header(args: &Args, asked: Asked, kernel: Kernel, path: Vec<Source>) -> Heade
 }
 
 fn named(file: &Path, step: Option<u64>) -> Result<Source> {
-    let bytes =
-        std::fs::read(file).map_err(|e| Error::file(file, format!("cannot be read: {e}")))?;
+    let bytes = input::numbers(file).map_err(|what| Error::file(file, what))?;
     let name = file.file_name().unwrap_or(file.as_os_str());
     Ok(Source {
         name: name.to_string_lossy().into_owned(),
@@ -320,12 +334,16 @@ fn finish<L: Loss>(
     if interrupted() {
         return Err(Error::Cancelled);
     }
-    let out = OutDir::open(
+    let mut out = OutDir::open(
         common,
         "landscape",
         line,
         header.direction_seeds.first().copied(),
     )?;
+    for input in args.checkpoint.iter().chain(&args.path).chain(&args.data) {
+        out.spare(input, None)?;
+    }
+    args.instance.spare_from(&out)?;
     let folder = out.path().to_owned();
     if !args.resume && !common.force && Header::read(&folder).is_ok_and(|(_, complete)| !complete) {
         return Err(Error::file(
@@ -356,8 +374,14 @@ fn finish<L: Loss>(
             ControlFlow::Continue(())
         }
     };
+    if args.resume {
+        refuse_another(header, &folder)?;
+    }
     let directions = aim(header, weights, blocks, &mut workers[0], &mut each)?;
-    out.write(Vec::new())?;
+    match args.resume {
+        true => out.write(Vec::new())?,
+        false => out.replace(Vec::new())?,
+    }
     let made = make(
         Run {
             header,
@@ -375,21 +399,23 @@ fn finish<L: Loss>(
     let found = match made {
         Err(Error::Cancelled) => {
             let resume = if args.resume { "" } else { " --resume" };
-            eprintln!("gdcert: stopped; what is done is kept. To go on: {line}{resume}");
+            say(&format!(
+                "gdcert: stopped; what is done is kept. To go on: {line}{resume}"
+            ));
             return Ok(Outcome::Stopped);
         }
         found => found?,
     };
     if header.grid.size == 1 {
-        eprintln!("gdcert: a grid of one point has no surface to measure or draw");
+        note("a grid of one point has no surface to measure or draw");
     } else {
         draw(&out, &[&found])?;
     }
     if common.json {
         print(&format!("{:#}\n", found.json()?));
     } else {
-        print(&summary(&found)?);
-        print(&format!("Files in {}\n", out.path().display()));
+        tell(&summary(&found)?);
+        tell(&format!("Files in {}\n", out.path().display()));
     }
     Ok(Outcome::Fine)
 }
@@ -412,10 +438,18 @@ fn draw_again(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcom
     let common = Common {
         threads: None,
         json: common.json,
+        quiet: common.quiet,
         out: beside.or_else(|| common.out.clone()),
         force: common.force,
     };
     let out = OutDir::open(&common, "landscape", line, None)?;
+    let among = folders.iter().any(|f| same_place(f, out.path()));
+    if !(among && folders.len() == 1) && out.path().join(RESULT).exists() {
+        return Err(Error::file(
+            out.path(),
+            "holds a landscape of its own; choose another --out for the figures of several",
+        ));
+    }
     let named: Vec<&Finished> = found.iter().collect();
     draw(&out, &named)?;
     if common.json {
@@ -425,7 +459,7 @@ fn draw_again(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcom
             .collect::<Result<Vec<Value>>>()?;
         print(&format!("{:#}\n", Value::Array(all)));
     } else {
-        print(&format!("Files in {}\n", out.path().display()));
+        tell(&format!("Files in {}\n", out.path().display()));
     }
     Ok(Outcome::Fine)
 }

@@ -1,7 +1,8 @@
 //! The command line, one file per subcommand. Everything it can do is in the library.
 //!
-//! Exit codes: 0 done and no claim refuted; 1 the deciding reading is violated or diverged, or
-//! `--expect` is not met, nothing could be certified or a certificate is not proven; 2 bad input or usage, one line on stderr; 130 after Ctrl-C.
+//! Exit codes: 0 done, and the deciding reading held or is proven; 1 it is violated, diverged, obstructed or not
+//! applicable, `--expect` (which alone decides where it is given) is not met, nothing could be certified or a
+//! certificate is not proven; 2 bad input or usage, one line on stderr; 130 after Ctrl-C, SIGTERM or SIGHUP.
 
 mod certify;
 mod check;
@@ -14,25 +15,28 @@ mod out;
 mod progress;
 mod report;
 mod reproduce;
+mod say;
 mod shell;
+mod signals;
 mod summarize;
 mod sweep;
 mod train;
 mod verify;
+mod words;
 
 use crate::output::shell_line;
 use crate::{Error, Result};
+use say::{keep, note, print, say, tell};
+use signals::interrupted;
+use words::{one_of, suggestion, whole};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 
-/// Set by Ctrl-C; long work looks at it between steps.
-static INTERRUPTED: AtomicBool = AtomicBool::new(false);
-
-/// Set while a command runs as a part of another one.
-static WITHIN: AtomicBool = AtomicBool::new(false);
+/// More threads than any machine has use for: each takes memory and a place in the system's table.
+const MOST_THREADS: usize = 1024;
 
 #[derive(Parser)]
 #[command(
@@ -58,10 +62,13 @@ struct Common {
     /// Print the result as JSON on stdout instead of the summary
     #[arg(long, global = true)]
     json: bool,
+    /// Print no summary, no notes and no progress: errors, and what was asked for with --json
+    #[arg(long, global = true)]
+    quiet: bool,
     /// Folder for the results (default gdcert-out/COMMAND)
     #[arg(long, global = true, value_name = "DIR")]
     out: Option<PathBuf>,
-    /// Write into a folder that holds another command's results
+    /// Write into a folder that holds another command's results; nothing that gdcert did not write is replaced
     #[arg(long, global = true)]
     force: bool,
 }
@@ -88,34 +95,39 @@ enum Command {
 /// How a command that ran to its end exits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Outcome {
-    /// 0: no claim refuted.
+    /// 0: what was asked for holds, is proven, or is done.
     Fine,
-    /// 1: the deciding claim is refuted, or an expectation is not met.
+    /// 1: it is not, or an expectation is not met.
     Refuted,
-    /// 130: stopped by Ctrl-C; the command has said how to go on.
+    /// 130: stopped by a signal; the command has said how to go on.
     Stopped,
 }
 
 /// Runs one command and returns the process's exit code. Never panics on bad input.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let args: Vec<OsString> = args.into_iter().collect();
+    let code = dispatch(args.into_iter().collect());
+    match say::lost() {
+        Some(why) => complain(&format!(
+            "cannot write to stdout: {why}; send it somewhere else, or free some room"
+        )),
+        None => code,
+    }
+}
+
+fn dispatch(args: Vec<OsString>) -> ExitCode {
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(e) if !e.use_stderr() => {
-            // --help and --version; a closed pipe is no error.
-            let _ = e.print();
+            // --help and --version.
+            keep(e.print());
+            keep(std::io::Write::flush(&mut std::io::stdout()));
             return ExitCode::SUCCESS;
         }
-        Err(e) => return complain(&usage_error(&e)),
+        Err(e) => return complain(&usage_error(&e, &args)),
     };
-    let stop = || {
-        if INTERRUPTED.swap(true, Ordering::Relaxed) {
-            // The second time: at once. Files are written whole or not at all, so nothing breaks.
-            std::process::exit(130);
-        }
-    };
-    if let Err(e) = ctrlc::set_handler(stop) {
-        return complain(&format!("cannot handle Ctrl-C: {e}"));
+    say::QUIET.store(cli.common.quiet, Ordering::Relaxed);
+    if let Err(e) = signals::handle() {
+        return complain(&format!("cannot handle signals: {e}"));
     }
     let line = command_line(&args);
     match in_pool(cli, &line) {
@@ -123,9 +135,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Outcome::Refuted) => ExitCode::from(1),
         Ok(Outcome::Stopped) => ExitCode::from(130),
         Err(Error::Cancelled) => {
-            eprintln!(
+            say(&format!(
                 "gdcert: stopped; nothing of the unfinished work was written. To run it again: {line}"
-            );
+            ));
             ExitCode::from(130)
         }
         Err(e) => complain(&e.to_string()),
@@ -134,18 +146,31 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
     let mut pool = rayon::ThreadPoolBuilder::new();
-    if let Some(threads) = cli.common.threads {
-        if threads == 0 || threads > 4096 {
+    let (threads, flag) = match cli.common.threads {
+        Some(threads) => (Some(threads), "--threads"),
+        None => (threads_of_environment(), THREADS),
+    };
+    if let Some(threads) = threads {
+        if threads == 0 || threads > MOST_THREADS {
             return Err(Error::input(format!(
-                "--threads {threads} must be between 1 and 4096"
+                "{flag} {threads} must be between 1 and {MOST_THREADS}"
             )));
         }
         pool = pool.num_threads(threads);
     }
-    let pool = pool
-        .build()
-        .map_err(|e| Error::input(format!("cannot start the threads: {e}; lower --threads")))?;
+    let pool = pool.build().map_err(|e| {
+        Error::input(format!("cannot start the threads: {e}; lower --threads"))
+    })?;
     pool.install(|| carry_out(&cli, line))
+}
+
+/// What rayon takes its number of threads from.
+const THREADS: &str = "RAYON_NUM_THREADS";
+
+/// The number that the environment asks for; as with rayon 0, or what is no number, asks for nothing.
+fn threads_of_environment() -> Option<usize> {
+    let asked: usize = std::env::var(THREADS).ok()?.trim().parse().ok()?;
+    (asked > 0).then_some(asked)
 }
 
 fn carry_out(cli: &Cli, line: &str) -> Result<Outcome> {
@@ -162,27 +187,28 @@ fn carry_out(cli: &Cli, line: &str) -> Result<Outcome> {
         Command::Landscape(args) => landscape::run(args, &cli.common, line),
         Command::Report(args) => report::run(args, &cli.common, line),
         Command::Explain(args) => explain::run(args, &cli.common),
-        Command::Completions(args) => shell::completions(args),
+        Command::Completions(args) => shell::completions(args, &cli.common),
         Command::Man(args) => shell::man(args, &cli.common),
     }
 }
 
 /// Runs a command as a part of another one: what it would print on stdout is not printed.
 fn within(words: &[String]) -> Result<Outcome> {
-    let cli = Cli::try_parse_from(words).map_err(|e| Error::input(usage_error(&e)))?;
-    WITHIN.store(true, Ordering::Relaxed);
+    let args: Vec<OsString> = words.iter().map(Into::into).collect();
+    let cli = Cli::try_parse_from(words).map_err(|e| Error::input(usage_error(&e, &args)))?;
+    say::WITHIN.store(true, Ordering::Relaxed);
     let outcome = carry_out(&cli, &shell_line(words.iter().map(Into::into)));
-    WITHIN.store(false, Ordering::Relaxed);
+    say::WITHIN.store(false, Ordering::Relaxed);
     outcome
 }
 
 fn complain(what: &str) -> ExitCode {
-    eprintln!("gdcert: {}", one_line(what));
+    say(&format!("gdcert: {}", one_line(what)));
     ExitCode::from(2)
 }
 
 /// A clap error with its mend.
-fn usage_error(e: &clap::Error) -> String {
+fn usage_error(e: &clap::Error, args: &[OsString]) -> String {
     use clap::error::ErrorKind;
     let text = one_line(&e.to_string());
     match e.kind() {
@@ -190,14 +216,12 @@ fn usage_error(e: &clap::Error) -> String {
             "no command given; try gdcert reproduce, or see gdcert --help".to_owned()
         }
         ErrorKind::InvalidValue | ErrorKind::ValueValidation => text,
+        ErrorKind::UnknownArgument => match suggestion(e, args) {
+            Some(said) => said,
+            None => format!("{text}; see --help"),
+        },
         _ => format!("{text}; see --help"),
     }
-}
-
-/// Parses a count, saying what it should be.
-fn whole<T: std::str::FromStr>(text: &str) -> std::result::Result<T, String> {
-    text.parse()
-        .map_err(|_| "it must be a whole number of at least 0".to_owned())
 }
 
 /// Folds a message into one line, without clap's usage block.
@@ -216,17 +240,4 @@ fn one_line(text: &str) -> String {
 fn command_line(args: &[OsString]) -> String {
     let rest = args.iter().skip(1).map(|arg| arg.to_string_lossy());
     shell_line(std::iter::once("gdcert".into()).chain(rest))
-}
-
-fn interrupted() -> bool {
-    INTERRUPTED.load(Ordering::Relaxed)
-}
-
-/// Prints to stdout; a reader that went away is no error.
-fn print(text: &str) {
-    use std::io::Write;
-    if WITHIN.load(Ordering::Relaxed) {
-        return;
-    }
-    let _ = std::io::stdout().write_all(text.as_bytes());
 }

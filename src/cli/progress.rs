@@ -1,5 +1,6 @@
 //! Progress: a bar on a terminal, now and then a plain line otherwise.
 
+use super::say::{is_quiet, say};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(what: &str, total: usize) -> Self {
-        let bar = std::io::stderr().is_terminal().then(|| {
+        let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
             let style =
                 ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
             let bar = ProgressBar::with_draw_target(
@@ -62,7 +63,8 @@ impl Progress {
     pub(super) fn say(&self, line: &str) {
         match &self.bar {
             Some(bar) => bar.println(line),
-            None => eprintln!("{line}"),
+            None if is_quiet() => {}
+            None => say(line),
         }
     }
 
@@ -70,18 +72,21 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.set_position(done as u64),
             // Looking at the clock costs more than a small step: not at every one.
-            None if done.is_multiple_of(self.stride) && self.last.elapsed() > EVERY => {
+            None if !is_quiet()
+                && done.is_multiple_of(self.stride)
+                && self.last.elapsed() > EVERY =>
+            {
                 self.last = Instant::now();
                 let spent = self.started.elapsed().as_secs_f64();
                 let pace = spent / done.saturating_sub(self.first).max(1) as f64;
                 let left = pace * (self.total as f64 - done as f64);
                 let rate = pace.recip();
-                eprintln!(
+                say(&format!(
                     "{}: {done} of {}, {rate:.prec$} a second, about {left:.0} s left",
                     self.what,
                     self.total,
                     prec = usize::from(rate < 100.0) + usize::from(rate < 1.0),
-                );
+                ));
             }
             None => {}
         }

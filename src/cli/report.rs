@@ -1,8 +1,8 @@
 //! `gdcert report`: a page for an output folder.
 
 use super::out::OutDir;
-use super::{Common, Outcome, print};
-use crate::output::write_atomic;
+use super::{Common, Outcome, print, tell};
+use crate::output::{Lock, Sharing, same_place, write_atomic};
 use crate::report::{PAGE, page, read};
 use crate::{Error, Result};
 use serde_json::json;
@@ -29,7 +29,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     }
     let section = read(&args.folder)?;
     let written = match &common.out {
-        Some(place) if !same(place, &args.folder) => {
+        Some(place) if !same_place(place, &args.folder) => {
             let out = OutDir::open(common, "report", line, None)?;
             let html = page(&section, &way(out.path(), &args.folder)?)?;
             out.write(vec![(PAGE, html.into_bytes())])?;
@@ -37,20 +37,17 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         }
         _ => {
             let written = args.folder.join(PAGE);
+            let _lock = Lock::take(&args.folder, Sharing::Alone)?;
             write_atomic(&written, page(&section, Path::new(""))?.as_bytes())?;
             written
         }
     };
-    print(&if common.json {
-        format!("{:#}\n", json!({"report": written}))
+    if common.json {
+        print(&format!("{:#}\n", json!({"report": written})));
     } else {
-        format!("{}\n", written.display())
-    });
+        tell(&format!("{}\n", written.display()));
+    }
     Ok(Outcome::Fine)
-}
-
-fn same(a: &Path, b: &Path) -> bool {
-    matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// The relative path from one folder to another.

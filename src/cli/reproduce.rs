@@ -3,12 +3,12 @@
 use super::instance::title;
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, within};
-use crate::certify::CERTIFICATE_FILES;
+use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, within};
 use crate::experiment::poster::{
     Commands, Experiment, Finding, Preset, Summary, VerifyCase, Work, experiment, experiments,
 };
-use crate::output::{read_json, shell_line, write_atomic};
+use crate::input;
+use crate::output::{remove, shell_line, write_atomic};
 use crate::report::{PAGE, RUN, cases_table, page, paragraph, read, verification_files};
 use crate::schema::to_text;
 use crate::verdict::{Origin, VerdictFile};
@@ -17,6 +17,18 @@ use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+
+const CLAIMS: [&str; 9] = [
+    "theorem-1-softmax",
+    "theorem-1-gaussian",
+    "readings-of-beta",
+    "theorem-2",
+    "theorem-2-random",
+    "necessity",
+    "vanishing-gradient",
+    "pathfinder",
+    "imdb",
+];
 
 /// Runs the poster's claims one by one and writes a page with the answers
 ///
@@ -31,10 +43,16 @@ use std::path::{Path, PathBuf};
 )]
 pub(super) struct Args {
     /// Only this claim (see below)
-    #[arg(long, value_name = "CLAIM")]
+    #[arg(long, value_name = "CLAIM", value_parser = one_of(&CLAIMS), hide_possible_values = true)]
     only: Option<String>,
     /// quick (within five minutes on two cores) or paper (the poster's sizes: days)
-    #[arg(long, value_name = "PRESET", default_value = "quick")]
+    #[arg(
+        long,
+        value_name = "PRESET",
+        default_value = "quick",
+        value_parser = one_of(&["quick", "paper"]),
+        hide_possible_values = true
+    )]
     preset: String,
     /// The IMDb reviews for the claim imdb: a folder or archive; without them it is left out
     #[arg(long, value_name = "PLACE", default_value = "gdcert-out/data/imdb")]
@@ -54,12 +72,13 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let wanted = |e: &Experiment| only.as_ref().is_none_or(|only| only.name == e.name);
     let missing = |e: &Experiment| e.needs_imdb && !args.imdb.exists();
     let all = experiments(preset);
-    let out = OutDir::open(common, "reproduce", line, None)?;
+    let mut out = OutDir::open(common, "reproduce", line, None)?;
+    out.spare(&args.imdb, None)?;
     let earlier = earlier(&out, preset, common.force)?;
     if preset == Preset::Paper {
         refuse_to_start_over(&out, args.resume, common.force)?;
         let minutes = all.iter().filter(|e| wanted(e)).map(|e| e.minutes).sum();
-        eprintln!("gdcert: {}", estimate(minutes));
+        note(&estimate(minutes));
     }
     let mut summary = Summary::new(line, preset);
     for experiment in &all {
@@ -75,23 +94,23 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         };
         summary.leave_out(experiment, &why, earlier.as_ref());
     }
-    // Says whose folder this is and what is in it, should the run be interrupted.
-    out.write(summary_files(&summary)?)?;
+    // Says whose folder this is and what is in it, should the run be interrupted. The page of an earlier run goes.
+    out.replace(summary_files(&summary)?)?;
     for experiment in all.iter().filter(|e| wanted(e) && !missing(e)) {
         match run_experiment(experiment, &out, args) {
             Err(Error::Cancelled) => {
                 let resume = if args.resume { "" } else { " --resume" };
-                eprintln!(
+                say(&format!(
                     "gdcert: stopped; the finished cases are in {}. To go on: {line}{resume}",
                     out.path().display()
-                );
+                ));
                 return Ok(Outcome::Stopped);
             }
             found => summary.answer(experiment, found?),
         }
         out.write(summary_files(&summary)?)?;
         if !common.json {
-            say(&summary, experiment);
+            show(&summary, experiment);
         }
     }
     let html = page(&read(out.path())?, Path::new(""))?;
@@ -108,7 +127,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             &format!("Not run: {} ({}).", left_out.name, left_out.why),
         );
     }
-    print(&format!(
+    tell(&format!(
         "\n{said}A violated reading refutes that reading of beta, not the theorem, which only says that some\n\
          initialization and step exist. The page: {}\n",
         out.path().join(PAGE).display()
@@ -142,7 +161,7 @@ fn earlier(out: &OutDir, preset: Preset, force: bool) -> Result<Option<Summary>>
         },
         Ok(summary) => Ok(Some(summary).filter(|s| s.version == env!("CARGO_PKG_VERSION"))),
         Err(e) => {
-            eprintln!("gdcert: {e}; it will be replaced");
+            note(&format!("{e}; it will be replaced"));
             Ok(None)
         }
     }
@@ -156,7 +175,7 @@ fn run_experiment(experiment: &Experiment, out: &OutDir, args: &Args) -> Result<
             return Err(Error::Cancelled);
         }
         let finding = Finding::new(experiment, case, out.path(), &args.imdb);
-        let folder = out.below(Path::new(&finding.folder))?;
+        let mut folder = out.below(Path::new(&finding.folder))?;
         if let Some(finished) = finished(&finding, &folder).filter(|_| resume) {
             found.push(finished);
             continue;
@@ -165,7 +184,7 @@ fn run_experiment(experiment: &Experiment, out: &OutDir, args: &Args) -> Result<
         let finding = match &case.work {
             Work::Verify(run) => {
                 let what = format!("{}/{}", experiment.name, case.name);
-                finding.of_verdict(&run_verify(run, &what, &folder)?)
+                finding.of_verdict(&run_verify(run, &what, &mut folder)?)
             }
             Work::Commands(commands) => {
                 run_commands(commands, folder.path(), &args.imdb, resume)?;
@@ -194,17 +213,10 @@ struct Done {
 
 /// What this very case found, if an earlier run of this version finished it.
 fn finished(wanted: &Finding, folder: &OutDir) -> Option<Finding> {
-    let json = read_json(&folder.path().join(FINDING)).ok()?;
+    let json = input::json(&folder.path().join(FINDING)).ok()?;
     let Done { version, finding } = serde_json::from_value(json).ok()?;
     let same = finding.command == wanted.command && version == env!("CARGO_PKG_VERSION");
     same.then_some(finding)
-}
-
-fn remove(file: &Path) -> Result<()> {
-    match std::fs::remove_file(file) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::write(file, e)),
-        _ => Ok(()),
-    }
 }
 
 /// Days of work are not overwritten unasked.
@@ -251,7 +263,9 @@ fn run_commands(commands: &Commands, folder: &Path, imdb: &Path, resume: bool) -
             (true, ..) => words.push("--force".to_owned()),
             _ => {}
         }
-        eprintln!("{}", shell_line(words.iter().map(Into::into)));
+        if !super::say::is_quiet() {
+            say(&shell_line(words.iter().map(Into::into)));
+        }
         if within(&words)? == Outcome::Stopped || interrupted() {
             return Err(Error::Cancelled);
         }
@@ -259,7 +273,7 @@ fn run_commands(commands: &Commands, folder: &Path, imdb: &Path, resume: bool) -
     Ok(())
 }
 
-fn run_verify(run: &VerifyCase, what: &str, folder: &OutDir) -> Result<VerdictFile> {
+fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<VerdictFile> {
     let instance = run.instance()?;
     let settings = run.settings();
     let mut progress = Progress::new(what, settings.steps.limit());
@@ -281,11 +295,11 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &OutDir) -> Result<VerdictFi
     };
     let name = title(run.init, run.seed);
     let files = verification_files(&instance, &found, &origin, &name, run.reading)?;
-    folder.write_afresh(files, &CERTIFICATE_FILES)?;
+    folder.replace(files)?;
     Ok(VerdictFile::new(&found, &origin, run.reading))
 }
 
-fn say(summary: &Summary, experiment: &Experiment) {
+fn show(summary: &Summary, experiment: &Experiment) {
     let mut said = format!("\n{}\n", experiment.question);
     // Of a single case the sentence says it all.
     if experiment.cases.len() > 1 {
@@ -295,5 +309,5 @@ fn say(summary: &Summary, experiment: &Experiment) {
     if let Some(claim) = summary.claims.iter().find(|c| c.name == experiment.name) {
         said += &paragraph("  ", "  ", &claim.answer.says);
     }
-    print(&said);
+    tell(&said);
 }

@@ -1,11 +1,11 @@
 //! `gdcert summarize`: what a sweep found.
 
-use super::out::{OutDir, run_of};
+use super::out::{OutDir, earlier, run_of};
 use super::sweep::CONFIG;
-use super::{Common, Outcome, interrupted, print};
+use super::{Common, Outcome, interrupted, note, print, tell};
 use crate::experiment::summary::{Merged, Statistics, merge};
 use crate::experiment::sweep::Plan;
-use crate::output::{beside, rename, write_all};
+use crate::output::{Lock, Sharing, beside, remove, rename, same_place, write_all};
 use crate::plot::sweep_figures;
 use crate::report::sweep_tables;
 use crate::{Error, Result};
@@ -29,7 +29,7 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let (plan, config) = plan_of(&args.folder)?;
-    let into = Into::open(args, common, line)?;
+    let mut into = Into::open(args, common, line)?;
     let merged_path = into.path().join("trials.csv");
     let mut merged = beside(&merged_path)?;
     let mut statistics = Statistics::new(&plan);
@@ -58,24 +58,23 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let named = files
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes.clone()));
+    into.replace(named.collect())?;
     rename(merged, &merged_path)?;
-    into.write(named.collect())?;
-    remove_stale_figures(into.path(), &files)?;
     if let [_, _, ..] = Vec::from_iter(&found.instruction_sets)[..] {
         let names: Vec<_> = found.instruction_sets.iter().cloned().collect();
-        eprintln!(
-            "gdcert: the shards ran with different instruction sets ({}), so rows may differ by rounding from those of one machine",
+        note(&format!(
+            "the shards ran with different instruction sets ({}), so rows may differ by rounding from those of one machine",
             names.join(", ")
-        );
+        ));
     }
     if common.json {
         print(&text);
     } else {
-        print(&sweep_tables(&statistics));
+        tell(&sweep_tables(&statistics));
         for line in left_out {
-            print(&format!("No figure {line}\n"));
+            tell(&format!("No figure {line}\n"));
         }
-        print(&format!("Files in {}\n", into.path().display()));
+        tell(&format!("Files in {}\n", into.path().display()));
     }
     Ok(Outcome::Fine)
 }
@@ -126,52 +125,46 @@ fn summary_json(
     json
 }
 
-/// Figures of an earlier summary that this one does not have would mislead.
-fn remove_stale_figures(folder: &Path, written: &[(String, Vec<u8>)]) -> Result<()> {
-    let fail = |e| Error::write(folder, e);
-    for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let entry = entry.map_err(fail)?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        let figure = ["phase-", "tightness-", "query-alone-", "vanishing-"]
-            .iter()
-            .any(|kind| name.starts_with(kind))
-            && (name.ends_with(".svg") || name.ends_with(".png"));
-        if figure && written.iter().all(|(file, _)| *file != name) {
-            std::fs::remove_file(entry.path()).map_err(fail)?;
-        }
-    }
-    Ok(())
-}
-
 /// Where the summary goes: a folder of its own, or the sweep's.
 enum Into {
     Own(OutDir),
-    Sweeps(PathBuf),
+    Sweeps { path: PathBuf, _lock: Lock },
 }
 
 impl Into {
     fn open(args: &Args, common: &Common, line: &str) -> Result<Self> {
-        let same = |out: &Path| {
-            let canonical = |path: &Path| std::fs::canonicalize(path).ok();
-            canonical(out).is_some_and(|out| Some(out) == canonical(&args.folder))
-        };
         match &common.out {
-            Some(out) if same(out) => Ok(Into::Sweeps(out.clone())),
-            _ => Ok(Into::Own(OutDir::open(common, "summarize", line, None)?)),
+            Some(out) if same_place(out, &args.folder) => {
+                Ok(Into::Sweeps {
+                    path: out.clone(),
+                    _lock: Lock::take(out, Sharing::Alone)?,
+                })
+            }
+            _ => {
+                let out = OutDir::open(common, "summarize", line, None)?;
+                out.spare(&args.folder, None)?;
+                Ok(Into::Own(out))
+            }
         }
     }
 
     fn path(&self) -> &Path {
         match self {
             Into::Own(out) => out.path(),
-            Into::Sweeps(path) => path,
+            Into::Sweeps { path, .. } => path,
         }
     }
 
-    fn write(&self, files: Vec<(&str, Vec<u8>)>) -> Result<()> {
+    /// Writes files in the place of an earlier summary.
+    fn replace(&mut self, files: Vec<(&str, Vec<u8>)>) -> Result<()> {
         match self {
-            Into::Own(out) => out.write(files),
-            Into::Sweeps(path) => write_all(path, &files),
+            Into::Own(out) => out.replace(files),
+            Into::Sweeps { path, .. } => {
+                let earlier = earlier(path, "summarize")?;
+                write_all(path, &files, &|| {
+                    earlier.iter().try_for_each(|file| remove(file))
+                })
+            }
         }
     }
 }

@@ -2,8 +2,10 @@
 
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print};
+use super::{Common, Outcome, interrupted, note, print, say, tell};
 use crate::experiment::sweep::{Plan, Shard, ShardFile, run as carry_out, trials_file};
+use crate::input;
+use crate::output::Sharing;
 use crate::{Error, Result};
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -56,17 +58,17 @@ pub(super) const CONFIG: &str = "config";
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let shard: Shard = args.shard.parse()?;
-    let text = std::fs::read_to_string(&args.config)
-        .map_err(|e| Error::file(&args.config, format!("cannot read the configuration: {e}")))?;
+    let text = input::text(&args.config)
+        .map_err(|what| Error::file(&args.config, format!("the configuration {what}")))?;
     let plan: Plan = text
         .parse()
         .map_err(|e: Error| Error::file(&args.config, e.to_string()))?;
     let total = shard.count(plan.trials());
 
-    let mut out = OutDir::open(common, "sweep", line, None)?;
-    refuse_another(&out, &plan, shard, args.resume, common.force)?;
-    let described = json!({"trials": plan.trials(), CONFIG: text});
-    out.describe(described)?;
+    let mut out = OutDir::open_for(common, "sweep", line, None, Sharing::Shared)?;
+    out.spare(&args.config, None)?;
+    out.describe(json!({"trials": plan.trials(), CONFIG: text}));
+    claim(&mut out, &plan, shard, args.resume, common.force)?;
     let mut file = match args.resume {
         true => ShardFile::resume(out.path(), shard, &plan)?,
         false => ShardFile::create(out.path(), shard)?,
@@ -95,7 +97,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     match carried_out {
         Err(Error::Cancelled) => {
             file.close()?;
-            eprintln!("gdcert: stopped after {done} of {total} trials. To go on: {line}{resume}");
+            say(&format!(
+                "gdcert: stopped after {done} of {total} trials. To go on: {line}{resume}"
+            ));
             return Ok(Outcome::Stopped);
         }
         Err(e @ Error::Write { .. }) => {
@@ -106,8 +110,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         other => other?,
     }
     file.close()?;
+    out.still_there()?;
     if failed > 0 {
-        eprintln!("gdcert: {failed} trials could not be carried out; their rows say why");
+        note(&format!(
+            "{failed} trials could not be carried out; their rows say why"
+        ));
     }
     if common.json {
         let found = json!({
@@ -122,7 +129,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         print(&format!("{found:#}\n"));
     } else {
         let folder = out.path().display();
-        print(&format!(
+        tell(&format!(
             "{done} rows in {folder}/{}. Next: gdcert summarize {folder}\n",
             trials_file(shard)
         ));
@@ -130,32 +137,32 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
-/// A folder has one configuration, and finished rows are not overwritten unasked.
-fn refuse_another(
-    out: &OutDir,
-    plan: &Plan,
-    shard: Shard,
-    resume: bool,
-    force: bool,
-) -> Result<()> {
+/// Makes the folder this sweep's: it has one configuration, and finished rows are not overwritten unasked. Other shards
+/// may be at it at the same time.
+fn claim(out: &mut OutDir, plan: &Plan, shard: Shard, resume: bool, force: bool) -> Result<()> {
     let there = out.path().join(trials_file(shard)).exists();
-    match run_of(out.path()) {
-        Some(run) if !force || resume => {
-            let earlier = run[CONFIG].as_str().map(str::parse::<Plan>);
-            if !matches!(&earlier, Some(Ok(earlier)) if earlier == plan) {
-                return Err(Error::file(
-                    out.path(),
-                    "holds a sweep with another configuration; choose another --out, or start over with --force",
-                ));
-            }
-        }
-        None if resume && there => {
-            return Err(Error::file(
-                out.path(),
-                "has no run.json that says which sweep its trials belong to; start over with --force, or choose another --out",
-            ));
-        }
-        _ => {}
+    let run = run_of(out.path());
+    if run.is_none() && resume && there {
+        return Err(Error::file(
+            out.path(),
+            "has no run.json that says which sweep its trials belong to; start over with --force, or choose another --out",
+        ));
+    }
+    if run.is_none() && out.write_new_run()? {
+        return Ok(());
+    }
+    // There from the start, or since a moment ago by another shard.
+    let is_same = |out: &OutDir| {
+        let run = run_of(out.path()).unwrap_or_default();
+        let earlier = run[CONFIG].as_str().map(str::parse::<Plan>);
+        matches!(&earlier, Some(Ok(earlier)) if earlier == plan)
+    };
+    let same = is_same(out);
+    if !same && (resume || !force) {
+        return Err(Error::file(
+            out.path(),
+            "holds a sweep with another configuration; choose another --out, or start over with --force",
+        ));
     }
     if there && !resume && !force {
         return Err(Error::file(
@@ -165,6 +172,19 @@ fn refuse_another(
                 trials_file(shard)
             ),
         ));
+    }
+    if force && !resume {
+        if !same {
+            // Nobody may be at the other sweep any more, but another shard may have been here just now.
+            let alone = out.alone();
+            if !is_same(out) {
+                alone?;
+                out.replace(Vec::new())?;
+            }
+            out.shared()?;
+        }
+        // A summary of rows that are about to go.
+        out.remove_results_of("summarize")?;
     }
     Ok(())
 }

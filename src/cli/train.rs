@@ -2,8 +2,9 @@
 
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, whole};
+use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
 use crate::data::Task;
+use crate::input;
 use crate::memory::check_training_room;
 use crate::model::Kernel;
 use crate::plot;
@@ -11,6 +12,7 @@ use crate::training::{
     Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train,
 };
 use crate::{Error, Result};
+use clap::builder::TypedValueParser;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::ops::ControlFlow;
@@ -52,11 +54,11 @@ pub(super) struct Args {
 #[derive(clap::Args, Serialize)]
 struct Changes {
     /// imdb or pathfinder
-    #[arg(long, value_name = "TASK")]
+    #[arg(long, value_name = "TASK", value_parser = one_of(&["imdb", "pathfinder"]).try_map(|name| name.parse::<Task>()), hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<Task>,
     /// softmax or gaussian [default: softmax]
-    #[arg(long, value_name = "KERNEL")]
+    #[arg(long, value_name = "KERNEL", value_parser = one_of(&["softmax", "gaussian"]).try_map(|name| name.parse::<Kernel>()), hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     kernel: Option<Kernel>,
     /// Tokens of a sample that are read [default: 4000 for imdb, 1024 for pathfinder]
@@ -76,7 +78,7 @@ struct Changes {
     #[serde(skip_serializing_if = "Option::is_none")]
     batch: Option<usize>,
     /// sgd, adam or adamw [default: sgd for imdb, adam for pathfinder]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = one_of(&["sgd", "adam", "adamw"]).try_map(|name| name.parse::<Method>()), hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     optimizer: Option<Method>,
     /// The largest learning rate
@@ -153,32 +155,44 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         None => None,
     };
     check_training_room(&settings)?;
-    let (mut data, note) = settings.task.read(source, settings.length)?;
+    let (mut data, said_of_data) = settings.task.read(source, settings.length)?;
     if settings.dev && data.dev.is_empty() {
         data.hold_out(0);
     }
     if interrupted() {
         return Err(Error::Cancelled);
     }
-    let out = OutDir::open(common, "train", line, settings.seeds.first().copied())?;
-    if !args.resume {
-        start_over(out.path(), common.force)?;
+    let mut out = OutDir::open(common, "train", line, settings.seeds.first().copied())?;
+    out.spare(source, None)?;
+    for file in args.from.iter().chain(&args.config) {
+        out.spare(file, None)?;
     }
-    out.write(vec![(CONFIG, settings.to_toml()?.into_bytes())])?;
-    if let Some(note) = note {
-        eprintln!("gdcert: {note}");
+    if !args.resume && !common.force {
+        refuse_to_start_over(out.path())?;
+    }
+    let folder = out.path().to_owned();
+    let run = Run {
+        settings: &settings,
+        data: &data,
+        folder: &folder,
+        resume: args.resume,
+        from: from.as_ref(),
+    };
+    // What can be refused is refused before anything of an earlier run is replaced.
+    run.check()?;
+    let config = vec![(CONFIG, settings.to_toml()?.into_bytes())];
+    match args.resume {
+        true => out.write(config)?,
+        false => out.replace(config)?,
+    }
+    if let Some(said) = said_of_data {
+        note(&said);
     }
 
     let total = settings.steps * settings.seeds.len() as u64;
     let mut progress: Option<Progress> = None;
     let trained = train(
-        &Run {
-            settings: &settings,
-            data: &data,
-            folder: out.path(),
-            resume: args.resume,
-            from: from.as_ref(),
-        },
+        &run,
         &mut |event| {
             match event {
                 Event::Steps(done) => progress
@@ -190,7 +204,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
                     let said = evaluation(row);
                     match &progress {
                         Some(progress) => progress.say(&said),
-                        None => eprintln!("{said}"),
+                        None if super::say::is_quiet() => {}
+                        None => say(&said),
                     }
                 }
                 Event::Measured(_) | Event::Evaluating => {}
@@ -206,7 +221,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let rows = match trained {
         Err(Error::Cancelled) => {
             let resume = if args.resume { "" } else { " --resume" };
-            eprintln!("gdcert: stopped at a checkpoint. To go on: {line}{resume}");
+            say(&format!(
+                "gdcert: stopped at a checkpoint. To go on: {line}{resume}"
+            ));
             return Ok(Outcome::Stopped);
         }
         rows => rows?,
@@ -224,8 +241,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     if common.json {
         print(&text);
     } else {
-        print(&said(&summary, &settings));
-        print(&format!("Files in {}\n", out.path().display()));
+        tell(&said(&summary, &settings));
+        tell(&format!("Files in {}\n", out.path().display()));
     }
     Ok(Outcome::Fine)
 }
@@ -305,7 +322,12 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         ("curves.png", curves.png),
         ("curves.csv", table),
     ])?;
-    print(&format!("Files in {}\n", out.path().display()));
+    if common.json {
+        let drawn = json!({"runs": folders, "folder": out.path()});
+        print(&format!("{drawn:#}\n"));
+    } else {
+        tell(&format!("Files in {}\n", out.path().display()));
+    }
     Ok(Outcome::Fine)
 }
 
@@ -371,8 +393,7 @@ fn settings(args: &Args, folder: &Path) -> Result<Settings> {
 }
 
 fn read_table(file: &Path) -> Result<toml::Table> {
-    let text = std::fs::read_to_string(file)
-        .map_err(|e| Error::file(file, format!("cannot read the settings: {e}")))?;
+    let text = input::text(file).map_err(|what| Error::file(file, what))?;
     let table = text.parse();
     table.map_err(|e: toml::de::Error| {
         Error::file(file, format!("is no TOML file: {}", e.message().trim()))
@@ -384,21 +405,16 @@ fn within(file: &Path, settings: Result<Settings>) -> Result<Settings> {
 }
 
 /// Hours of work are not overwritten unasked.
-fn start_over(folder: &Path, force: bool) -> Result<()> {
+fn refuse_to_start_over(folder: &Path) -> Result<()> {
     let fail = |e| Error::write(folder, e);
     for entry in std::fs::read_dir(folder).map_err(fail)? {
-        let path = entry.map_err(fail)?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        if !name.starts_with("checkpoint-") {
-            continue;
-        }
-        if !force {
+        let name = entry.map_err(fail)?.file_name();
+        if name.to_string_lossy().starts_with("checkpoint-") {
             return Err(Error::file(
                 folder,
                 "holds checkpoints; add --resume to go on, --force to start over, or choose another --out",
             ));
         }
-        std::fs::remove_file(&path).map_err(fail)?;
     }
     Ok(())
 }

@@ -1,11 +1,10 @@
 //! `gdcert verify`: does the bound hold on this instance?
 
-use super::instance::InstanceArgs;
+use super::instance::{InstanceArgs, READINGS};
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, whole};
+use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
-use crate::certify::CERTIFICATE_FILES;
 use crate::descent::Steps;
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
@@ -13,6 +12,16 @@ use crate::spectrum::Reading;
 use crate::verdict::{Origin, Verdict, VerdictFile};
 use crate::verify::{Event, Settings, verify};
 use std::ops::ControlFlow;
+
+const VERDICTS: [&str; 7] = [
+    "certified",
+    "certified_tail",
+    "held",
+    "violated",
+    "obstructed",
+    "diverged",
+    "not_applicable",
+];
 
 /// Runs exact gradient descent on one instance and holds every reading of beta against it
 ///
@@ -29,7 +38,9 @@ pub(super) struct Args {
         long,
         value_name = "auto|certified|X",
         default_value = "auto",
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        value_parser = one_of(&["auto", "certified"]),
+        hide_possible_values = true
     )]
     eta: String,
     /// Run exactly this many steps [default: to 2000 or to the rounding floor]
@@ -37,11 +48,17 @@ pub(super) struct Args {
     steps: Option<usize>,
     /// The reading that decides the exit code: stacked, per_head, value or ntk
     /// [default: per_head when QKV are trained, else ntk]
-    #[arg(long, value_name = "R")]
+    #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
     reading: Option<String>,
-    /// Exit with 1 unless the deciding reading has this verdict
-    #[arg(long, value_name = "VERDICT")]
-    expect: Option<String>,
+    /// Exit with 0 if the deciding reading has one of these verdicts, else with 1
+    #[arg(
+        long,
+        value_name = "VERDICT,VERDICT",
+        value_delimiter = ',',
+        value_parser = one_of(&VERDICTS),
+        hide_possible_values = true
+    )]
+    expect: Vec<String>,
     /// Radii at which to report the curvature bound h
     #[arg(
         long,
@@ -53,13 +70,23 @@ pub(super) struct Args {
     curvature_at: Vec<f64>,
     /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding
     /// floor, beside which no tail is certified
-    #[arg(long, value_name = "P", default_value = "f64")]
+    #[arg(
+        long,
+        value_name = "P",
+        default_value = "f64",
+        value_parser = one_of(&["f64", "double-double"]),
+        hide_possible_values = true
+    )]
     precision: String,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
-    let expect: Option<Verdict> = args.expect.as_deref().map(str::parse).transpose()?;
+    let expect: Vec<Verdict> = args
+        .expect
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_>>()?;
     let settings = Settings {
         trained: args.instance.trained()?,
         eta: args.eta.parse()?,
@@ -72,7 +99,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let source = args
         .instance
         .load(|dims| check_room(dims, settings.trained, settings.steps, settings.precision))?;
-    let out = OutDir::open(common, "verify", line, source.seed)?;
+    let mut out = OutDir::open(common, "verify", line, source.seed)?;
+    args.instance.spare(&source, &out)?;
 
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
     let found = verify(&source.instance, &settings, &mut |event| {
@@ -95,22 +123,33 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     };
     let deciding = settings.deciding();
     let files = verification_files(&source.instance, &found, &origin, &source.title, deciding)?;
-    out.write_afresh(files, &CERTIFICATE_FILES)?;
+    out.replace(files)?;
     if common.json {
         print(&VerdictFile::new(&found, &origin, deciding).to_text()?);
     } else {
-        print(&summary(&found, &source.title, deciding));
-        print(&format!("Files in {}\n", out.path().display()));
+        tell(&summary(&found, &source.title, deciding));
+        tell(&format!("Files in {}\n", out.path().display()));
     }
 
-    let verdict = found.claim(deciding).verdict;
-    Ok(match expect {
-        Some(expected) if expected == verdict => Outcome::Fine,
-        Some(expected) => {
-            eprintln!("gdcert: expected {expected} for the reading {deciding}, found {verdict}");
+    let claim = found.claim(deciding);
+    let verdict = claim.verdict;
+    Ok(match &expect[..] {
+        [] if verdict.holds() => Outcome::Fine,
+        [] => {
+            say(&format!(
+                "gdcert: the reading {deciding} is {verdict}: {}",
+                claim.reason
+            ));
             Outcome::Refuted
         }
-        None if matches!(verdict, Verdict::Violated | Verdict::Diverged) => Outcome::Refuted,
-        None => Outcome::Fine,
+        expected if expected.contains(&verdict) => Outcome::Fine,
+        expected => {
+            let names: Vec<_> = expected.iter().map(|v| v.name()).collect();
+            say(&format!(
+                "gdcert: expected {} for the reading {deciding}, found {verdict}",
+                names.join(" or ")
+            ));
+            Outcome::Refuted
+        }
     })
 }

@@ -1,6 +1,7 @@
 //! Getting the IMDb archive with the system's `curl`: resumed where it stopped, kept only if its
 //! checksum is right.
 
+use crate::input;
 use crate::{Error, Result};
 use md5::{Digest, Md5};
 use std::ops::ControlFlow;
@@ -149,7 +150,7 @@ fn size(path: &Path) -> u64 {
 /// A file that cannot be read.
 pub fn md5_of(path: &Path) -> Result<String> {
     let fail = |e| Error::file(path, format!("cannot read: {e}"));
-    let mut file = std::fs::File::open(path).map_err(fail)?;
+    let mut file = input::open(path).map_err(|what| Error::file(path, what))?;
     let mut hasher = Md5::new();
     let mut buffer = vec![0; 1 << 20];
     loop {

@@ -1,11 +1,11 @@
 //! The Large Movie Review Dataset (Maas et al., ACL 2011): `aclImdb/{train,test}/{pos,neg}/ID_RATING.txt`.
 
 use super::{Dataset, Sample};
+use crate::input;
 use crate::{Error, Result};
 use flate2::bufread::GzDecoder;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
@@ -116,7 +116,8 @@ fn locate(source: &Path) -> Result<Source> {
             format!("cannot read the reviews: {e}; get them with gdcert data imdb"),
         )
     })?;
-    if kind.is_file() {
+    if !kind.is_dir() {
+        input::regular(source).map_err(|what| Error::file(source, what))?;
         return Ok(Source::Archive(source.to_owned()));
     }
     let holds_reviews = |folder: &Path| CLASSES.iter().any(|c| folder.join(c).is_dir());
@@ -167,8 +168,8 @@ fn from_folder(folder: &Path, length: usize) -> Result<Vec<Review>> {
         let of_class: Vec<Review> = files
             .into_par_iter()
             .map(|(name, path)| {
-                let bytes = std::fs::read(&path)
-                    .map_err(|e| Error::file(&path, format!("cannot read the review: {e}")))?;
+                let bytes = input::bytes(&path, input::TEXT)
+                    .map_err(|what| Error::file(&path, format!("the review {what}")))?;
                 Ok(Review::new(class, name, bytes, length))
             })
             .collect::<Result<_>>()?;
@@ -184,7 +185,7 @@ fn from_archive(file: &Path, length: usize) -> Result<Vec<Review>> {
             format!("is no whole tar.gz ({e}); get it anew with gdcert data imdb"),
         )
     };
-    let opened = File::open(file).map_err(|e| Error::file(file, format!("cannot read: {e}")))?;
+    let opened = input::open(file).map_err(|what| Error::file(file, what))?;
     let mut archive = tar::Archive::new(GzDecoder::new(BufReader::with_capacity(1 << 16, opened)));
     let mut reviews = Vec::new();
     for entry in archive.entries().map_err(broken)? {

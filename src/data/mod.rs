@@ -18,6 +18,7 @@ mod random;
 
 pub use batch::{Batch, Batches, fill};
 
+use crate::input::same_word;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -84,8 +85,8 @@ impl std::str::FromStr for Task {
 
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "imdb" => Ok(Task::Imdb),
-            "pathfinder" => Ok(Task::Pathfinder),
+            _ if same_word(name, "imdb") => Ok(Task::Imdb),
+            _ if same_word(name, "pathfinder") => Ok(Task::Pathfinder),
             _ => Err(Error::input(format!(
                 "unknown task '{name}'; choose imdb or pathfinder"
             ))),

@@ -3,6 +3,7 @@
 use super::Loss;
 use super::loss::Blocks;
 use super::spectrum::{Restricted, lanczos, start};
+use crate::input::same_word;
 use crate::problem::Normals;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,8 @@ impl std::str::FromStr for Choice {
 
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "random" => Ok(Choice::Random),
-            "hessian" => Ok(Choice::Hessian),
+            _ if same_word(name, "random") => Ok(Choice::Random),
+            _ if same_word(name, "hessian") => Ok(Choice::Hessian),
             _ => Err(Error::input(format!(
                 "unknown directions '{name}'; choose random or hessian"
             ))),

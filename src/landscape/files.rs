@@ -1,6 +1,7 @@
 //! A landscape's files: surface.json says what was asked for and found, surface.csv and spectrum.csv hold the numbers.
 
 use super::{Choice, Grid, Node, Roughness, Sharpness, Surface};
+use crate::input;
 use crate::model::Kernel;
 use crate::plot::mean_and_spread;
 use crate::schema::readable;
@@ -13,7 +14,7 @@ use std::path::Path;
 const SCHEMA: &str = "gdcert.surface/1";
 pub(super) const SURFACE: &str = "surface.csv";
 pub(super) const SPECTRUM: &str = "spectrum.csv";
-pub(super) const RESULT: &str = "surface.json";
+pub(crate) const RESULT: &str = "surface.json";
 
 /// What a landscape is of, and how it is made: the part of surface.json that is known from the start.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,8 +131,8 @@ impl Header {
                 format!("is no landscape ({what}); give a folder that gdcert landscape wrote"),
             )
         };
-        let bytes = std::fs::read(&file).map_err(|e| fail(e.to_string()))?;
-        let all: Value = serde_json::from_slice(&bytes).map_err(|e| fail(e.to_string()))?;
+        let text = input::text(&file).map_err(fail)?;
+        let all: Value = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
         readable(&file, all["schema"].as_str().unwrap_or_default(), SCHEMA)?;
         let header: Header =
             serde_json::from_value(all["header"].clone()).map_err(|e| fail(e.to_string()))?;
@@ -165,8 +166,8 @@ impl Finished {
         let file = folder.join(RESULT);
         let broken =
             |e: String| Error::file(&file, format!("is no whole landscape ({e}); make it again"));
-        let bytes = std::fs::read(&file).map_err(|e| broken(e.to_string()))?;
-        let all: Value = serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))?;
+        let text = input::text(&file).map_err(broken)?;
+        let all: Value = serde_json::from_str(&text).map_err(|e| broken(e.to_string()))?;
         let paths = all["surfaces"].as_array().into_iter().flatten();
         let paths = paths.map(|s| serde_json::from_value(s["path"].clone()));
         let paths = paths
@@ -388,14 +389,15 @@ fn to_csv<R: Serialize>(columns: &[&str], rows: impl Iterator<Item = R>) -> Resu
 }
 
 fn from_csv<R: DeserializeOwned>(file: &Path) -> Result<Vec<R>> {
-    let broken = |e: csv::Error| {
+    let broken = |e: String| {
         Error::file(
             file,
             format!("cannot be read ({e}); start over with --force, or with another --out"),
         )
     };
-    let mut csv = csv::Reader::from_path(file).map_err(broken)?;
-    csv.deserialize()
+    let opened = input::open(file).map_err(broken)?;
+    csv::Reader::from_reader(opened)
+        .deserialize()
         .collect::<std::result::Result<_, _>>()
-        .map_err(broken)
+        .map_err(|e| broken(e.to_string()))
 }

@@ -39,9 +39,10 @@ mod spectrum;
 mod surface;
 
 pub use directions::{Choice, Directions};
+pub(crate) use files::RESULT;
 pub use files::{Finished, Header, Passed, Samples, Source, Spectrum};
 pub use loss::{Blocks, ClassifierLoss, InstanceLoss, Loss, instance_weights};
 pub use roughness::Roughness;
-pub use run::{Event, Run, aim, run};
+pub use run::{Event, Run, aim, refuse_another, run};
 pub use spectrum::{Lanczos, Node, Restricted, Sharpness, lanczos, start};
 pub use surface::{Grid, Surface, complete};

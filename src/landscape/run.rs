@@ -117,6 +117,7 @@ pub fn run<L: Loss>(
             (SURFACE, files::losses_csv(header, &losses)?),
             (SPECTRUM, files::spectra_csv(&spectra)?),
         ],
+        &|| Ok(()),
     )?;
 
     let points = header.grid.points();
@@ -216,6 +217,17 @@ pub fn run<L: Loss>(
     let text = format!("{:#}\n", finished.json()?);
     write_atomic(&folder.join(RESULT), text.as_bytes())?;
     Ok(finished)
+}
+
+/// Refuses to go on in a folder with another landscape; nothing is written.
+///
+/// # Errors
+/// A folder with another landscape, or files that are not whole.
+pub fn refuse_another(header: &Header, folder: &Path) -> Result<()> {
+    match folder.join(RESULT).exists() {
+        true => earlier(header, folder).map(|_| ()),
+        false => Ok(()),
+    }
 }
 
 /// The losses and spectra of an interrupted run with the same header.

@@ -20,6 +20,7 @@ pub(crate) use head::{attention, product};
 pub use jacobian::{gradient, jacobian, residual};
 pub use scalar::Scalar;
 
+use crate::input::same_word;
 use crate::{Error, Result};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
@@ -48,8 +49,8 @@ impl FromStr for Kernel {
     type Err = Error;
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "softmax" => Ok(Kernel::Softmax),
-            "gaussian" => Ok(Kernel::Gaussian),
+            _ if same_word(name, "softmax") => Ok(Kernel::Softmax),
+            _ if same_word(name, "gaussian") => Ok(Kernel::Gaussian),
             _ => Err(Error::input(format!(
                 "unknown kernel '{name}'; choose softmax or gaussian"
             ))),
@@ -81,8 +82,8 @@ impl FromStr for Precision {
     type Err = Error;
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "f64" => Ok(Precision::F64),
-            "double-double" => Ok(Precision::DoubleDouble),
+            _ if same_word(name, "f64") => Ok(Precision::F64),
+            _ if same_word(name, "double-double") => Ok(Precision::DoubleDouble),
             _ => Err(Error::input(format!(
                 "unknown precision '{name}'; choose f64 or double-double"
             ))),
@@ -171,7 +172,7 @@ impl FromStr for Trained {
             v: false,
         };
         for letter in text.chars() {
-            let block = match letter {
+            let block = match letter.to_ascii_uppercase() {
                 'Q' => &mut trained.q,
                 'K' => &mut trained.k,
                 'V' => &mut trained.v,

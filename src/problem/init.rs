@@ -2,6 +2,7 @@
 
 use super::random::{Normals, Stream};
 use super::{Dims, Instance, Weights};
+use crate::input::same_word;
 use crate::model::Kernel;
 use crate::{Error, Result};
 use nalgebra::DMatrix;
@@ -46,7 +47,10 @@ impl Init {
                 "--scale {x} must be a finite number above 0"
             )));
         }
-        match name {
+        let known = Self::NAMES
+            .into_iter()
+            .find(|known| same_word(name, known));
+        match known.unwrap_or(name) {
             "lecun" if scale.is_some() => Err(Error::input(
                 "--scale does not apply to --init lecun; drop it or choose lazy, paired or constant-value",
             )),

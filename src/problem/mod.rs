@@ -3,6 +3,7 @@
 mod dims;
 mod file;
 mod init;
+mod npz;
 mod random;
 
 pub use dims::Dims;
@@ -78,16 +79,17 @@ impl Instance {
             p: y0.ncols(),
         };
         dims.check()?;
-        let Dims { N, n, D, d, H, p } = dims;
-        for (name, blocks, shape) in [
-            ("X", &X, [N, n, D]),
-            ("y", &y, [N, n, p]),
-            ("W_Q", &W.Q, [H, D, d]),
-            ("W_K", &W.K, [H, D, d]),
-            ("W_V", &W.V, [H, D, d]),
-            ("W_O", &W.O, [H, d, p]),
-        ] {
-            check_block(name, blocks, shape)?;
+        let all: [(&str, &[DMatrix<f64>]); 6] = [
+            ("X", &X),
+            ("y", &y),
+            ("W_Q", &W.Q),
+            ("W_K", &W.K),
+            ("W_V", &W.V),
+            ("W_O", &W.O),
+        ];
+        check_shapes(&all, &["NnD", "Nnp", "HDd", "HDd", "HDd", "Hdp"])?;
+        for (name, blocks) in all {
+            check_finite(name, blocks)?;
         }
         Ok(Instance {
             dims,
@@ -137,24 +139,68 @@ impl Instance {
     }
 }
 
-fn check_block(name: &str, blocks: &[DMatrix<f64>], shape: [usize; 3]) -> Result<()> {
-    let [count, rows, cols] = shape;
-    if blocks.len() != count {
-        return Err(Error::input(format!(
-            "{name} has {} blocks where the others have {count}; make the shapes agree",
-            blocks.len()
-        )));
-    }
-    for (b, block) in blocks.iter().enumerate() {
-        if block.shape() != (rows, cols) {
+/// Every tensor against the sizes that most of the others have: the odd one is to blame.
+fn check_shapes(all: &[(&str, &[DMatrix<f64>]); 6], letters: &[&str; 6]) -> Result<()> {
+    let shape = |blocks: &[DMatrix<f64>]| {
+        let first = blocks.first().map_or((0, 0), DMatrix::shape);
+        [blocks.len(), first.0, first.1]
+    };
+    // The shape that the others give a tensor; where no majority is, its own.
+    let wanted = |i: usize| -> [usize; 3] {
+        let mut wanted = shape(all[i].1);
+        for (axis, letter) in letters[i].chars().enumerate() {
+            let own = wanted[axis];
+            let votes = all.iter().zip(letters).enumerate().filter(|(j, _)| *j != i);
+            let votes: Vec<usize> = votes
+                .flat_map(|(_, ((_, blocks), named))| {
+                    let sizes = shape(blocks).into_iter().zip(named.chars());
+                    sizes.filter(|(_, l)| *l == letter).map(|(size, _)| size)
+                })
+                .collect();
+            let agree = votes.iter().filter(|&&size| size == own).count();
+            let most = votes.iter().map(|size| {
+                let count = votes.iter().filter(|other| *other == size).count();
+                (count, *size)
+            });
+            if let Some((count, size)) = most.max_by_key(|(count, _)| *count)
+                && count > agree
+            {
+                wanted[axis] = size;
+            }
+        }
+        wanted
+    };
+    for (i, (name, blocks)) in all.iter().enumerate() {
+        let (found, wanted) = (shape(blocks), wanted(i));
+        if found != wanted {
+            let symbols: Vec<_> = letters[i].chars().map(String::from).collect();
+            let others: Vec<_> = (0..6)
+                .filter(|&j| j != i && letters[j].chars().any(|l| letters[i].contains(l)))
+                .map(|j| format!("{} {:?}", all[j].0, shape(all[j].1)))
+                .collect();
             return Err(Error::input(format!(
-                "{name}[{b}] is {} x {} but should be {rows} x {cols}; make the shapes agree",
-                block.nrows(),
-                block.ncols()
+                "{name} has shape {found:?} but {} should be {wanted:?} beside {}; make the shapes agree",
+                symbols.join(", "),
+                others.join(", ")
             )));
         }
-        for j in 0..cols {
-            for i in 0..rows {
+        if let Some(b) = blocks.iter().position(|block| block.shape() != (found[1], found[2])) {
+            return Err(Error::input(format!(
+                "{name}[{b}] is {} x {} but should be {} x {} as {name}[0]; make the shapes agree",
+                blocks[b].nrows(),
+                blocks[b].ncols(),
+                found[1],
+                found[2]
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_finite(name: &str, blocks: &[DMatrix<f64>]) -> Result<()> {
+    for (b, block) in blocks.iter().enumerate() {
+        for j in 0..block.ncols() {
+            for i in 0..block.nrows() {
                 if !block[(i, j)].is_finite() {
                     return Err(Error::input(format!(
                         "{name}[{b},{i},{j}] is {}; every entry must be finite",

@@ -1,5 +1,6 @@
 //! A figure inside a page.
 
+use crate::input;
 use crate::{Error, Result};
 use std::path::{Path, PathBuf};
 
@@ -24,8 +25,7 @@ pub struct Figure {
 impl Figure {
     pub(super) fn read(root: &Path, file: &Path) -> Result<Self> {
         let path = root.join(file);
-        let text = std::fs::read_to_string(&path)
-            .map_err(|e| Error::file(&path, format!("cannot read the figure: {e}")))?;
+        let text = input::text(&path).map_err(|what| Error::file(&path, what))?;
         let title = between(&text, "<title>", "</title>").unwrap_or("a figure");
         Ok(Figure {
             file: file.to_owned(),

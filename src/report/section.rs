@@ -7,7 +7,7 @@ use super::words::{certificate_words, certified_words, readings_table, verdict_w
 use crate::certificate::Certificate;
 use crate::experiment::poster::{Answered, Finding, Summary};
 use crate::experiment::summary::SCHEMA as SUMMARY;
-use crate::output::read_json;
+use crate::input::json as read_json;
 use crate::schema::readable;
 use crate::verdict::VerdictFile;
 use crate::{Error, Result};
@@ -239,7 +239,9 @@ fn anchor(case: &Finding) -> String {
 }
 
 fn of_case(folder: &Path, case: &Finding) -> Result<Section> {
-    let mut section = of_one_command(folder, Path::new(&case.folder))?;
+    let below = Path::new(&case.folder);
+    refuse_outside(folder, below)?;
+    let mut section = of_one_command(folder, below)?;
     let id = anchor(case);
     for part in &mut section.parts {
         part.id = format!("{id}-{}", part.id);
@@ -419,6 +421,28 @@ fn leaves<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(String, &'a 
     found
 }
 
+/// Refuses the place of a case that is not inside the folder, by its name or through a link.
+fn refuse_outside(root: &Path, below: &Path) -> Result<()> {
+    use std::path::Component;
+    let plain = below.components().all(|c| matches!(c, Component::Normal(_)));
+    let inside = || match (root.canonicalize(), root.join(below).canonicalize()) {
+        (Ok(root), Ok(place)) => place.starts_with(&root),
+        // Not there: that is said where it is read.
+        _ => true,
+    };
+    if plain && inside() {
+        return Ok(());
+    }
+    Err(Error::file(
+        &root.join("summary.json"),
+        format!(
+            "names the folder '{}', which is not inside {}; it was not written by gdcert",
+            below.display(),
+            root.display()
+        ),
+    ))
+}
+
 /// Names of the files in a folder below `root`, relative to `root`, in order; temporary ones and the page left out.
 fn files_of(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<_> = entries(root, below)?
@@ -448,8 +472,11 @@ fn entries(root: &Path, below: &Path) -> Result<Vec<(String, bool)>> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(fail)? {
         let entry = entry.map_err(fail)?;
-        let is_folder = entry.path().is_dir();
-        found.push((entry.file_name().to_string_lossy().into_owned(), is_folder));
+        // Links are left out: they could lead out of the folder, or round in a circle.
+        let kind = entry.file_type().map_err(fail)?;
+        if kind.is_dir() || kind.is_file() {
+            found.push((entry.file_name().to_string_lossy().into_owned(), kind.is_dir()));
+        }
     }
     Ok(found)
 }

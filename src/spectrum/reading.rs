@@ -1,5 +1,6 @@
 //! The four readings of beta, and what each needs.
 
+use crate::input::same_word;
 use crate::model::Trained;
 use crate::problem::Dims;
 use crate::{Error, Result};
@@ -97,7 +98,7 @@ impl fmt::Display for Reading {
 impl FromStr for Reading {
     type Err = Error;
     fn from_str(name: &str) -> Result<Self> {
-        let known = Reading::ALL.into_iter().find(|r| r.name() == name);
+        let known = Reading::ALL.into_iter().find(|r| same_word(name, r.name()));
         known.ok_or_else(|| {
             Error::input(format!(
                 "unknown reading '{name}'; choose stacked, per_head, value or ntk"

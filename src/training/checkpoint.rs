@@ -2,6 +2,7 @@
 
 use super::{Optimizer, Settings};
 use crate::classifier::Parameters;
+use crate::input;
 use crate::{Error, Result};
 use safetensors::SafeTensors;
 use serde::{Deserialize, Serialize};
@@ -157,7 +158,7 @@ impl Checkpoint {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|e| Error::file(path, format!("cannot read the checkpoint: {e}")))
+    input::numbers(path).map_err(|what| Error::file(path, format!("the checkpoint {what}")))
 }
 
 fn open<'a>(path: &Path, bytes: &'a [u8]) -> Result<(State, SafeTensors<'a>)> {

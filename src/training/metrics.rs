@@ -1,5 +1,6 @@
 //! `metrics.csv`: what was measured, one row each.
 
+use crate::input;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
@@ -56,7 +57,7 @@ pub(super) fn to_csv(rows: &[Row]) -> Result<Vec<u8>> {
 /// # Errors
 /// A missing file, or one that is not as a run writes it.
 pub fn read_metrics(path: &Path) -> Result<Vec<Row>> {
-    let broken = |e: csv::Error| {
+    let broken = |e: String| {
         Error::file(
             path,
             format!(
@@ -64,8 +65,9 @@ pub fn read_metrics(path: &Path) -> Result<Vec<Row>> {
             ),
         )
     };
-    let mut csv = csv::Reader::from_path(path).map_err(broken)?;
-    csv.deserialize()
+    let opened = input::open(path).map_err(broken)?;
+    csv::Reader::from_reader(opened)
+        .deserialize()
         .collect::<std::result::Result<_, _>>()
-        .map_err(broken)
+        .map_err(|e| broken(e.to_string()))
 }

@@ -41,6 +41,36 @@ pub enum Event<'a> {
     Evaluating,
 }
 
+impl Run<'_> {
+    /// Whether [`run`] can begin: it writes nothing.
+    ///
+    /// # Errors
+    /// Settings or data that make no run; a checkpoint of another run or other data.
+    pub fn check(&self) -> Result<()> {
+        self.settings.check()?;
+        if self.resume && self.folder.join(METRICS).exists() {
+            metrics::read_metrics(&self.folder.join(METRICS))?;
+        }
+        for &seed in &self.settings.seeds {
+            Trainer::new(self.data, self.begin(seed)?.0)?;
+        }
+        Ok(())
+    }
+
+    /// Where a seed begins, and whether an earlier checkpoint is there.
+    fn begin(&self, seed: u64) -> Result<(Checkpoint, bool)> {
+        let file = checkpoint_file(self.folder, seed);
+        match self.resume && file.exists() {
+            true => Ok((earlier(&file, self, seed)?, true)),
+            false => {
+                let samples = self.data.train.len();
+                let start = Checkpoint::start(self.settings, seed, samples, self.from);
+                Ok((start, false))
+            }
+        }
+    }
+}
+
 /// Trains every seed and gives all rows.
 ///
 /// # Errors
@@ -66,12 +96,8 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
     };
     for (before, &seed) in settings.seeds.iter().enumerate() {
         let file = checkpoint_file(run.folder, seed);
-        let at = if run.resume && file.exists() {
-            earlier(&file, run, seed)?
-        } else {
-            Checkpoint::start(settings, seed, run.data.train.len(), run.from)
-        };
-        rows.retain(|row| row.seed != seed || (file.exists() && row.step <= at.state.step));
+        let (at, there) = run.begin(seed)?;
+        rows.retain(|row| row.seed != seed || (there && row.step <= at.state.step));
         Seed {
             trainer: Trainer::new(run.data, at)?,
             file,

@@ -1,6 +1,7 @@
 //! What a run is made of: the poster's values, and every one of them replaceable.
 
 use super::Law;
+use crate::input::same_word;
 use crate::classifier::Architecture;
 use crate::data::{Task, VOCABULARY};
 use crate::model::Kernel;
@@ -34,9 +35,9 @@ impl std::str::FromStr for Method {
 
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "sgd" => Ok(Method::Sgd),
-            "adam" => Ok(Method::Adam),
-            "adamw" => Ok(Method::AdamW),
+            _ if same_word(name, "sgd") => Ok(Method::Sgd),
+            _ if same_word(name, "adam") => Ok(Method::Adam),
+            _ if same_word(name, "adamw") => Ok(Method::AdamW),
             _ => Err(Error::input(format!(
                 "unknown optimizer '{name}'; choose sgd, adam or adamw"
             ))),

@@ -7,6 +7,7 @@ mod file;
 pub use claim::Claim;
 pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
 
+use crate::input::same_word;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -106,7 +107,7 @@ impl fmt::Display for Verdict {
 impl FromStr for Verdict {
     type Err = Error;
     fn from_str(name: &str) -> Result<Self> {
-        let known = Verdict::ALL.into_iter().find(|v| v.name() == name);
+        let known = Verdict::ALL.into_iter().find(|v| same_word(name, v.name()));
         known.ok_or_else(|| {
             let names: Vec<_> = Verdict::ALL.iter().map(|v| v.name()).collect();
             Error::input(format!(

@@ -21,6 +21,7 @@ mod tests;
 use super::Reason;
 use super::file::{Box3, Centre, Certificate, FileRef, Obstructed, TheoremA, sha256};
 use super::theorem_a::Blocks;
+use crate::input;
 use crate::model::{DoubleDouble, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
@@ -544,12 +545,8 @@ fn read(from: &FileRef, kernel: Kernel, folder: &Path) -> Proof<Instance> {
         format!("'{file}' is not the plain name of a file beside the certificate"),
     )?;
     let path = folder.join(name);
-    let bytes = std::fs::read(&path).map_err(|e| {
-        Error::file(
-            &path,
-            format!("cannot read: {e}; put it beside the certificate"),
-        )
-    })?;
+    let bytes = input::numbers(&path)
+        .map_err(|what| Error::file(&path, format!("{what}; put it beside the certificate")))?;
     let (found, said) = (sha256(&bytes), &from.sha256);
     let same = found == *said;
     require(

@@ -3,6 +3,7 @@
 use super::{Difficulty, SIDE, image};
 use crate::data::random::{SPLIT, permutation, stream};
 use crate::data::{Dataset, Sample, label};
+use crate::input;
 use crate::{Error, Result};
 use rayon::prelude::*;
 use std::io::BufWriter;
@@ -98,8 +99,8 @@ fn png(pixels: &[u8]) -> Result<Vec<u8>> {
 pub fn read(folder: &Path, seed: u64) -> Result<Dataset> {
     let mut entries = Vec::new();
     for file in metadata_files(folder)? {
-        let text = std::fs::read_to_string(&file)
-            .map_err(|e| Error::file(&file, format!("cannot read the labels: {e}")))?;
+        let text = input::text(&file)
+            .map_err(|what| Error::file(&file, format!("the labels {what}")))?;
         for (number, line) in text.lines().enumerate() {
             if !line.trim().is_empty() {
                 let entry = entry(folder, line).map_err(|e| {
@@ -197,7 +198,8 @@ fn grey_square(path: &Path) -> Result<(usize, Box<[u8]>)> {
             format!("{what}; make or copy the image anew, or take it out of metadata/"),
         )
     };
-    let bytes = std::fs::read(path).map_err(|e| broken(format!("cannot read the image: {e}")))?;
+    let bytes =
+        input::bytes(path, input::TEXT).map_err(|what| broken(format!("the image {what}")))?;
     let mut reader = png::Decoder::new(&bytes[..])
         .read_info()
         .map_err(|e| broken(format!("is no whole PNG ({e})")))?;

@@ -14,6 +14,7 @@ mod resize;
 pub use layout::{read, write};
 
 use super::random::{below, stream};
+use crate::input::same_word;
 use crate::{Error, Result};
 use contour::Scene;
 
@@ -73,7 +74,7 @@ impl std::str::FromStr for Difficulty {
     fn from_str(name: &str) -> Result<Self> {
         Difficulty::ALL
             .into_iter()
-            .find(|d| d.name() == name)
+            .find(|d| same_word(name, d.name()))
             .ok_or_else(|| {
                 let names = Difficulty::ALL.map(Difficulty::name).join(", ");
                 Error::input(format!("--difficulty {name} must be one of {names}"))

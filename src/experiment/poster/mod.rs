@@ -38,6 +38,7 @@ mod vanishing;
 
 pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
 
+use crate::input::same_word;
 use crate::descent::Steps;
 use crate::model::{Kernel, Trained};
 use crate::output::shell_line;
@@ -207,8 +208,8 @@ impl FromStr for Preset {
     type Err = Error;
     fn from_str(name: &str) -> Result<Self> {
         match name {
-            "quick" => Ok(Preset::Quick),
-            "paper" => Ok(Preset::Paper),
+            _ if same_word(name, "quick") => Ok(Preset::Quick),
+            _ if same_word(name, "paper") => Ok(Preset::Paper),
             _ => Err(Error::input(format!(
                 "unknown preset '{name}'; choose quick or paper"
             ))),
@@ -236,7 +237,9 @@ pub fn experiment(name: &str, preset: Preset) -> Result<Experiment> {
         "no experiment is called '{name}'; choose one of {}",
         names.join(", ")
     ));
-    all.into_iter().find(|e| e.name == name).ok_or(unknown)
+    all.into_iter()
+        .find(|e| same_word(name, e.name))
+        .ok_or(unknown)
 }
 
 /// All experiments, in the order of the poster.

@@ -1,7 +1,7 @@
 //! `summary.json` of `gdcert reproduce`: what each case found, and the answers read off it.
 
 use super::{Case, Commands, Experiment, Preset, experiments};
-use crate::output::read_json;
+use crate::input::json as read_json;
 use crate::schema;
 use crate::verdict::{Verdict, VerdictFile};
 use crate::{Error, Result};

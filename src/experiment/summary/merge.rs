@@ -2,6 +2,7 @@
 
 use crate::experiment::sweep::{Lines, header, index_of};
 use crate::experiment::sweep::{Plan, Row, Shard, shard_of, trials_file};
+use crate::input;
 use crate::{Error, Result};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -241,9 +242,10 @@ fn check(row: &Row, plan: &Plan, path: &Path) -> Result<()> {
 impl Merged {
     fn add_timings(&mut self, path: &Path) {
         // No part of the result: what cannot be read is left out.
-        let Ok(mut csv) = csv::Reader::from_path(path) else {
+        let Ok(file) = input::open(path) else {
             return;
         };
+        let mut csv = csv::Reader::from_reader(file);
         for record in csv.records().flatten() {
             let seconds = record.get(1).and_then(|cell| cell.parse::<f64>().ok());
             self.seconds += seconds.unwrap_or(0.0);

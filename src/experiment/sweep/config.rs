@@ -1,6 +1,7 @@
 //! From a TOML text to a [`Plan`]: every complaint names the key and the mend.
 
 use super::plan::{Law, Plan, Sample, between};
+use crate::input::same_word;
 use crate::descent::Steps;
 use crate::model::{Kernel, Trained};
 use crate::problem::Init;
@@ -58,7 +59,7 @@ impl FromStr for Plan {
             _ => config.whole("seeds", Some(0))?,
         };
         let inits = config.names("init", "lecun", |name| {
-            let known = Init::NAMES.into_iter().find(|known| *known == name);
+            let known = Init::NAMES.into_iter().find(|known| same_word(name, known));
             known.ok_or_else(|| unknown("initialization", name, &Init::NAMES.join(", ")))
         })?;
         if table.contains_key("scale") && inits == ["lecun"] {

@@ -3,10 +3,12 @@
 use super::plan::Plan;
 use super::row::{COLUMNS, Row};
 use super::run::Finished;
+use crate::input;
+use crate::output::refuse_link;
 use crate::simd::Isa;
 use crate::{Error, Result};
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
+use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::{Duration, Instant};
@@ -215,7 +217,11 @@ pub(crate) fn index_of(line: &[u8]) -> Option<u64> {
     std::str::from_utf8(cell).ok()?.parse().ok()
 }
 
-/// The lines of a file that end, one after the other.
+/// A row that is longer is none of ours.
+const LONGEST: u64 = 1 << 20;
+
+/// The lines of a file that end, one after the other; a byte order mark and carriage returns, which other programs put
+/// in, are left out.
 pub(crate) struct Lines {
     path: PathBuf,
     reader: BufReader<File>,
@@ -228,7 +234,7 @@ pub(crate) struct Lines {
 
 impl Lines {
     pub fn of(path: &Path) -> Result<Self> {
-        let file = File::open(path).map_err(|e| cannot_read(path, e))?;
+        let file = input::open(path).map_err(|what| Error::file(path, what))?;
         Ok(Lines {
             path: path.to_owned(),
             reader: BufReader::new(file),
@@ -241,10 +247,19 @@ impl Lines {
     /// The next line with its end.
     pub fn next(&mut self) -> Result<Option<&[u8]>> {
         self.line.clear();
-        let read = self.reader.read_until(b'\n', &mut self.line);
+        let mut reader = (&mut self.reader).take(LONGEST);
+        let read = reader.read_until(b'\n', &mut self.line);
         read.map_err(|e| cannot_read(&self.path, e))?;
         if self.line.last() == Some(&b'\n') {
+            let first = self.length == 0;
             self.length += self.line.len() as u64;
+            if self.line.ends_with(b"\r\n") {
+                self.line.truncate(self.line.len() - 2);
+                self.line.push(b'\n');
+            }
+            if first && self.line.starts_with(b"\xef\xbb\xbf") {
+                self.line.drain(..3);
+            }
             return Ok(Some(&self.line));
         }
         self.half = !self.line.is_empty();
@@ -287,6 +302,7 @@ struct Appended {
 impl Appended {
     /// A file, old or new, that no other process appends to.
     fn open(path: PathBuf) -> Result<Self> {
+        refuse_link(&path)?;
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)

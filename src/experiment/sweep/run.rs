@@ -58,7 +58,8 @@ pub fn run(
     let threads = rayon::current_num_threads();
     std::thread::scope(|scope| {
         for _ in 0..threads {
-            scope.spawn(|| {
+            let worker = std::thread::Builder::new();
+            let spawned = worker.spawn_scoped(scope, || {
                 // A pool of one: a trial does not wait for others that its inner loops might have picked up.
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
                 let worked = match &pool {
@@ -71,6 +72,11 @@ pub fn run(
                     queue.fail(e);
                 }
             });
+            if let Err(e) = spawned {
+                queue.fail(Error::input(format!(
+                    "cannot start the threads: {e}; lower --threads"
+                )));
+            }
         }
     });
     let state = queue.state.into_inner();
