@@ -18,7 +18,11 @@ pub(crate) fn regular(path: &Path) -> std::result::Result<u64, String> {
     if kind.is_file() {
         return Ok(found.len());
     }
-    let what = if kind.is_dir() { "a folder" } else { special(kind) };
+    let what = if kind.is_dir() {
+        "a folder"
+    } else {
+        special(kind)
+    };
     Err(format!(
         "cannot be read: it is {what}, not a regular file; copy the contents to one"
     ))
@@ -47,9 +51,8 @@ pub(crate) fn open(path: &Path) -> std::result::Result<File, String> {
 
 /// The bytes of a regular file of at most `limit` bytes.
 pub(crate) fn bytes(path: &Path, limit: u64) -> std::result::Result<Vec<u8>, String> {
-    let too_large = |size: String| {
-        format!("has {size} bytes; files of this kind are read up to {limit} bytes")
-    };
+    let too_large =
+        |size: String| format!("has {size} bytes; files of this kind are read up to {limit} bytes");
     let size = regular(path)?;
     if size > limit {
         return Err(too_large(size.to_string()));
@@ -101,7 +104,13 @@ pub(crate) fn json(path: &Path) -> Result<serde_json::Value> {
 
 /// Whether two words name the same thing: case does not matter, nor whether `-` or `_` joins their parts.
 pub(crate) fn same_word(a: &str, b: &str) -> bool {
-    let plain = |c: char| if c == '-' { '_' } else { c.to_ascii_lowercase() };
+    let plain = |c: char| {
+        if c == '-' {
+            '_'
+        } else {
+            c.to_ascii_lowercase()
+        }
+    };
     a.trim().chars().map(plain).eq(b.chars().map(plain))
 }
 

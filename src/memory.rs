@@ -17,12 +17,19 @@ pub fn check_room(dims: Dims, trained: Trained, steps: Steps, precision: Precisi
     let room = available_bytes().unwrap_or(isize::MAX as u128);
     match needed {
         Some(needed) if needed <= room => Ok(()),
-        needed => Err(Error::input(format!(
-            "sizes {dims} with {} steps need about {} of memory, and {} are available; choose smaller ones",
-            steps.limit(),
-            needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
-            gigabytes(room),
-        ))),
+        needed => {
+            let alone = bytes_needed(dims, trained, Steps::Exactly(0), precision);
+            let mend = match alone {
+                Some(alone) if alone <= room => "lower --steps",
+                _ => "choose smaller ones",
+            };
+            Err(Error::input(format!(
+                "sizes {dims} with {} steps need about {} of memory, and {} are available; {mend}",
+                steps.limit(),
+                needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
+                gigabytes(room),
+            )))
+        }
     }
 }
 

@@ -1,12 +1,12 @@
 //! From an instance and settings to a verdict: one call.
 
-use crate::input::same_word;
 use crate::certificate::{
     Certificate, Curvature, Obstruction, Proven, Refusal, Site, f_hull, obstruction, prove_from,
     theorem_a::Step,
 };
 use crate::certify::{obstructed_certificate, rate_certificate};
 use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
+use crate::input::same_word;
 use crate::model::{self, Precision, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Estimate, Reading, Spectrum};

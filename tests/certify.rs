@@ -84,7 +84,7 @@ impl Folder {
     /// `check` re-proves the certificate in this folder.
     #[track_caller]
     fn checked(&self, folder: &str) {
-        let output = self.run(&format!("check {folder}/certificate.json"));
+        let output = self.run(&format!("check {folder}"));
         assert_eq!(output.status.code(), Some(0), "{output:?}");
     }
 }
@@ -241,7 +241,11 @@ fn the_step_of_theorem_a_is_a_choice() {
 fn obstructions_are_certificates_too() {
     let folder = Folder::new();
     let line = "-N 2 -n 4 -D 16 -d 4 -H 4 --theorem 2 --init constant-value --scale 1e5";
-    let text = folder.certified(&format!("{line} --kernel softmax"));
+    let output = folder.run(&format!("certify {line} --kernel softmax"));
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert!(why.starts_with("gdcert: obstructed: No choice"), "{why}");
     let certificate = folder.json("gdcert-out/certify/certificate.json");
     assert_eq!(certificate["kind"], "obstructed");
     assert_eq!(certificate["reason"], "zero_gradient");
@@ -379,18 +383,30 @@ fn bad_flags_are_refused() {
     assert_eq!(folder.files("mine"), before);
 }
 
-/// A refusal leaves an earlier certificate as it was.
+/// A refusal takes away what an earlier run proved: `check` would take it for this one's. Bad input changes nothing.
 #[test]
-fn an_earlier_certificate_survives_a_refusal() {
+fn a_refusal_leaves_no_earlier_certificate() {
     let folder = Folder::new();
     folder.certified(&format!("{LAZY} --scale 1e5"));
-    let read = |folder: &Folder, name: &str| folder.read(&format!("{OUT}/{name}"));
     let names = folder.files(OUT);
-    let before: Vec<_> = names.iter().map(|n| read(&folder, n)).collect();
+    let output = folder.run(&format!("certify {LAZY} --eta -1"));
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(folder.files(OUT), names);
+    folder.checked(OUT);
     let output = folder.run(&format!("certify {LAZY} --scale 1"));
     assert_eq!(output.status.code(), Some(1));
-    let after: Vec<_> = folder.files(OUT).iter().map(|n| read(&folder, n)).collect();
-    assert!(before == after);
+    assert!(!folder.path(OUT).exists());
+    // In words, which flag may help.
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("--tail") && said.contains("--search-scale"),
+        "{said}"
+    );
+    let why = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        why.lines().count() == 1 && why.contains("not certified"),
+        "{why}"
+    );
 }
 
 /// Trained subsets of both theorems, both kernels, p = 1 and 2: certified, and re-proven by `check`.

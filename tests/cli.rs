@@ -517,7 +517,7 @@ fn bad_instance_files_are_refused() {
     );
     refuse(
         "rank.safetensors",
-        &replace("[2,3,4]", "[ 6,4 ]"),
+        &replace("[2,3,4]", "[ 24  ]"),
         &["X", "rank"],
     );
     refuse(
@@ -611,5 +611,407 @@ fn ctrl_c_stops_with_130_and_leaves_nothing() {
         assert!(kill.success());
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(!Path::new(&folder.path("gdcert-out/verify")).exists());
+    }
+}
+
+/// A command that runs until it is stopped, in the folder `busy`; waits until it has its lock.
+#[cfg(unix)]
+fn busy(folder: &Folder) -> std::process::Child {
+    let child = Command::new(env!("CARGO_BIN_EXE_gdcert"))
+        .arg("verify")
+        .args(SIZES)
+        .args(["--steps", "20000000", "--out", "busy"])
+        .current_dir(folder.0.path())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let begun = std::time::Instant::now();
+    while !folder.path("busy/.gdcert-lock").exists() {
+        assert!(begun.elapsed().as_secs() < 60, "no lock");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    child
+}
+
+/// Whoever else asks to stop is heard as Ctrl-C is; a hang-up that nohup has ignored is not.
+#[cfg(unix)]
+#[test]
+fn other_signals_stop_as_ctrl_c_does() {
+    for signal in ["-TERM", "-HUP"] {
+        let folder = Folder::new();
+        let mut child = busy(&folder);
+        let kill = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(kill.unwrap().success());
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        assert!(!folder.path("busy").exists());
+    }
+}
+
+/// One command a folder: the second is told so at once, and a killed one leaves no lock and no litter.
+#[cfg(unix)]
+#[test]
+fn a_folder_is_written_by_one_command_at_a_time() {
+    let folder = Folder::new();
+    let mut child = busy(&folder);
+    let quick = [&SIZES[..], &["--steps", "3", "--out", "busy", "--force"]].concat();
+    for command in ["verify", "certify", "falsify"] {
+        let mut args = vec![command];
+        args.extend(&quick);
+        if command == "certify" {
+            args.retain(|word| !["--steps", "3"].contains(word));
+        }
+        if command == "falsify" {
+            args.extend(["--reading", "stacked"]);
+        }
+        common::refused(
+            folder.0.path(),
+            &args,
+            &["busy", "another gdcert is writing"],
+        );
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    std::fs::write(folder.path("busy/.gdcert-abc.tmp"), "half").unwrap();
+    std::fs::create_dir(folder.path("busy/.gdcert-def.tmp")).unwrap();
+    let output = folder.verify(&["--steps", "3", "--out", "busy"]);
+    assert_eq!(code(&output), 0, "{output:?}");
+    let names = folder.files("busy");
+    assert!(names.iter().all(|name| !name.starts_with('.')), "{names:?}");
+    assert_eq!(names.len(), 6);
+}
+
+/// 0 says that the bound holds, and nothing else does; a list of verdicts alone decides where it is given.
+#[test]
+fn exit_codes_follow_the_deciding_reading() {
+    let folder = Folder::new();
+    let rank = [
+        "verify", "-N", "3", "-n", "4", "-D", "5", "-d", "2", "-H", "2", "--steps", "10",
+    ];
+    let output = folder.run(&rank);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(code(&output), 1, "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    assert!(
+        stderr.contains("per_head is not_applicable") && stderr.contains("HD >= Nn"),
+        "{stderr}"
+    );
+    let expecting = |verdicts: &str| {
+        let args = [&rank[..], &["--expect", verdicts]].concat();
+        code(&folder.run(&args))
+    };
+    assert_eq!(expecting("Not-Applicable"), 0);
+    assert_eq!(expecting("held,not_applicable"), 0);
+    assert_eq!(expecting("held,certified,certified_tail"), 1);
+    let args = [&rank[..], &["--expect", "held,proved"]].concat();
+    common::refused(folder.0.path(), &args, &["proved", "certified_tail"]);
+}
+
+#[test]
+fn words_and_numbers_are_taken_as_people_write_them() {
+    let folder = Folder::new();
+    let args = [
+        "--steps",
+        "1e1",
+        "--kernel",
+        "Gaussian",
+        "--reading",
+        "Per-Head",
+        "--init",
+        "CONSTANT_VALUE",
+        "--train",
+        "qkv",
+        "--precision",
+        "F64",
+        "--eta",
+        "AUTO",
+        "-H",
+        "4",
+    ];
+    let sizes = &SIZES[..8];
+    let output = folder.run(&[&["verify"], sizes, &args].concat());
+    assert!(code(&output) < 2, "{output:?}");
+    let verdict = folder.json("gdcert-out/verify/verdict.json");
+    assert_eq!(verdict["steps"], 10);
+    assert_eq!(verdict["kernel"], "gaussian");
+    assert_eq!(verdict["init"], "constant-value");
+    for (command, flag, meant) in [
+        ("verify", "--lr", "--eta"),
+        ("verify", "--learning_rate", "--eta"),
+        ("verify", "--epochs", "--steps"),
+        ("verify", "--heads", "-H"),
+        ("certify", "--seq-len", "-n"),
+        ("verify", "--silent", "--quiet"),
+        ("train", "--learning-rate", "--lr"),
+        ("train", "--num-heads", "--heads"),
+        ("train", "--batch-size", "--batch"),
+        ("landscape", "--resolution", "--grid"),
+    ] {
+        common::refused(folder.0.path(), &[command, flag, "3"], &[flag, meant]);
+    }
+    for count in ["1.5", "1e-1", "-1", "1e99", "many"] {
+        let args = [&["verify"], &SIZES[..], &["--steps", count]].concat();
+        common::refused(folder.0.path(), &args, &["--steps", count]);
+    }
+    common::refused(
+        folder.0.path(),
+        &["verify", "--threads", "2000"],
+        &["--threads 2000"],
+    );
+    let output = Command::new(env!("CARGO_BIN_EXE_gdcert"))
+        .args(["verify"])
+        .env("RAYON_NUM_THREADS", "100000")
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("RAYON_NUM_THREADS 100000"));
+    // Shells offer the values.
+    let script = folder.run(&["completions", "bash"]).stdout;
+    let script = String::from_utf8(script).unwrap();
+    for values in [
+        "softmax gaussian",
+        "stacked per_head value ntk",
+        "f64 double-double",
+    ] {
+        assert!(script.contains(values), "{values}");
+    }
+}
+
+#[test]
+fn quiet_and_json_are_what_they_say() {
+    let folder = Folder::new();
+    let output = folder.verify(&["--steps", "5", "--quiet"]);
+    assert_eq!(code(&output), 0);
+    assert!(
+        output.stdout.is_empty() && output.stderr.is_empty(),
+        "{output:?}"
+    );
+    for args in [
+        &["check", "gdcert-out/verify"][..],
+        &["explain", "gdcert-out/verify"],
+        &["report", "gdcert-out/verify"],
+        &["completions", "zsh"],
+        &["man"],
+        &["man", "--out", "pages"],
+        &[
+            "verify", "-N", "1", "-n", "2", "-D", "4", "-d", "2", "-H", "2", "--steps", "900",
+        ],
+    ] {
+        let output = folder.run(&[args, &["--json", "--quiet"]].concat());
+        if code(&output) != 2 {
+            let text = String::from_utf8(output.stdout).unwrap();
+            serde_json::from_str::<Value>(&text).unwrap_or_else(|e| panic!("{args:?}: {e}"));
+        }
+    }
+}
+
+/// What could not be printed is no success; a reader that went away is no failure, and nothing panics.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_lost_stdout_is_an_error() {
+    let folder = Folder::new();
+    let gdcert = env!("CARGO_BIN_EXE_gdcert");
+    let shell = |line: &str| {
+        let output = Command::new("bash")
+            .args(["-c", line, gdcert])
+            .current_dir(folder.0.path())
+            .output()
+            .unwrap();
+        (
+            output.status.code(),
+            String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    let verify = "verify -N 2 -n 4 -D 8 -d 4 -H 3 --steps 3";
+    for line in [
+        &format!("{verify} --json"),
+        verify,
+        "explain gdcert-out/verify",
+        "man",
+        "completions fish",
+        "--help",
+        "--version",
+    ] {
+        let (code, said) = shell(&format!("$0 {line} > /dev/full"));
+        assert_eq!(code, Some(2), "{line}: {said}");
+        assert!(
+            said.contains("stdout") && said.lines().count() == 1,
+            "{said}"
+        );
+        let (code, said) = shell(&format!("$0 {line} | head -c 0; exit ${{PIPESTATUS[0]}}"));
+        assert_eq!((code, &said[..]), (Some(0), ""), "{line}");
+        for lost in [">&- 2>&-", "2> /dev/full", "2>&-"] {
+            let (code, said) = shell(&format!("$0 {line} {lost}"));
+            assert_eq!((code, &said[..]), (Some(0), ""), "{line} {lost}");
+        }
+    }
+    let (code, _) = shell("$0 verify 2> /dev/full");
+    assert_eq!(code, Some(2));
+}
+
+/// Pipes, devices and folders are refused by name instead of being waited for.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read() {
+    let folder = Folder::new();
+    assert!(
+        Command::new("mkfifo")
+            .arg(folder.path("pipe"))
+            .status()
+            .unwrap()
+            .success()
+    );
+    for (place, what) in [("pipe", "FIFO"), ("/dev/zero", "device"), (".", "folder")] {
+        for args in [
+            &["verify", "--instance", place][..],
+            &["sweep", place],
+            &["train", "--data", ".", "--task", "imdb", "--config", place],
+            &["train", "--data", ".", "--task", "imdb", "--from", place],
+            &["landscape", place, "--data", "."],
+        ] {
+            common::refused(folder.0.path(), args, &[place, what]);
+        }
+        if place != "." {
+            for args in [
+                &["check", place][..],
+                &["explain", place],
+                &["data", "imdb", "--from", place],
+            ] {
+                common::refused(folder.0.path(), args, &[place, what]);
+            }
+        }
+    }
+}
+
+/// --force is about gdcert's own results: a user's file is never replaced, nor written through a link.
+#[test]
+fn what_gdcert_did_not_write_is_not_replaced() {
+    let folder = Folder::new();
+    let dims = Dims {
+        N: 1,
+        n: 2,
+        D: 4,
+        d: 2,
+        H: 2,
+        p: 1,
+    };
+    let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 1).unwrap();
+    std::fs::create_dir(folder.path("mine")).unwrap();
+    let file = folder.path("mine/instance.safetensors");
+    instance.write(&file).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let own = ["verify", "--instance", "mine/instance.safetensors"];
+    for args in [
+        [&own[..], &["--out", "mine", "--force"]].concat(),
+        [&["verify"], &SIZES[..], &["--out", "mine", "--force"]].concat(),
+        [&["certify"], &SIZES[..], &["--out", "mine", "--force"]].concat(),
+    ] {
+        common::refused(
+            folder.0.path(),
+            &args,
+            &["instance.safetensors", "not replaced"],
+        );
+    }
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    assert_eq!(folder.files("mine"), ["instance.safetensors"]);
+
+    // What it wrote itself may be verified in place, as long as the same bytes stay.
+    let output = folder.verify(&["--steps", "3", "--out", "v"]);
+    assert_eq!(code(&output), 0);
+    let again = [
+        "verify",
+        "--instance",
+        "v/instance.safetensors",
+        "--steps",
+        "3",
+        "--out",
+        "v",
+    ];
+    assert_eq!(code(&folder.run(&again)), 0);
+    let other = [&again[..], &["--kernel", "gaussian"]].concat();
+    common::refused(folder.0.path(), &other, &["instance.safetensors", "--out"]);
+    #[cfg(unix)]
+    {
+        std::fs::remove_file(folder.path("v/trajectory.csv")).unwrap();
+        std::os::unix::fs::symlink("../elsewhere", folder.path("v/trajectory.csv")).unwrap();
+        let args = [&["verify"], &SIZES[..], &["--steps", "3", "--out", "v"]].concat();
+        common::refused(folder.0.path(), &args, &["trajectory.csv", "is a link"]);
+        assert!(!folder.path("elsewhere").exists());
+    }
+}
+
+/// Arrays as NumPy saves them, and with axes left out that say nothing.
+#[test]
+fn npz_files_are_instances() {
+    let folder = Folder::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/numpy");
+    let loss = |name: &str, flags: &[&str]| {
+        let file = fixtures.join(name);
+        let args = [
+            &[
+                "verify",
+                "--instance",
+                file.to_str().unwrap(),
+                "--steps",
+                "2",
+                "--json",
+            ],
+            flags,
+        ];
+        let output = folder.run(&args.concat());
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(code(&output) < 2, "{name}: {said}");
+        let verdict: Value = serde_json::from_slice(&output.stdout).unwrap();
+        (
+            verdict["loss0"].as_f64().unwrap(),
+            verdict["kernel"].clone(),
+            said,
+        )
+    };
+    let (stored, kernel, said) = loss("stored.npz", &[]);
+    assert_eq!(kernel, "softmax");
+    assert!(said.contains("names no kernel; softmax is taken"), "{said}");
+    let (_, _, said) = loss("stored.npz", &["--quiet"]);
+    assert!(!said.contains("names no kernel"), "{said}");
+    for name in ["fortran.npz", "big-endian.npz"] {
+        assert_eq!(loss(name, &[]).0, stored, "{name}");
+    }
+    let (gaussian, kernel, said) = loss("deflated.npz", &[]);
+    assert_eq!(kernel, "gaussian");
+    assert!(!said.contains("names no kernel"), "{said}");
+    assert_eq!(loss("stored.npz", &["--kernel", "gaussian"]).0, gaussian);
+    // The first sample and head alone, with and without their axes.
+    assert_eq!(
+        loss("without-axes.npz", &[]).0,
+        loss("with-axes.npz", &[]).0
+    );
+    for (name, words) in [
+        ("integers.npz", &["array W_Q", "<i8", "float64"][..]),
+        ("single.npy", &["single array", "np.savez"]),
+        (
+            "wrong-weights.npz",
+            &["W_Q has shape [3, 4, 3]", "[3, 4, 2]"],
+        ),
+        ("wrong-labels.npz", &["y has shape [3, 3, 1]", "[2, 3, 1]"]),
+        ("no-labels.npz", &["tensor y is missing"]),
+    ] {
+        let file = fixtures.join(name);
+        let args = ["verify", "--instance", file.to_str().unwrap()];
+        common::refused(folder.0.path(), &args, &[&[name], words].concat());
+    }
+    // Cut and flipped anywhere: refused or read, but never a panic.
+    for name in ["stored.npz", "deflated.npz"] {
+        let whole = std::fs::read(fixtures.join(name)).unwrap();
+        for at in (0..whole.len()).step_by(13) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 0x55;
+            for bytes in [&whole[..at], &flipped] {
+                std::fs::write(folder.path("damaged.npz"), bytes).unwrap();
+                if let Err(e) = Instance::read(&folder.path("damaged.npz"), None) {
+                    assert!(e.to_string().contains("damaged.npz"), "{e}");
+                }
+            }
+        }
     }
 }

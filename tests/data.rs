@@ -510,7 +510,7 @@ fn bad_images_and_labels_are_refused() {
         complains(read(), &[&["sample_1.png"], words].concat());
     }
     std::fs::remove_file(&image).unwrap();
-    complains(read(), &["sample_1.png", "cannot read"]);
+    complains(read(), &["sample_1.png", "cannot be read"]);
     std::fs::write(&image, good).unwrap();
 
     let labels = dir.path().join("metadata/0.npy");
@@ -523,7 +523,7 @@ fn bad_images_and_labels_are_refused() {
     std::fs::write(&labels, "\n").unwrap();
     complains(read(), &["no image"]);
     std::fs::write(&labels, b"\x93NUMPY\xff\xfe").unwrap();
-    complains(read(), &["0.npy", "cannot read the labels"]);
+    complains(read(), &["0.npy", "the labels", "UTF-8"]);
     std::fs::remove_dir_all(dir.path().join("metadata")).unwrap();
     complains(read(), &["no Pathfinder folder", "metadata/"]);
 }
@@ -619,4 +619,25 @@ fn images_are_distributed_as_those_of_the_original_program() {
             assert!(z.abs() < 4.5, "{} {name}", difficulty.name());
         }
     }
+}
+
+/// Images that gdcert did not make are not replaced, whatever is asked.
+#[test]
+fn a_user_s_own_images_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("mine/imgs")).unwrap();
+    std::fs::write(dir.path().join("mine/imgs/cat.png"), "cat").unwrap();
+    let args = [
+        "data",
+        "pathfinder",
+        "--count",
+        "3",
+        "--out",
+        "mine",
+        "--force",
+    ];
+    common::refused(dir.path(), &args, &["imgs", "not made by gdcert"]);
+    assert!(dir.path().join("mine/imgs/cat.png").exists());
+    let count = ["data", "pathfinder", "--count", "18446744073709551615"];
+    common::refused(dir.path(), &count, &["--count", "at most"]);
 }

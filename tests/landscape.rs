@@ -1007,3 +1007,32 @@ fn runs_are_drawn_together() {
         &["--plot"],
     );
 }
+
+/// What an earlier landscape drew does not stay beside another one.
+#[test]
+fn earlier_figures_do_not_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let of = |more: &[&str]| {
+        let sizes = [
+            "-N",
+            "1",
+            "-n",
+            "2",
+            "-D",
+            "4",
+            "-d",
+            "2",
+            "-H",
+            "2",
+            "--lanczos-steps",
+            "2",
+        ];
+        let output = gdcert(dir.path(), &[&["landscape"], &sizes[..], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+    };
+    let drawn = dir.path().join("gdcert-out/landscape/contour.svg");
+    of(&["--grid", "3"]);
+    assert!(drawn.exists());
+    of(&["--grid", "1", "--force"]);
+    assert!(!drawn.exists());
+}

@@ -713,3 +713,30 @@ fn every_command_s_folder_makes_a_page() {
         assert!(page.matches("<svg").count() >= figures, "{name}");
     }
 }
+
+/// A page is about its own folder: a crafted summary leads nowhere else, and links are not followed.
+#[cfg(unix)]
+#[test]
+fn a_page_does_not_leave_its_folder() {
+    use std::os::unix::fs::symlink;
+    let folder = Folder::new();
+    folder.verify(&["--steps", "3", "--out", "v"]);
+    symlink(".", folder.path("v/round")).unwrap();
+    symlink("/etc/hostname", folder.path("v/secret.svg")).unwrap();
+    folder.fine(&["report", "v"]);
+    let page = folder.read("v/report.html");
+    assert!(!page.contains("secret.svg") && !page.contains("round/"));
+
+    folder.fine(&["reproduce", "--only", "theorem-1-softmax", "--out", "r"]);
+    let summary = folder.read("r/summary.json");
+    let json: Value = serde_json::from_str(&summary).unwrap();
+    let place = json["cases"][0]["folder"].as_str().unwrap().to_owned();
+    symlink("/etc", folder.path("r/out")).unwrap();
+    for outside in ["/etc", "../v", "out"] {
+        let crafted = summary.replace(&format!("\"{place}\""), &format!("\"{outside}\""));
+        assert!(crafted != summary);
+        std::fs::write(folder.path("r/summary.json"), crafted).unwrap();
+        let why = folder.refused(&["report", "r"]);
+        assert!(why.contains(outside) && why.contains("not inside"), "{why}");
+    }
+}

@@ -611,3 +611,54 @@ proptest! {
         }
     }
 }
+
+/// Shards share a folder only with their own kind, and rows that went elsewhere are no success.
+#[test]
+fn shards_share_a_folder_but_not_with_another_configuration() {
+    let folder = Folder::with(FAST);
+    let mut one = folder.begun(&["--shard", "1/2", "--out", "s"], "s/trials-1-of-2.csv", 0);
+    let other = FAST.replace("steps = 150", "steps = 151");
+    std::fs::write(folder.path("other.toml"), other).unwrap();
+    for force in [&[][..], &["--force"]] {
+        let args = ["sweep", "other.toml", "--shard", "2/2", "--out", "s"];
+        let why = match force {
+            [] => "another configuration",
+            _ => "another gdcert is writing",
+        };
+        if one.try_wait().unwrap().is_none() {
+            folder.refused(&[&args[..], force].concat(), &["s", why]);
+        }
+    }
+    folder.sweep(&["--shard", "2/2", "--out", "s"]);
+    assert!(one.wait().unwrap().success());
+    folder.merged("s");
+    assert!(!folder.path("s/.gdcert-lock").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_was_moved_away_is_no_success() {
+    let folder = Folder::with(FAST);
+    let child = folder.begun(&["--out", "s", "--threads", "1"], "s/trials-1-of-1.csv", 0);
+    std::fs::rename(folder.path("s"), folder.path("elsewhere")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("moved"), "{said}");
+}
+
+/// What editors and spreadsheets put into text files changes nothing.
+#[test]
+fn marks_and_carriage_returns_are_no_obstacle() {
+    let folder = Folder::with(FAST);
+    folder.sweep(&["--out", "plain"]);
+    let windows = |text: &str| format!("\u{feff}{}", text.replace('\n', "\r\n"));
+    let config = windows(FAST).replace("\"softmax\"", "\"SoftMax\"");
+    std::fs::write(folder.path("sweep.toml"), config).unwrap();
+    folder.sweep(&["--out", "s"]);
+    let rows = String::from_utf8(folder.bytes("s/trials-1-of-1.csv")).unwrap();
+    let half = &rows[..rows.len() / 2];
+    std::fs::write(folder.path("s/trials-1-of-1.csv"), windows(half)).unwrap();
+    folder.sweep(&["--out", "s", "--resume"]);
+    assert!(folder.merged("s") == folder.merged("plain"));
+}

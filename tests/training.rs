@@ -635,12 +635,12 @@ fn what_cannot_be_trained_is_refused() {
     refused(
         at,
         &with(&["--from", "nothing"]),
-        &["nothing", "cannot read the checkpoint"],
+        &["nothing", "the checkpoint cannot be read"],
     );
     refused(
         at,
         &with(&["--config", "nothing"]),
-        &["nothing", "cannot read the settings"],
+        &["nothing", "cannot be read"],
     );
     refused(
         at,
@@ -720,4 +720,47 @@ fn what_cannot_be_trained_is_refused() {
     let over = gdcert(at, &with(&["--out", "one", "--force"]));
     assert_eq!(over.status.code(), Some(0), "{over:?}");
     assert!(!at.join("one/checkpoint-9.safetensors").exists());
+}
+
+/// Nothing of an earlier run goes before the new one is known to be possible.
+#[test]
+fn a_refused_run_leaves_the_folder_as_it_was() {
+    let dir = images();
+    let at = dir.path();
+    let first = gdcert(at, &with(&["--out", "run"]));
+    assert_eq!(first.status.code(), Some(0), "{first:?}");
+    let all = || {
+        let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(at.join("run"))
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
+            .collect();
+        files.sort();
+        files
+    };
+    let before = all();
+    let own = "run/checkpoint-0.safetensors";
+    for (more, words) in [
+        (&["--force", "--lr", "-1"][..], &["lr"][..]),
+        (&["--force", "--length", "1000"], &["1024"]),
+        (&["--force", "--from", own], &["checkpoint-0", "--out"]),
+        (
+            &["--force", "--config", "run/config.toml"],
+            &["config.toml", "--out"],
+        ),
+        (&["--resume", "--batch", "3"], &["batch"]),
+        (&[], &["--resume", "--force"]),
+    ] {
+        let args = [&with(&["--out", "run"])[..], more].concat();
+        refused(at, &args, words);
+        assert!(all() == before, "{more:?} changed the folder");
+    }
+    // A checkpoint of other data is found out before run.json is written.
+    std::fs::write(at.join(own), b"no checkpoint").unwrap();
+    let before = all();
+    let args = [&with(&["--out", "run"])[..], &["--resume", "--quiet"]].concat();
+    refused(at, &args, &["checkpoint-0"]);
+    assert!(all() == before);
+    let data = with(&["--out", "data", "--force"]);
+    refused(at, &data, &["data", "--out"]);
 }

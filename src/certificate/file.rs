@@ -192,10 +192,7 @@ impl Certificate {
     /// Not a file, not JSON, another schema (named), a missing, unknown or mistyped field.
     pub fn read(path: &Path) -> Result<Certificate> {
         let text = input::text(path).map_err(|what| {
-            Error::file(
-                path,
-                format!("{what}; give the path of a certificate.json"),
-            )
+            Error::file(path, format!("{what}; give the path of a certificate.json"))
         })?;
         let fail = |what: String| {
             Error::file(
@@ -203,8 +200,8 @@ impl Certificate {
                 format!("{what}; give a certificate.json that gdcert wrote"),
             )
         };
-        let mut json: Map<String, Value> = serde_json::from_str(&text)
-            .map_err(|e| fail(format!("is not a JSON object: {e}")))?;
+        let mut json: Map<String, Value> =
+            serde_json::from_str(&text).map_err(|e| fail(format!("is not a JSON object: {e}")))?;
         let mut take = |name: &str| match json.remove(name) {
             Some(Value::String(text)) => Ok(text),
             Some(_) => Err(fail(format!("`{name}` is not a string"))),

@@ -1,8 +1,8 @@
 //! `gdcert check`: is the certificate proven by the instance file beside it?
 
 use super::{Common, Outcome, print, tell};
-use crate::{Error, Result};
 use crate::certificate::{Checked, check};
+use crate::{Error, Result};
 use serde_json::json;
 use std::path::PathBuf;
 

@@ -17,7 +17,12 @@ pub(super) struct Args {
     #[arg(value_name = "DIR|FILE")]
     place: PathBuf,
     /// text, or the first table as csv (all digits) or latex (booktabs)
-    #[arg(long, value_name = "text|csv|latex", default_value = "text", ignore_case = true)]
+    #[arg(
+        long,
+        value_name = "text|csv|latex",
+        default_value = "text",
+        ignore_case = true
+    )]
     format: Format,
 }
 

@@ -4,6 +4,7 @@ use super::instance::{InstanceArgs, READINGS};
 use super::out::{COUNTEREXAMPLE as FOLDER, LISTING, OutDir, RUN};
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
+use crate::Result;
 use crate::descent::Steps;
 use crate::experiment::falsify::{
     Counterexample, DRAWS, Draw, Findings, MOVES, Search, Stage, Start, falsify,
@@ -14,7 +15,6 @@ use crate::problem::{Dims, Init};
 use crate::report::verification_files;
 use crate::spectrum::Reading;
 use crate::verdict::Origin;
-use crate::Result;
 use serde_json::{Value, json};
 use std::fmt::Write;
 use std::ops::ControlFlow;
@@ -107,7 +107,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         None => Vec::new(),
     };
     files.push(("falsify.json".to_owned(), text.clone().into_bytes()));
-    let named = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone()));
+    let named = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.clone()));
     out.replace(named.collect())?;
     if common.json {
         print(&text);

@@ -221,7 +221,9 @@ impl InstanceArgs {
 
     /// Refuses a folder in which this command replaces the instance's file, whatever by.
     pub(super) fn spare_from(&self, out: &OutDir) -> Result<()> {
-        self.instance.as_ref().map_or(Ok(()), |path| out.spare(path, None))
+        self.instance
+            .as_ref()
+            .map_or(Ok(()), |path| out.spare(path, None))
     }
 
     /// Whether an instance file is given.

@@ -26,14 +26,14 @@ mod words;
 
 use crate::output::shell_line;
 use crate::{Error, Result};
+use clap::{Parser, Subcommand};
 use say::{keep, note, print, say, tell};
 use signals::interrupted;
-use words::{one_of, suggestion, whole};
-use clap::{Parser, Subcommand};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::atomic::Ordering;
+use words::{one_of, suggestion, whole};
 
 /// More threads than any machine has use for: each takes memory and a place in the system's table.
 const MOST_THREADS: usize = 1024;
@@ -158,9 +158,9 @@ fn in_pool(cli: Cli, line: &str) -> Result<Outcome> {
         }
         pool = pool.num_threads(threads);
     }
-    let pool = pool.build().map_err(|e| {
-        Error::input(format!("cannot start the threads: {e}; lower --threads"))
-    })?;
+    let pool = pool
+        .build()
+        .map_err(|e| Error::input(format!("cannot start the threads: {e}; lower --threads")))?;
     pool.install(|| carry_out(&cli, line))
 }
 

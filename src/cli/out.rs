@@ -160,9 +160,7 @@ impl OutDir {
             Some(Some(owner)) => {
                 return Err(Error::file(
                     &self.path,
-                    format!(
-                        "holds the results of '{owner}'; choose another --out or add --force"
-                    ),
+                    format!("holds the results of '{owner}'; choose another --out or add --force"),
                 ));
             }
             // What gdcert did not write is not replaced, whatever is asked.

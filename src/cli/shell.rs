@@ -40,7 +40,9 @@ pub(super) fn man(_: &Man, common: &Common) -> Result<Outcome> {
             let pages = pages(&command)?;
             std::fs::create_dir_all(folder).map_err(|e| Error::write(folder, e))?;
             let _lock = Lock::take(folder, Sharing::Alone)?;
-            let named = pages.iter().map(|(name, page)| (name.as_str(), page.clone()));
+            let named = pages
+                .iter()
+                .map(|(name, page)| (name.as_str(), page.clone()));
             write_all(folder, &Vec::from_iter(named), &|| Ok(()))?;
             if common.json {
                 let names: Vec<_> = pages.iter().map(|(name, _)| folder.join(name)).collect();

@@ -134,12 +134,10 @@ enum Into {
 impl Into {
     fn open(args: &Args, common: &Common, line: &str) -> Result<Self> {
         match &common.out {
-            Some(out) if same_place(out, &args.folder) => {
-                Ok(Into::Sweeps {
-                    path: out.clone(),
-                    _lock: Lock::take(out, Sharing::Alone)?,
-                })
-            }
+            Some(out) if same_place(out, &args.folder) => Ok(Into::Sweeps {
+                path: out.clone(),
+                _lock: Lock::take(out, Sharing::Alone)?,
+            }),
             _ => {
                 let out = OutDir::open(common, "summarize", line, None)?;
                 out.spare(&args.folder, None)?;

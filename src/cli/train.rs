@@ -191,32 +191,29 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
 
     let total = settings.steps * settings.seeds.len() as u64;
     let mut progress: Option<Progress> = None;
-    let trained = train(
-        &run,
-        &mut |event| {
-            match event {
-                Event::Steps(done) => progress
-                    .get_or_insert_with(|| {
-                        Progress::of_long_steps("training", done as usize, total as usize)
-                    })
-                    .at(done as usize),
-                Event::Measured(row) if row.split != Split::Train => {
-                    let said = evaluation(row);
-                    match &progress {
-                        Some(progress) => progress.say(&said),
-                        None if super::say::is_quiet() => {}
-                        None => say(&said),
-                    }
+    let trained = train(&run, &mut |event| {
+        match event {
+            Event::Steps(done) => progress
+                .get_or_insert_with(|| {
+                    Progress::of_long_steps("training", done as usize, total as usize)
+                })
+                .at(done as usize),
+            Event::Measured(row) if row.split != Split::Train => {
+                let said = evaluation(row);
+                match &progress {
+                    Some(progress) => progress.say(&said),
+                    None if super::say::is_quiet() => {}
+                    None => say(&said),
                 }
-                Event::Measured(_) | Event::Evaluating => {}
             }
-            if interrupted() {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        },
-    );
+            Event::Measured(_) | Event::Evaluating => {}
+        }
+        if interrupted() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    });
     drop(progress);
     let rows = match trained {
         Err(Error::Cancelled) => {

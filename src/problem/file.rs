@@ -175,7 +175,9 @@ fn from_npz(bytes: &[u8]) -> Result<Found> {
         let place = NAMES.iter().position(|known| *known == name);
         match (array, place) {
             (Array::Text(text), None) => kernel = Some(text),
-            (Array::Numbers { shape, values }, Some(i)) => found[i] = Some(Tensor { shape, values }),
+            (Array::Numbers { shape, values }, Some(i)) => {
+                found[i] = Some(Tensor { shape, values })
+            }
             (Array::Other(kind), Some(_)) => {
                 return Err(Error::input(format!(
                     "array {name} is of type {kind}; save it as float64 (or float32)"
@@ -273,7 +275,10 @@ fn with_all_axes(shapes: [&[usize]; 6]) -> Result<[[usize; 3]; 6]> {
         [a, b] if N == 1 && a == n => [1, n, b],
         [a] if N == 1 && a == n => [1, n, 1],
         _ => {
-            let wants = format!("[{N}, {n}, p], or [{N}, {n}] for p = 1, as X is {:?}", shapes[0]);
+            let wants = format!(
+                "[{N}, {n}, p], or [{N}, {n}] for p = 1, as X is {:?}",
+                shapes[0]
+            );
             return Err(wrong(1, &wants));
         }
     };

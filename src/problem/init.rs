@@ -47,9 +47,7 @@ impl Init {
                 "--scale {x} must be a finite number above 0"
             )));
         }
-        let known = Self::NAMES
-            .into_iter()
-            .find(|known| same_word(name, known));
+        let known = Self::NAMES.into_iter().find(|known| same_word(name, known));
         match known.unwrap_or(name) {
             "lecun" if scale.is_some() => Err(Error::input(
                 "--scale does not apply to --init lecun; drop it or choose lazy, paired or constant-value",

@@ -145,52 +145,56 @@ fn check_shapes(all: &[(&str, &[DMatrix<f64>]); 6], letters: &[&str; 6]) -> Resu
         let first = blocks.first().map_or((0, 0), DMatrix::shape);
         [blocks.len(), first.0, first.1]
     };
-    // The shape that the others give a tensor; where no majority is, its own.
-    let wanted = |i: usize| -> [usize; 3] {
-        let mut wanted = shape(all[i].1);
+    // The shape that the others give a tensor, and how many agree on the least agreed of its changes.
+    let wanted = |i: usize| -> ([usize; 3], usize) {
+        let (mut wanted, mut voices) = (shape(all[i].1), 0);
         for (axis, letter) in letters[i].chars().enumerate() {
             let own = wanted[axis];
-            let votes = all.iter().zip(letters).enumerate().filter(|(j, _)| *j != i);
-            let votes: Vec<usize> = votes
+            let others = all.iter().zip(letters).enumerate().filter(|(j, _)| *j != i);
+            let votes: Vec<usize> = others
                 .flat_map(|(_, ((_, blocks), named))| {
                     let sizes = shape(blocks).into_iter().zip(named.chars());
                     sizes.filter(|(_, l)| *l == letter).map(|(size, _)| size)
                 })
                 .collect();
-            let agree = votes.iter().filter(|&&size| size == own).count();
-            let most = votes.iter().map(|size| {
-                let count = votes.iter().filter(|other| *other == size).count();
-                (count, *size)
-            });
-            if let Some((count, size)) = most.max_by_key(|(count, _)| *count)
-                && count > agree
-            {
+            let count = |size: usize| votes.iter().filter(|&&vote| vote == size).count();
+            let most = votes.iter().copied().max_by_key(|&size| count(size));
+            if let Some(size) = most.filter(|&size| count(size) > count(own)) {
                 wanted[axis] = size;
+                voices = voices.max(count(size));
             }
         }
-        wanted
+        (wanted, voices)
     };
-    for (i, (name, blocks)) in all.iter().enumerate() {
-        let (found, wanted) = (shape(blocks), wanted(i));
-        if found != wanted {
-            let symbols: Vec<_> = letters[i].chars().map(String::from).collect();
-            let others: Vec<_> = (0..6)
-                .filter(|&j| j != i && letters[j].chars().any(|l| letters[i].contains(l)))
-                .map(|j| format!("{} {:?}", all[j].0, shape(all[j].1)))
-                .collect();
+    // Where two stand against each other it is rather W_O or y than X.
+    let blamed = (0..6)
+        .find(|&i| wanted(i).1 >= 2)
+        .or([5, 1, 0, 2, 3, 4].into_iter().find(|&i| wanted(i).1 == 1));
+    if let Some(i) = blamed {
+        let symbols: Vec<_> = letters[i].chars().map(String::from).collect();
+        let others: Vec<_> = (0..6)
+            .filter(|&j| j != i && letters[j].chars().any(|l| letters[i].contains(l)))
+            .map(|j| format!("{} {:?}", all[j].0, shape(all[j].1)))
+            .collect();
+        return Err(Error::input(format!(
+            "{} has shape {:?} but {} should be {:?} beside {}; make the shapes agree",
+            all[i].0,
+            shape(all[i].1),
+            symbols.join(", "),
+            wanted(i).0,
+            others.join(", ")
+        )));
+    }
+    for (name, blocks) in all {
+        let [_, rows, cols] = shape(blocks);
+        if let Some(b) = blocks
+            .iter()
+            .position(|block| block.shape() != (rows, cols))
+        {
             return Err(Error::input(format!(
-                "{name} has shape {found:?} but {} should be {wanted:?} beside {}; make the shapes agree",
-                symbols.join(", "),
-                others.join(", ")
-            )));
-        }
-        if let Some(b) = blocks.iter().position(|block| block.shape() != (found[1], found[2])) {
-            return Err(Error::input(format!(
-                "{name}[{b}] is {} x {} but should be {} x {} as {name}[0]; make the shapes agree",
+                "{name}[{b}] is {} x {} but should be {rows} x {cols} as {name}[0]; make the shapes agree",
                 blocks[b].nrows(),
                 blocks[b].ncols(),
-                found[1],
-                found[2]
             )));
         }
     }

@@ -59,7 +59,8 @@ struct Member {
 
 /// The archive's directory, which stands at its end.
 fn members(bytes: &[u8]) -> Read1<Vec<Member>> {
-    let cut = || "is no whole .npz (its directory is missing); save it anew with np.savez".to_owned();
+    let cut =
+        || "is no whole .npz (its directory is missing); save it anew with np.savez".to_owned();
     const END: usize = 22;
     // A comment of at most 64 kB may follow the last record.
     let first = bytes.len().saturating_sub(END + 0xffff);
@@ -132,7 +133,9 @@ impl Member {
             return Err("is encrypted; save it without".to_owned());
         }
         let local = usize::try_from(self.at).ok().and_then(|at| bytes.get(at..));
-        let local = local.filter(|l| l.starts_with(b"PK\x03\x04")).ok_or_else(cut)?;
+        let local = local
+            .filter(|l| l.starts_with(b"PK\x03\x04"))
+            .ok_or_else(cut)?;
         let lengths = [26, 28].map(|i| u16_at(local, i).map(usize::from));
         let [Some(name), Some(extra)] = lengths else {
             return Err(cut());
@@ -200,12 +203,16 @@ fn array(bytes: &[u8]) -> Read1<Array> {
         Some(_) => (12, u32_at(bytes, 8).map(u64::from)),
         None => (0, None),
     };
-    let length = length.and_then(|l| usize::try_from(l).ok()).ok_or_else(broken)?;
+    let length = length
+        .and_then(|l| usize::try_from(l).ok())
+        .ok_or_else(broken)?;
     let end = start + length;
     let header = bytes.get(start..end).ok_or_else(broken)?;
     let header = std::str::from_utf8(header).map_err(|_| broken())?;
     let kind = value(header, "descr").ok_or_else(broken)?;
-    let fortran = value(header, "fortran_order").ok_or_else(broken)?.starts_with("True");
+    let fortran = value(header, "fortran_order")
+        .ok_or_else(broken)?
+        .starts_with("True");
     let shape = shape(value(header, "shape").ok_or_else(broken)?).ok_or_else(broken)?;
     let Some(kind) = kind.strip_prefix('\'').and_then(|k| k.split('\'').next()) else {
         return Ok(Array::Other("a record".to_owned()));
@@ -242,8 +249,18 @@ fn array(bytes: &[u8]) -> Read1<Array> {
         text if shape.is_empty() && text.starts_with(['U', 'S']) => {
             let codes: Vec<u32> = match (text.starts_with('U'), little) {
                 (false, _) => data.iter().map(|&b| b.into()).collect(),
-                (true, true) => data.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect(),
-                (true, false) => data.as_chunks().0.iter().map(|b| u32::from_be_bytes(*b)).collect(),
+                (true, true) => data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|b| u32::from_le_bytes(*b))
+                    .collect(),
+                (true, false) => data
+                    .as_chunks()
+                    .0
+                    .iter()
+                    .map(|b| u32::from_be_bytes(*b))
+                    .collect(),
             };
             let letters = codes.into_iter().filter_map(char::from_u32);
             let text: String = letters.collect();
@@ -267,7 +284,10 @@ fn value<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 /// `(2, 4, 8)`, `(4,)` or `()`.
 fn shape(text: &str) -> Option<Vec<usize>> {
     let inner = text.strip_prefix('(')?.split_once(')')?.0;
-    let sizes = inner.split(',').map(str::trim).filter(|part| !part.is_empty());
+    let sizes = inner
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
     sizes.map(|size| size.parse().ok()).collect()
 }
 
@@ -282,7 +302,13 @@ fn rows_first(values: &[f64], shape: &[usize]) -> Vec<f64> {
     let mut index = vec![0; shape.len()];
     let mut ordered = Vec::with_capacity(values.len());
     for _ in 0..values.len() {
-        ordered.push(values[index.iter().zip(&strides).map(|(i, s)| i * s).sum::<usize>()]);
+        ordered.push(
+            values[index
+                .iter()
+                .zip(&strides)
+                .map(|(i, s)| i * s)
+                .sum::<usize>()],
+        );
         for axis in (0..shape.len()).rev() {
             index[axis] += 1;
             if index[axis] < shape[axis] {

@@ -424,7 +424,9 @@ fn leaves<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(String, &'a 
 /// Refuses the place of a case that is not inside the folder, by its name or through a link.
 fn refuse_outside(root: &Path, below: &Path) -> Result<()> {
     use std::path::Component;
-    let plain = below.components().all(|c| matches!(c, Component::Normal(_)));
+    let plain = below
+        .components()
+        .all(|c| matches!(c, Component::Normal(_)));
     let inside = || match (root.canonicalize(), root.join(below).canonicalize()) {
         (Ok(root), Ok(place)) => place.starts_with(&root),
         // Not there: that is said where it is read.
@@ -475,7 +477,10 @@ fn entries(root: &Path, below: &Path) -> Result<Vec<(String, bool)>> {
         // Links are left out: they could lead out of the folder, or round in a circle.
         let kind = entry.file_type().map_err(fail)?;
         if kind.is_dir() || kind.is_file() {
-            found.push((entry.file_name().to_string_lossy().into_owned(), kind.is_dir()));
+            found.push((
+                entry.file_name().to_string_lossy().into_owned(),
+                kind.is_dir(),
+            ));
         }
     }
     Ok(found)

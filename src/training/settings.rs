@@ -1,9 +1,9 @@
 //! What a run is made of: the poster's values, and every one of them replaceable.
 
 use super::Law;
-use crate::input::same_word;
 use crate::classifier::Architecture;
 use crate::data::{Task, VOCABULARY};
+use crate::input::same_word;
 use crate::model::Kernel;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

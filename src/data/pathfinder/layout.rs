@@ -99,8 +99,8 @@ fn png(pixels: &[u8]) -> Result<Vec<u8>> {
 pub fn read(folder: &Path, seed: u64) -> Result<Dataset> {
     let mut entries = Vec::new();
     for file in metadata_files(folder)? {
-        let text = input::text(&file)
-            .map_err(|what| Error::file(&file, format!("the labels {what}")))?;
+        let text =
+            input::text(&file).map_err(|what| Error::file(&file, format!("the labels {what}")))?;
         for (number, line) in text.lines().enumerate() {
             if !line.trim().is_empty() {
                 let entry = entry(folder, line).map_err(|e| {

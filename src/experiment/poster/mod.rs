@@ -38,8 +38,8 @@ mod vanishing;
 
 pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
 
-use crate::input::same_word;
 use crate::descent::Steps;
+use crate::input::same_word;
 use crate::model::{Kernel, Trained};
 use crate::output::shell_line;
 use crate::problem::{Dims, Init, Instance};

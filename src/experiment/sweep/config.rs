@@ -1,8 +1,8 @@
 //! From a TOML text to a [`Plan`]: every complaint names the key and the mend.
 
 use super::plan::{Law, Plan, Sample, between};
-use crate::input::same_word;
 use crate::descent::Steps;
+use crate::input::same_word;
 use crate::model::{Kernel, Trained};
 use crate::problem::Init;
 use crate::{Error, Result};
