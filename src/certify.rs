@@ -1,8 +1,8 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
 use crate::certificate::{
-    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Reason, Refusal, Site,
-    obstruction, prove_from, sha256, theorem_a::Step,
+    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Refusal, Site,
+    obstructed_statement, obstruction, prove_from, sha256, theorem_a::Step,
 };
 use crate::model::Trained;
 use crate::problem::Instance;
@@ -189,26 +189,17 @@ pub(crate) fn obstructed_certificate(
     trained: Trained,
     found: &Obstruction,
 ) -> Result<Certificate> {
-    let loss_lower = found.loss_lower * (1.0 - MARGIN);
-    let why = match found.reason {
-        Reason::Hull => "the labels leave the convex hull of the values",
-        Reason::ZeroGradient => {
-            "the values do not depend on the token, so attention changes nothing"
-        }
-    };
-    Ok(Certificate::Obstructed(Obstructed {
+    let mut certificate = Obstructed {
         instance: instance_ref(instance)?,
         kernel: instance.kernel(),
         trained,
         reason: found.reason,
-        loss_lower,
+        loss_lower: found.loss_lower * (1.0 - MARGIN),
         margin: MARGIN,
-        statement: format!(
-            "No choice of W^Q and W^K brings the loss of this instance ({} attention, {}) below {loss_lower:e}: {why}.",
-            instance.kernel(),
-            instance.dims(),
-        ),
-    }))
+        statement: String::new(),
+    };
+    certificate.statement = obstructed_statement(&certificate, instance.dims());
+    Ok(Certificate::Obstructed(certificate))
 }
 
 const INSTANCE: &str = "instance.safetensors";
