@@ -30,12 +30,9 @@ pub fn check_room(dims: Dims, trained: Trained, steps: Steps, precision: Precisi
 /// The estimate counts the parameters eight times (gradients, moments, a checkpoint and its bytes) and the
 /// activations of a batch without padding.
 pub fn check_training_room(settings: &Settings) -> Result<()> {
-    let parameters: u128 = settings
-        .architecture()
-        .tensors()
-        .iter()
-        .map(|(_, shape)| shape.iter().map(|&n| n as u128).product::<u128>())
-        .sum();
+    let architecture = settings.architecture();
+    // Beside the numbers, names and shapes: twenty tensors to a block, some 100 bytes each, as often.
+    let parameters = architecture.parameters() + 500 * architecture.blocks as u128;
     let tokens = settings.batch as u128 * settings.padded() as u128;
     let blocks = settings.blocks as u128 + 1;
     let per_token = blocks * (8 * settings.width as u128 + 2 * settings.hidden as u128);
@@ -47,9 +44,12 @@ pub fn check_training_room(settings: &Settings) -> Result<()> {
     match needed {
         Some(needed) if needed <= room => Ok(()),
         needed => Err(Error::input(format!(
-            "batch {} of length {} needs about {} of memory, and {} are available; choose smaller ones",
+            "batch {} of length {} with {} blocks of width {} needs about {} of memory, and {} are available; \
+             choose smaller ones",
             settings.batch,
             settings.length,
+            settings.blocks,
+            settings.width,
             needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
             gigabytes(room),
         ))),

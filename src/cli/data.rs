@@ -54,6 +54,9 @@ pub(super) struct Pathfinder {
     seed: u64,
 }
 
+/// Most images of a set: some 0.1 TB.
+const MOST: usize = 100_000_000;
+
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     match args {
         Args::Imdb(args) => get_imdb(args, common, line),
@@ -132,6 +135,7 @@ fn finish_imdb(
         "official": official,
         "reviews": found.counts,
         "empty": found.empty,
+        "notes": found.notes,
     });
     out.write(vec![("data.json", text(&counted))])?;
     if common.json {
@@ -150,7 +154,7 @@ fn finish_imdb(
     for (class, count) in &found.counts {
         said += &format!("  {class:<10} {count:>6} reviews\n");
     }
-    if let Some(note) = imdb::empty_note(&found.empty) {
+    if let Some(note) = found.note() {
         said += &format!("  {note}\n");
     }
     print(&said);
@@ -159,8 +163,11 @@ fn finish_imdb(
 
 fn make_pathfinder(args: &Pathfinder, common: &Common, line: &str) -> Result<Outcome> {
     let difficulty: Difficulty = args.difficulty.parse()?;
-    if args.count == 0 {
-        return Err(Error::input("--count 0 must be at least 1"));
+    if args.count == 0 || args.count > MOST {
+        return Err(Error::input(format!(
+            "--count {} must be between 1 and {MOST}",
+            args.count
+        )));
     }
     let out = OutDir::open(common, "data/pathfinder", line, Some(args.seed))?;
     let mut progress = Progress::of_long_steps("images", 0, args.count);

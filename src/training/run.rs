@@ -59,17 +59,22 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
     if run.resume {
         remove_abandoned(run.folder)?;
     }
+    let fingerprint = run.data.fingerprint();
     let mut rows = if run.resume && run.folder.join(METRICS).exists() {
         metrics::read_metrics(&run.folder.join(METRICS))?
     } else {
         Vec::new()
     };
+    // A run that was at its end and now goes on has not seen its end.
+    rows.retain(|row| row.split != Split::Final || row.step == settings.steps);
     for (before, &seed) in settings.seeds.iter().enumerate() {
         let file = checkpoint_file(run.folder, seed);
         let at = if run.resume && file.exists() {
-            earlier(&file, run, seed)?
+            earlier(&file, run, seed, &fingerprint)?
         } else {
-            Checkpoint::start(settings, seed, run.data.train.len(), run.from)
+            let mut start = Checkpoint::start(settings, seed, run.data.train.len(), run.from);
+            start.state.data = Some(fingerprint.clone());
+            start
         };
         rows.retain(|row| row.seed != seed || (file.exists() && row.step <= at.state.step));
         Seed {
@@ -77,7 +82,7 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
             file,
             folder: run.folder,
             rows: &mut rows,
-            steps_before: before as u64 * settings.steps,
+            steps_before: (before as u64).saturating_mul(settings.steps),
             choice: &choice,
             all: &all,
         }
@@ -91,10 +96,11 @@ pub(crate) fn checkpoint_file(folder: &Path, seed: u64) -> PathBuf {
     folder.join(format!("checkpoint-{seed}.safetensors"))
 }
 
-/// The checkpoint to go on from, if it belongs to this run.
-fn earlier(file: &Path, run: &Run, seed: u64) -> Result<Checkpoint> {
-    let at = Checkpoint::read(file)?;
-    let state = &at.state;
+/// The checkpoint to go on from, if it belongs to this run; which may have more steps than were planned then.
+fn earlier(file: &Path, run: &Run, seed: u64, data: &str) -> Result<Checkpoint> {
+    let mut at = Checkpoint::read(file)?;
+    let state = &mut at.state;
+    state.settings.steps = state.settings.steps.max(run.settings.steps);
     if let Some((name, here, there)) = run.settings.difference(&state.settings)? {
         return Err(Error::file(
             file,
@@ -113,6 +119,12 @@ fn earlier(file: &Path, run: &Run, seed: u64) -> Result<Checkpoint> {
                 state.samples,
                 run.data.train.len()
             ),
+        ));
+    }
+    if state.data.as_deref().is_some_and(|there| there != data) {
+        return Err(Error::file(
+            file,
+            "was trained on other data (their SHA-256 differs); use the same data, or another --out",
         ));
     }
     Ok(at)
