@@ -5,6 +5,7 @@ use crate::certificate::{
     obstructed_statement, obstruction, prove_from, sha256, theorem_a::Step,
 };
 use crate::model::Trained;
+use crate::number::{exact, short};
 use crate::problem::Instance;
 use crate::spectrum::{Reading, jacobian_norm};
 use crate::verify::{Eta, THETA, deciding_reading};
@@ -119,8 +120,8 @@ pub fn certify(
             })
         }
         Ok(proven) => Ok(Certified::Refused(format!(
-            "eta beta = {:.4} >= 1 makes the claim meaningless; choose a smaller --eta",
-            proven.proof.eta() * beta
+            "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
+            short(proven.proof.eta() * beta)
         ))),
         Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, "M_0"))),
     }
@@ -141,7 +142,8 @@ fn fixed(eta: Eta, instance: &Instance, trained: Trained) -> Result<f64> {
     match eta {
         Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => Ok(eta),
         Eta::Fixed(eta) => Err(Error::input(format!(
-            "the step eta must be a finite number above 0, not {eta}"
+            "the step eta must be a finite number above 0, not {}",
+            exact(eta)
         ))),
         Eta::Relative(multiple) => Ok(Eta::relative(multiple, jacobian_norm(instance, trained)?)),
         Eta::Auto | Eta::Certified => Ok(Eta::auto(jacobian_norm(instance, trained)?)),

@@ -2,6 +2,7 @@
 
 use crate::descent::{Point, Steps, units_per_head};
 use crate::model::{Precision, Trained};
+use crate::number::significant;
 use crate::problem::Dims;
 use crate::training::Settings;
 use crate::{Error, Result};
@@ -57,7 +58,11 @@ pub fn check_training_room(settings: &Settings) -> Result<()> {
 }
 
 fn gigabytes(bytes: u128) -> String {
-    format!("{:.1} GB", bytes as f64 / 1e9)
+    match bytes as f64 / 1e9 {
+        small if small < 0.1 => format!("{} MB", significant(1e3 * small, 2)),
+        x if x < 1e6 => format!("{x:.1} GB"),
+        x => format!("{} GB", significant(x, 2)),
+    }
 }
 
 /// `None` if the number itself overflows.

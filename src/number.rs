@@ -33,10 +33,10 @@ pub(crate) fn significant(x: f64, count: usize) -> String {
     }
 }
 
-/// All digits, in the shorter of the two ways.
+/// All digits; plain where that is short.
 pub(crate) fn exact(x: f64) -> String {
     let (plain, scientific) = (format!("{x}"), format!("{x:e}"));
-    if scientific.len() < plain.len() {
+    if plain.len() > 8 && scientific.len() < plain.len() {
         scientific
     } else {
         plain
@@ -59,7 +59,7 @@ mod tests {
         );
         assert_eq!(
             [0.5, 1e4, 1e300, 1e-9, 123456.0, f64::NAN].map(exact),
-            ["0.5", "1e4", "1e300", "1e-9", "123456", "NaN"]
+            ["0.5", "10000", "1e300", "1e-9", "123456", "NaN"]
         );
     }
 }

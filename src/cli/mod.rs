@@ -21,6 +21,7 @@ mod train;
 mod verify;
 
 use crate::output::shell_line;
+use crate::printable::printable;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use std::ffi::OsString;
@@ -177,7 +178,7 @@ fn within(words: &[String]) -> Result<Outcome> {
 }
 
 fn complain(what: &str) -> ExitCode {
-    eprintln!("gdcert: {}", one_line(what));
+    eprintln!("gdcert: {}", printable(&one_line(what)));
     ExitCode::from(2)
 }
 
@@ -222,11 +223,11 @@ fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
 }
 
-/// Prints to stdout; a reader that went away is no error.
+/// Prints to stdout, where names and strings of files do not steer the terminal; a reader that went away is no error.
 fn print(text: &str) {
     use std::io::Write;
     if WITHIN.load(Ordering::Relaxed) {
         return;
     }
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    let _ = std::io::stdout().write_all(printable(text).as_bytes());
 }

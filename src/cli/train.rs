@@ -6,7 +6,9 @@ use super::{Common, Outcome, interrupted, print, whole};
 use crate::data::Task;
 use crate::memory::check_training_room;
 use crate::model::Kernel;
+use crate::number::short;
 use crate::plot;
+use crate::printable::spreadsheet;
 use crate::training::{
     Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train,
 };
@@ -332,7 +334,7 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         for p in plot::over_seeds(rows) {
             let numbers = (p.accuracy.0, p.accuracy.1, p.loss.0, p.loss.1);
             table
-                .serialize((name, p.step, p.seeds, numbers))
+                .serialize((spreadsheet(name), p.step, p.seeds, numbers))
                 .map_err(fail)?;
         }
     }
@@ -464,8 +466,11 @@ fn evaluation(row: &Row) -> String {
         Split::Final => "all samples",
     };
     format!(
-        "seed {} step {}: {on} loss {:.4}, accuracy {:.4}",
-        row.seed, row.step, row.loss, row.accuracy
+        "seed {} step {}: {on} loss {}, accuracy {}",
+        row.seed,
+        row.step,
+        short(row.loss),
+        short(row.accuracy)
     )
 }
 
@@ -500,10 +505,10 @@ fn summary(settings: &Settings, rows: &[Row], line: &str) -> Value {
 }
 
 fn said(summary: &Value, settings: &Settings) -> String {
-    let number = |of: &str, what: &str| summary[of][what].as_f64().unwrap_or(f64::NAN);
+    let number = |of: &str, what: &str| short(summary[of][what].as_f64().unwrap_or(f64::NAN));
     let spread = if settings.seeds.len() > 1 {
         format!(
-            " (mean of {} seeds, standard deviation {:.4})",
+            " (mean of {} seeds, standard deviation {})",
             settings.seeds.len(),
             number("accuracy", "sd")
         )
@@ -511,7 +516,7 @@ fn said(summary: &Value, settings: &Settings) -> String {
         String::new()
     };
     format!(
-        "{}, {} attention, {} steps: accuracy {:.4} and loss {:.4} on all {} samples{spread}\n",
+        "{}, {} attention, {} steps: accuracy {} and loss {} on all {} samples{spread}\n",
         settings.task,
         settings.kernel,
         settings.steps,
