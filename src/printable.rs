@@ -74,7 +74,9 @@ mod tests {
 
     #[test]
     fn text_is_no_formula() {
-        for formula in ["=1+1", "+1", "-cmd", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1"] {
+        for formula in [
+            "=1+1", "+1", "-cmd", "@SUM(A1)", "\t=1", " =1", "\r=1", "＝1",
+        ] {
             assert_eq!(spreadsheet(formula), format!("'{formula}"));
         }
         for plain in ["a = b", "", "per_head", "1e-3"] {

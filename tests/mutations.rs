@@ -100,9 +100,32 @@ impl Dice {
 
 /// What a number or a word may become.
 const ODD: [&str; 26] = [
-    "0", "-1", "1", "-0.0", "1e309", "-1e308", "5e-324", "1e-400", "NaN", "null", "true", "[]", "{}", "\"\"",
-    "18446744073709551615", "18446744073709551616", "9223372036854775807", "-9223372036854775808", "4294967295",
-    "1048576", "\"\\u0000\"", "\"../../etc/passwd\"", "\"QKVQKV\"", "[[[[[[[[[[[[[[[[", "1e400000000000", "\u{feff}",
+    "0",
+    "-1",
+    "1",
+    "-0.0",
+    "1e309",
+    "-1e308",
+    "5e-324",
+    "1e-400",
+    "NaN",
+    "null",
+    "true",
+    "[]",
+    "{}",
+    "\"\"",
+    "18446744073709551615",
+    "18446744073709551616",
+    "9223372036854775807",
+    "-9223372036854775808",
+    "4294967295",
+    "1048576",
+    "\"\\u0000\"",
+    "\"../../etc/passwd\"",
+    "\"QKVQKV\"",
+    "[[[[[[[[[[[[[[[[",
+    "1e400000000000",
+    "\u{feff}",
 ];
 
 /// Bytes of any format: a bit, a byte, a range gone, twice, cut off, put elsewhere.
@@ -160,7 +183,10 @@ fn mutate_tensors(bytes: &mut Vec<u8>, dice: &mut Dice) {
     let Some(length) = bytes.first_chunk().map(|c| u64::from_le_bytes(*c) as usize) else {
         return mutate_bytes(bytes, dice);
     };
-    let Some(end) = length.checked_add(8).filter(|&end| end <= bytes.len() && dice.below(4) > 0) else {
+    let Some(end) = length
+        .checked_add(8)
+        .filter(|&end| end <= bytes.len() && dice.below(4) > 0)
+    else {
         return mutate_bytes(bytes, dice);
     };
     let mut header = bytes[8..end].to_vec();
@@ -195,7 +221,9 @@ fn mutate_archive(bytes: &mut Vec<u8>, dice: &mut Dice) {
         return mutate_bytes(bytes, dice);
     }
     let mut tar = Vec::new();
-    flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut tar).unwrap();
+    flate2::read::GzDecoder::new(&bytes[..])
+        .read_to_end(&mut tar)
+        .unwrap();
     // A header in three of four cases.
     let headers = tar.len() / 512;
     let at = 512 * dice.below(headers);
@@ -249,7 +277,10 @@ fn folder_of(file: &Path) -> &Path {
 fn kinds(root: &Path) -> Vec<Kind> {
     let run = |args: &str| {
         let output = gdcert(root, &args.split(' ').collect::<Vec<_>>());
-        assert!(output.status.code().is_some_and(|code| code < 2), "{args}: {output:?}");
+        assert!(
+            output.status.code().is_some_and(|code| code < 2),
+            "{args}: {output:?}"
+        );
     };
     run("verify -N 1 -n 2 -D 4 -d 2 -H 1 --init lazy --scale 1e4 --steps 20 --out proven");
     run("verify -N 1 -n 2 -D 6 -d 3 -H 2 --steps 3000 --out tail");
@@ -271,7 +302,10 @@ fn kinds(root: &Path) -> Vec<Kind> {
     reproduction(root);
     archive(&root.join("reviews.tar.gz"));
 
-    let plan: Plan = std::fs::read_to_string(root.join("sweep.toml")).unwrap().parse().unwrap();
+    let plan: Plan = std::fs::read_to_string(root.join("sweep.toml"))
+        .unwrap()
+        .parse()
+        .unwrap();
     let mut kinds = Vec::new();
     type Read = Box<dyn Fn(&Path) -> Result<(), gdcert::Error>>;
     let mut add = |name, file: &str, mutate, read: Read, command: &str| {
@@ -321,10 +355,34 @@ fn kinds(root: &Path) -> Vec<Kind> {
         }),
         "explain proven/verdict.json",
     );
-    add("trajectory", "tail/trajectory.csv", text, Box::new(folder), "explain tail");
-    add("run", "proven/run.json", text, Box::new(folder), "report proven");
-    add("summary of a sweep", "summary/summary.json", text, Box::new(folder), "explain summary");
-    add("summary of a reproduction", "poster/summary.json", text, Box::new(folder), "report poster");
+    add(
+        "trajectory",
+        "tail/trajectory.csv",
+        text,
+        Box::new(folder),
+        "explain tail",
+    );
+    add(
+        "run",
+        "proven/run.json",
+        text,
+        Box::new(folder),
+        "report proven",
+    );
+    add(
+        "summary of a sweep",
+        "summary/summary.json",
+        text,
+        Box::new(folder),
+        "explain summary",
+    );
+    add(
+        "summary of a reproduction",
+        "poster/summary.json",
+        text,
+        Box::new(folder),
+        "report poster",
+    );
     add(
         "sweep",
         "sweep.toml",
@@ -367,7 +425,13 @@ fn kinds(root: &Path) -> Vec<Kind> {
         }),
         "",
     );
-    add("metrics", "train/metrics.csv", text, Box::new(|file| read_metrics(file).map(drop)), "explain train");
+    add(
+        "metrics",
+        "train/metrics.csv",
+        text,
+        Box::new(|file| read_metrics(file).map(drop)),
+        "explain train",
+    );
     add(
         "checkpoint",
         "train/checkpoint-0.safetensors",
@@ -382,10 +446,23 @@ fn kinds(root: &Path) -> Vec<Kind> {
         Box::new(|file| imdb::read(file, 64).map(drop)),
         "data imdb --from reviews.tar.gz --out again3",
     );
-    let images: fn(&Path) -> Result<(), gdcert::Error> =
-        |file| pathfinder::read(file.ancestors().find(|a| a.ends_with("images")).unwrap(), 0).map(drop);
-    add("labels", "images/metadata/0.npy", text, Box::new(images), "");
-    add("image", "images/imgs/0/sample_3.png", mutate_png, Box::new(images), "");
+    let images: fn(&Path) -> Result<(), gdcert::Error> = |file| {
+        pathfinder::read(file.ancestors().find(|a| a.ends_with("images")).unwrap(), 0).map(drop)
+    };
+    add(
+        "labels",
+        "images/metadata/0.npy",
+        text,
+        Box::new(images),
+        "",
+    );
+    add(
+        "image",
+        "images/imgs/0/sample_3.png",
+        mutate_png,
+        Box::new(images),
+        "",
+    );
     add(
         "surface",
         "landscape/surface.json",
@@ -454,7 +531,11 @@ fn mutation(whole: &[u8], kind: &Kind, seed: u64) -> Vec<u8> {
     for _ in 0..1 + dice.below(4) {
         // Of an archive that is none any more, bytes.
         let archive = std::ptr::fn_addr_eq(kind.mutate, mutate_archive as Mutate);
-        if archive && flate2::read::GzDecoder::new(&bytes[..]).read_to_end(&mut Vec::new()).is_err() {
+        if archive
+            && flate2::read::GzDecoder::new(&bytes[..])
+                .read_to_end(&mut Vec::new())
+                .is_err()
+        {
             mutate_bytes(&mut bytes, &mut dice);
         } else {
             (kind.mutate)(&mut bytes, &mut dice);
@@ -469,7 +550,9 @@ fn no_file_brings_a_reader_down() {
     let root = folder.path().canonicalize().unwrap();
     let kinds = kinds(&root);
     let mut refused = 0;
-    let asked = std::env::var("GDCERT_MUTATIONS").ok().and_then(|n| n.parse().ok());
+    let asked = std::env::var("GDCERT_MUTATIONS")
+        .ok()
+        .and_then(|n| n.parse().ok());
     let all: usize = asked.unwrap_or(MUTATIONS);
     let each = all.div_ceil(kinds.len());
     let mut slowest = Duration::ZERO;
@@ -515,7 +598,11 @@ fn no_file_brings_a_reader_down() {
             let output = gdcert(&root, &words);
             let said = String::from_utf8_lossy(&output.stderr);
             let code = output.status.code();
-            assert!(matches!(code, Some(0..=2)), "{} {i}: {code:?}: {said}", kind.name);
+            assert!(
+                matches!(code, Some(0..=2)),
+                "{} {i}: {code:?}: {said}",
+                kind.name
+            );
             if code == Some(2) {
                 assert_eq!(said.lines().count(), 1, "{} {i}: {said}", kind.name);
             }
@@ -524,6 +611,12 @@ fn no_file_brings_a_reader_down() {
         std::fs::write(&kind.file, &whole).unwrap();
     }
     // Most mutations break a file; that some do not shows that they reach beyond the first check.
-    assert!(refused > all / 3 && refused < each * kinds.len(), "{refused}");
-    println!("{refused} of {} refused, the slowest in {slowest:?}", each * kinds.len());
+    assert!(
+        refused > all / 3 && refused < each * kinds.len(),
+        "{refused}"
+    );
+    println!(
+        "{refused} of {} refused, the slowest in {slowest:?}",
+        each * kinds.len()
+    );
 }

@@ -16,7 +16,7 @@ pub(super) const SMALL: f64 = 11.5;
 /// From a frame to the labels of its y axis.
 const LABELS: f64 = 8.0;
 /// From labels to a name beside them: its descenders and some air.
-const AIR: f64 = 7.0;
+const AIR: f64 = 9.0;
 
 /// Where a name stands that is read from below, left of labels as wide as `widest` which end at `right`.
 pub(super) fn beside_labels(right: f64, widest: f64, usual: f64) -> f64 {
@@ -61,7 +61,9 @@ impl Panel {
         usual: f64,
     ) -> Result<()> {
         let labels = self.y_ticks().into_iter().filter_map(|tick| tick.label);
-        let widest = labels.map(|label| text_width(&label, SMALL)).fold(0.0, f64::max);
+        let widest = labels
+            .map(|label| text_width(&label, SMALL))
+            .fold(0.0, f64::max);
         let x = beside_labels(self.frame.left - LABELS, widest, usual);
         let middle = 0.5 * (self.frame.top + self.frame.bottom);
         canvas.text(name, (x, middle), size, BLACK, Align::Upwards)

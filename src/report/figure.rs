@@ -39,9 +39,8 @@ impl Figure {
         Ok(Figure {
             file: file.to_owned(),
             title: printable_line(&title).into_owned(),
-            data: svg.map(|text| {
-                base64::engine::general_purpose::STANDARD.encode(with_font(&text))
-            }),
+            data: svg
+                .map(|text| base64::engine::general_purpose::STANDARD.encode(with_font(&text))),
         })
     }
 }
@@ -110,7 +109,15 @@ mod tests {
             let at = root_element(&text).unwrap();
             assert!(text[at..].starts_with("<title>"), "{text}");
         }
-        for bad in ["", "text", "<html></html>", "<svg", "<svg x='>", "<!-- <svg>", "<?xml"] {
+        for bad in [
+            "",
+            "text",
+            "<html></html>",
+            "<svg",
+            "<svg x='>",
+            "<!-- <svg>",
+            "<?xml",
+        ] {
             assert_eq!(root_element(bad), None, "{bad}");
         }
         let title = between(good, "<title>", "</title>").unwrap();

@@ -185,7 +185,9 @@ impl TableView<'_> {
 
 /// A relative path as the path of an address, every byte that could mean something else encoded.
 fn address(path: &Path) -> String {
-    let parts = path.components().map(|part| encoded(part.as_os_str().as_encoded_bytes()));
+    let parts = path
+        .components()
+        .map(|part| encoded(part.as_os_str().as_encoded_bytes()));
     parts.collect::<Vec<_>>().join("/")
 }
 
@@ -212,7 +214,10 @@ mod tests {
         for (path, link) in [
             ("a b/c.svg", "a%20b/c.svg"),
             ("javascript:alert(1)", "javascript%3Aalert%281%29"),
-            ("../x?y#z%20\"><b>'&", "../x%3Fy%23z%2520%22%3E%3Cb%3E%27%26"),
+            (
+                "../x?y#z%20\"><b>'&",
+                "../x%3Fy%23z%2520%22%3E%3Cb%3E%27%26",
+            ),
             ("ä\n", "%C3%A4%0A"),
         ] {
             assert_eq!(address(Path::new(path)), link);

@@ -4,7 +4,7 @@
 use crate::certificate::{
     Certificate, Checked, Enclosure, FileRef, Reason, TheoremA, check, statement,
 };
-use crate::number::digits;
+use crate::number::{at_least, at_most, digits};
 use crate::output::shell_line;
 use crate::printable::printable_line;
 use crate::problem::{Dims, Instance};
@@ -85,9 +85,15 @@ impl Checks {
             doubts: doubts(&certificate, folder),
             standing,
             certificate,
-            check: shell_line(["gdcert", "check", &path.to_string_lossy()].map(Into::into).into_iter()),
+            check: shell_line(
+                ["gdcert", "check", &path.to_string_lossy()]
+                    .map(Into::into)
+                    .into_iter(),
+            ),
         });
-        self.done.borrow_mut().insert(path.to_owned(), proof.clone());
+        self.done
+            .borrow_mut()
+            .insert(path.to_owned(), proof.clone());
         Ok(proof)
     }
 
@@ -112,15 +118,21 @@ const BESIDE: &str = "certificate.json";
 
 /// Only a regular file of a sensible size is read.
 fn regular(path: &Path) -> Result<()> {
-    let found = std::fs::metadata(path)
-        .map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
+    let found =
+        std::fs::metadata(path).map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
     if !found.is_file() {
-        return Err(Error::file(path, "is no regular file; name one that gdcert wrote"));
+        return Err(Error::file(
+            path,
+            "is no regular file; name one that gdcert wrote",
+        ));
     }
     if found.len() > HEAVIEST {
         return Err(Error::file(
             path,
-            format!("has more than {} MB; name a file that gdcert wrote", HEAVIEST >> 20),
+            format!(
+                "has more than {} MB; name a file that gdcert wrote",
+                HEAVIEST >> 20
+            ),
         ));
     }
     Ok(())
@@ -151,7 +163,9 @@ fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
         ));
     }
     match check(path) {
-        Ok(Checked::Valid(from_numbers)) => Standing::Proven(sentence(certificate, dims, &from_numbers)),
+        Ok(Checked::Valid(from_numbers)) => {
+            Standing::Proven(sentence(certificate, dims, &from_numbers))
+        }
         Ok(Checked::Unproven(why)) => Standing::Unproven(why),
         Err(e) => Standing::NotTried(e.to_string()),
     }
@@ -181,7 +195,9 @@ fn instance_of(certificate: &Certificate) -> &str {
 fn beside(folder: &Path, file: &str) -> std::result::Result<PathBuf, String> {
     let name = Path::new(file);
     if name.file_name() != Some(name.as_os_str()) {
-        return Err(format!("'{file}' is not the plain name of a file beside it"));
+        return Err(format!(
+            "'{file}' is not the plain name of a file beside it"
+        ));
     }
     let path = folder.join(name);
     match regular(&path) {
@@ -268,7 +284,8 @@ impl Reproved {
         let claim = file.claims.get(reading);
         match (&self.certificate, claim.verdict) {
             (Certificate::TheoremA(c), Verdict::Certified | Verdict::CertifiedTail) => {
-                let same = (c.kernel, c.trained, Some(c.eta)) == (file.kernel, file.trained, file.eta)
+                let same = (c.kernel, c.trained, Some(c.eta))
+                    == (file.kernel, file.trained, file.eta)
                     && (c.centre.t == 0) == (claim.verdict == Verdict::Certified);
                 same && (reading == c.reading || covers(c, reading, folder))
             }
@@ -289,7 +306,10 @@ impl Reproved {
             }
             Standing::Unproven(why) => vec![
                 format!("Not proven: {why}."),
-                format!("It claims, wrongly or without proof: {}", claim(&self.certificate)),
+                format!(
+                    "It claims, wrongly or without proof: {}",
+                    claim(&self.certificate)
+                ),
                 files_words(&self.certificate),
             ],
             Standing::NotTried(why) => vec![
@@ -320,7 +340,9 @@ fn covers(c: &TheoremA, reading: Reading, folder: &Path) -> bool {
     let Ok(instance) = instance(folder, &c.instance.file) else {
         return false;
     };
-    let applies = reading.missing_hypothesis(instance.dims(), c.trained).is_none();
+    let applies = reading
+        .missing_hypothesis(instance.dims(), c.trained)
+        .is_none();
     applies && {
         let beta = Enclosure::new(&instance, c.trained).beta(reading).hi();
         // One rounding, upward.
@@ -361,13 +383,13 @@ fn claim(certificate: &Certificate) -> String {
             c.trained,
             c.centre.file,
             digits(c.eta),
-            digits(c.rate_lower),
+            at_least(c.rate_lower),
         ),
         Certificate::Obstructed(c) => format!(
             "no choice of {} brings the loss of {} below {}.",
             c.trained,
             c.instance.file,
-            digits(c.loss_lower)
+            at_least(c.loss_lower)
         ),
     }
 }
@@ -395,20 +417,20 @@ fn theorem_a_words(c: &TheoremA, files: String) -> Vec<String> {
              least {}. Around it the Jacobian changes by at most h = {} per unit of distance, so that {by} (rho = {}), there \
              sigma_min(J') >= {} and the loss is {}-smooth. With eta = {} each step multiplies the loss by at most 1 - {}.",
             c.centre.file,
-            digits(c.residual_norm_upper),
-            digits(c.alpha_lower),
-            digits(c.h_rho_upper),
+            at_most(c.residual_norm_upper),
+            at_least(c.alpha_lower),
+            at_most(c.h_rho_upper),
             digits(c.rho),
-            digits(c.alpha),
-            digits(c.smoothness),
+            at_least(c.alpha),
+            at_most(c.smoothness),
             digits(c.eta),
-            digits(c.rate_lower),
+            at_least(c.rate_lower),
         ),
         format!(
             "Covers: the claim with beta read as {} ({}), which is at most {}.",
             c.reading,
             c.reading.formula(),
-            digits(c.beta)
+            at_most(c.beta)
         ),
     ];
     if c.centre.t > 0 {
@@ -433,10 +455,16 @@ fn files_words(certificate: &Certificate) -> String {
             named(&c.centre.file, &c.centre.sha256)
         ),
         Certificate::TheoremA(TheoremA { instance: of, .. }) => {
-            format!("Files: it is about {} and about no other file.", instance(of))
+            format!(
+                "Files: it is about {} and about no other file.",
+                instance(of)
+            )
         }
         Certificate::Obstructed(c) => {
-            format!("Files: it is about {} and about no other file.", instance(&c.instance))
+            format!(
+                "Files: it is about {} and about no other file.",
+                instance(&c.instance)
+            )
         }
     }
 }

@@ -255,7 +255,10 @@ fn unproven_case(root: &Path, case: &Finding, checks: &Checks) -> Result<Option<
 /// The folder of a case, which lies below that of the summary.
 fn below<'a>(root: &Path, case: &'a Finding) -> Result<&'a Path> {
     let folder = Path::new(&case.folder);
-    if folder.components().all(|part| matches!(part, Component::Normal(_))) {
+    if folder
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)))
+    {
         return Ok(folder);
     }
     Err(Error::file(
@@ -408,7 +411,9 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
             let proof = checks.of_verdict(&verdict, folder)?;
             let proof = proof.as_deref();
             let unproven = |reading| unsupported(&verdict, reading, proof, folder);
-            section.words.extend(verdict_words(&verdict, proof, &unproven));
+            section
+                .words
+                .extend(verdict_words(&verdict, proof, &unproven));
             // In a folder the certificate speaks for itself.
             if let (true, Some(proof)) = (section.files.is_empty(), proof) {
                 section.proof = Some(Proof {
@@ -432,7 +437,9 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
         }
         "gdcert.reproduce" => {
             let summary = Summary::read(&path)?;
-            section.tables.push(reproduce_table(folder, &summary, checks)?);
+            section
+                .tables
+                .push(reproduce_table(folder, &summary, checks)?);
         }
         kind => match PLAIN
             .iter()

@@ -303,7 +303,9 @@ mod tests {
         table
             .rows
             .push(vec![Cell::text(hostile), Cell::text("=HYPERLINK(\"a\")")]);
-        table.rows.push(vec![Cell::text("-1"), Cell::number(Some(-1.5))]);
+        table
+            .rows
+            .push(vec![Cell::text("-1"), Cell::number(Some(-1.5))]);
         let latex = table.to_latex();
         let line = latex.lines().find(|l| l.contains("cm")).unwrap();
         assert_eq!(
@@ -312,7 +314,10 @@ mod tests {
              \\textbackslash{}n\\textbackslash{}u001b{[}31m \\textbar{} \\textasciigrave{}\\textasciigrave{} -{}- \
              {[}U+2603{]} & =HYPERLINK(\"a\") \\\\"
         );
-        assert!(latex.contains("\\caption{{[}a{]}\\textbackslash{}n"), "{latex}");
+        assert!(
+            latex.contains("\\caption{{[}a{]}\\textbackslash{}n"),
+            "{latex}"
+        );
         let csv = table.to_csv().unwrap();
         assert!(csv.starts_with("[2pt],'=x\n"), "{csv}");
         assert!(csv.contains(",\"'=HYPERLINK(\"\"a\"\")\"\n"), "{csv}");

@@ -4,7 +4,7 @@ use super::proof::{Reproved, reason_words};
 use super::table::{Cell, Table};
 use crate::certificate::{Certificate, Obstruction};
 use crate::model::{Precision, Trained};
-use crate::number::{digits, exact};
+use crate::number::{at_least, digits, exact};
 use crate::printable::printable_line;
 use crate::spectrum::Reading;
 use crate::verdict::{Verdict, VerdictFile};
@@ -115,7 +115,10 @@ fn verdict(
 fn origin(file: &VerdictFile) -> String {
     match (&file.init, file.scale, file.seed) {
         (Some(init), Some(scale), Some(seed)) => {
-            format!("initialization {init} at scale {}, seed {seed}", exact(scale))
+            format!(
+                "initialization {init} at scale {}, seed {seed}",
+                exact(scale)
+            )
         }
         (Some(init), None, Some(seed)) => format!("initialization {init}, seed {seed}"),
         _ => "read from a file".to_owned(),
@@ -153,7 +156,7 @@ pub(super) fn obstruction_words(obstruction: Obstruction, trained: Trained) -> S
         "Obstructed: {}. Whatever W^Q and W^K are, the loss is at least {}: training {trained} alone \
          can not reach 0.",
         reason_words(obstruction.reason),
-        digits(obstruction.loss_lower),
+        at_least(obstruction.loss_lower),
     )
 }
 
