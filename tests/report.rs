@@ -1019,7 +1019,7 @@ fn numbers_of_every_size_are_readable() {
     ]);
     readable(&said);
     assert!(
-        said.contains("e-14 at the centre") || said.contains("e-13 at the centre"),
+        said.contains("e-15 at the centre"),
         "{said}"
     );
     readable(&folder.fine(&["explain", "gdcert-out/landscape"]));
