@@ -27,6 +27,7 @@ fn main() -> gdcert::Result<()> {
             proven,
         } => {
             println!("closes at t = {}", proven.t);
+            println!("{}", certificate.statement());
             for words in certificate_words(&certificate) {
                 println!("{words}");
             }

@@ -1,10 +1,11 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
 use crate::certificate::{
-    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Reason, Refusal, Site,
-    obstruction, prove_from, sha256, theorem_a::Step,
+    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Refusal, Site,
+    obstructed_statement, obstruction, prove_from, sha256, theorem_a::Step,
 };
 use crate::model::Trained;
+use crate::number::{exact, short};
 use crate::problem::Instance;
 use crate::spectrum::{Reading, jacobian_norm};
 use crate::verify::{Eta, THETA, deciding_reading};
@@ -119,8 +120,8 @@ pub fn certify(
             })
         }
         Ok(proven) => Ok(Certified::Refused(format!(
-            "eta beta = {:.4} >= 1 makes the claim meaningless; choose a smaller --eta",
-            proven.proof.eta() * beta
+            "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
+            short(proven.proof.eta() * beta)
         ))),
         Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, "M_0"))),
     }
@@ -141,7 +142,8 @@ fn fixed(eta: Eta, instance: &Instance, trained: Trained) -> Result<f64> {
     match eta {
         Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => Ok(eta),
         Eta::Fixed(eta) => Err(Error::input(format!(
-            "the step eta must be a finite number above 0, not {eta}"
+            "the step eta must be a finite number above 0, not {}",
+            exact(eta)
         ))),
         Eta::Relative(multiple) => Ok(Eta::relative(multiple, jacobian_norm(instance, trained)?)),
         Eta::Auto | Eta::Certified => Ok(Eta::auto(jacobian_norm(instance, trained)?)),
@@ -189,26 +191,17 @@ pub(crate) fn obstructed_certificate(
     trained: Trained,
     found: &Obstruction,
 ) -> Result<Certificate> {
-    let loss_lower = found.loss_lower * (1.0 - MARGIN);
-    let why = match found.reason {
-        Reason::Hull => "the labels leave the convex hull of the values",
-        Reason::ZeroGradient => {
-            "the values do not depend on the token, so attention changes nothing"
-        }
-    };
-    Ok(Certificate::Obstructed(Obstructed {
+    let mut certificate = Obstructed {
         instance: instance_ref(instance)?,
         kernel: instance.kernel(),
         trained,
         reason: found.reason,
-        loss_lower,
+        loss_lower: found.loss_lower * (1.0 - MARGIN),
         margin: MARGIN,
-        statement: format!(
-            "No choice of W^Q and W^K brings the loss of this instance ({} attention, {}) below {loss_lower:e}: {why}.",
-            instance.kernel(),
-            instance.dims(),
-        ),
-    }))
+        statement: String::new(),
+    };
+    certificate.statement = obstructed_statement(&certificate, instance.dims());
+    Ok(Certificate::Obstructed(certificate))
 }
 
 const INSTANCE: &str = "instance.safetensors";

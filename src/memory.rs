@@ -3,6 +3,7 @@
 use crate::available::available_bytes;
 use crate::descent::{Point, Steps, units_per_head};
 use crate::model::{Precision, Trained};
+use crate::number::significant;
 use crate::problem::Dims;
 use crate::training::Settings;
 use crate::{Error, Result};
@@ -38,12 +39,9 @@ pub fn check_room(dims: Dims, trained: Trained, steps: Steps, precision: Precisi
 /// The estimate counts the parameters eight times (gradients, moments, a checkpoint and its bytes) and the
 /// activations of a batch without padding.
 pub fn check_training_room(settings: &Settings) -> Result<()> {
-    let parameters: u128 = settings
-        .architecture()
-        .tensors()
-        .iter()
-        .map(|(_, shape)| shape.iter().map(|&n| n as u128).product::<u128>())
-        .sum();
+    let architecture = settings.architecture();
+    // Beside the numbers, names and shapes: twenty tensors to a block, some 100 bytes each, as often.
+    let parameters = architecture.parameters() + 500 * architecture.blocks as u128;
     let tokens = settings.batch as u128 * settings.padded() as u128;
     let blocks = settings.blocks as u128 + 1;
     let per_token = blocks * (8 * settings.width as u128 + 2 * settings.hidden as u128);
@@ -55,9 +53,12 @@ pub fn check_training_room(settings: &Settings) -> Result<()> {
     match needed {
         Some(needed) if needed <= room => Ok(()),
         needed => Err(Error::input(format!(
-            "batch {} of length {} needs about {} of memory, and {} are available; choose smaller ones",
+            "batch {} of length {} with {} blocks of width {} needs about {} of memory, and {} are available; \
+             choose smaller ones",
             settings.batch,
             settings.length,
+            settings.blocks,
+            settings.width,
             needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),
             gigabytes(room),
         ))),
@@ -65,7 +66,11 @@ pub fn check_training_room(settings: &Settings) -> Result<()> {
 }
 
 fn gigabytes(bytes: u128) -> String {
-    format!("{:.1} GB", bytes as f64 / 1e9)
+    match bytes as f64 / 1e9 {
+        small if small < 0.1 => format!("{} MB", significant(1e3 * small, 2)),
+        x if x < 1e6 => format!("{x:.1} GB"),
+        x => format!("{} GB", significant(x, 2)),
+    }
 }
 
 /// `None` if the number itself overflows.

@@ -177,7 +177,8 @@ pub fn verify(
         .find(|r| !(r.is_finite() && **r >= 0.0))
     {
         return Err(Error::input(format!(
-            "the radius {rho} must be a finite number of at least 0"
+            "the radius {} must be a finite number of at least 0",
+            crate::number::exact(*rho)
         )));
     }
     let curvature = Curvature::new(instance, trained)?;

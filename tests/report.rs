@@ -137,18 +137,50 @@ fn first_table(html: &str) -> Vec<String> {
     .collect()
 }
 
+/// A link's path.
+fn decoded(link: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = link.bytes();
+    while let Some(byte) = rest.next() {
+        let hex: Vec<u8> = match byte {
+            b'%' => rest.by_ref().take(2).collect(),
+            byte => {
+                bytes.push(byte);
+                continue;
+            }
+        };
+        let hex = std::str::from_utf8(&hex).unwrap();
+        bytes.push(u8::from_str_radix(hex, 16).unwrap());
+    }
+    PathBuf::from(String::from_utf8(bytes).unwrap())
+}
+
+/// The pictures of a page, as documents.
+fn pictures(html: &str) -> Vec<String> {
+    use base64::Engine;
+    let data = attributes(html, "<img src=\"data:image/svg+xml;base64,");
+    let decode = |text: String| {
+        base64::engine::general_purpose::STANDARD
+            .decode(text)
+            .unwrap()
+    };
+    data.into_iter()
+        .map(|text| String::from_utf8(decode(text)).unwrap())
+        .collect()
+}
+
 /// What every page must be: self-contained, its numbers in the files beside it, its links alive, readable without eyes.
 #[track_caller]
 fn assert_sound(folder: &Path) -> String {
     let html = std::fs::read_to_string(folder.join("report.html")).unwrap();
     assert!(html.starts_with("<!DOCTYPE html>\n<html lang=\"en\">"));
-    for outside in [
-        "src=\"",
-        "<script",
-        "<link rel=\"stylesheet",
-        "@import",
-        "url(http",
-    ] {
+    // Images bring their own bytes.
+    assert_eq!(
+        html.matches("src=\"").count(),
+        html.matches("<img src=\"data:image/svg+xml;base64,")
+            .count()
+    );
+    for outside in ["<script", "<link rel=\"stylesheet", "@import", "url(http"] {
         assert!(!html.contains(outside), "{outside}");
     }
     let sources: Vec<String> = files(folder)
@@ -175,12 +207,18 @@ fn assert_sound(folder: &Path) -> String {
     for link in attributes(&html, "<a href=\"") {
         match link.strip_prefix('#') {
             Some(id) => assert!(ids.iter().any(|i| i == id), "#{id} leads nowhere"),
-            None => assert!(folder.join(&link).is_file(), "{link} leads nowhere"),
+            None => {
+                assert!(link.starts_with("./"), "{link}");
+                assert!(
+                    folder.join(decoded(&link)).is_file(),
+                    "{link} leads nowhere"
+                );
+            }
         }
     }
     let count = |what: &str| html.matches(what).count();
     assert_eq!(count("<h1>"), 1);
-    assert_eq!(count("<svg"), count("role=\"img\""));
+    assert_eq!((count("<svg"), count("<img ")), (0, count(" alt=\"")));
     assert_eq!(count("<table>"), count("<caption>"));
     assert_eq!(count("<th>"), 0);
     html
@@ -439,7 +477,7 @@ fn every_kind_of_folder_has_a_page() {
         "certified",
         "gdcert check",
         "Proven: ",
-        "<svg",
+        "<img ",
         "gdcert verify -N 2",
     ] {
         assert!(html.contains(words), "{words}");
@@ -610,15 +648,412 @@ fn newer_schemas_are_refused_by_name_and_older_files_read() {
     );
 }
 
+/// An image is a picture and nothing else: whatever a file holds, none of it is part of the page.
 #[test]
-fn a_foreign_figure_brings_no_script() {
+fn a_foreign_figure_brings_nothing_but_a_picture() {
     let folder = Folder::new();
     folder.verify(&["--steps", "20"]);
-    let bad = "<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>";
-    std::fs::write(folder.path("gdcert-out/verify/bad.svg"), bad).unwrap();
+    let out = folder.path("gdcert-out/verify");
+    for (name, bad) in [
+        (
+            "script",
+            "<svg xmlns=\"http://www.w3.org/2000/svg\"><script>alert(1)</script></svg>",
+        ),
+        (
+            "style",
+            "<svg style=\"position:fixed;inset:0\"><text>CERTIFIED</text></svg>",
+        ),
+        (
+            "entity",
+            "<svg><rect &#111;nclick=\"x()\"/><text>&#60;script></text></svg>",
+        ),
+        ("slash", "<svg/onload=alert(1)><g/onclick=x()></g></svg>"),
+        (
+            "cdata",
+            "<svg><desc><![CDATA[</svg><script>alert(2)</script>]]></desc></svg>",
+        ),
+        ("css", "<svg><style>body{display:none}</style></svg>"),
+        ("close", "<svg></svg></figure></main><h1>CERTIFIED</h1>"),
+        ("html", "<html><script>alert(3)</script></html>"),
+    ] {
+        std::fs::write(out.join(format!("{name}.svg")), bad).unwrap();
+    }
+    std::fs::write(out.join("bytes.svg"), b"<svg>\xff</svg>").unwrap();
     folder.fine(&["report", "gdcert-out/verify"]);
-    let html = assert_sound(&folder.path("gdcert-out/verify"));
-    assert!(html.contains("more than a drawing"));
+    let html = assert_sound(&out);
+    for leaked in [
+        "alert(",
+        "CERTIFIED",
+        "position:fixed",
+        "display:none",
+        "onclick",
+        "onload",
+    ] {
+        assert!(!html.contains(leaked), "{leaked}");
+    }
+    assert_eq!(html.matches("is no SVG document").count(), 2);
+    // Our own picture is there, with the font that its text is set in.
+    let ours = pictures(&html);
+    let ours: Vec<_> = ours
+        .iter()
+        .filter(|svg| svg.contains("DejaVu Sans"))
+        .collect();
+    assert_eq!(ours.len(), 1);
+    assert!(
+        ours[0].contains("@font-face") && ours[0].contains("bounds"),
+        "{}",
+        ours[0].len()
+    );
+}
+
+/// File names are names: in a link, on a page, on a terminal.
+#[cfg(unix)]
+#[test]
+fn hostile_names_stay_names() {
+    let folder = Folder::new();
+    folder.verify(&["--steps", "20"]);
+    let out = folder.path("gdcert-out/verify");
+    for name in [
+        "javascript:alert(1)",
+        "a b#c?d%20e",
+        "\"><b>x",
+        "\u{1b}[2Jred\nline",
+        "ä'&",
+    ] {
+        std::fs::write(out.join(name), "x").unwrap();
+    }
+    folder.fine(&["report", "gdcert-out/verify"]);
+    let html = assert_sound(&out);
+    assert!(
+        html.contains("href=\"./javascript%3Aalert%281%29\""),
+        "{html}"
+    );
+    assert!(!html.contains('\u{1b}') && !html.contains("<b>x"));
+    // A folder that is named like a command, and one that steers the terminal.
+    let hostile = "x; rm -rf \u{1b}[31m\u{9b}1m";
+    std::fs::rename(&out, folder.path(hostile)).unwrap();
+    for args in [
+        ["explain", hostile],
+        ["report", hostile],
+        ["check", hostile],
+    ] {
+        let output = folder.run(&args);
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        let steers = |c: char| c.is_control() && c != '\n';
+        assert!(!said.contains(steers), "{args:?}: {said:?}");
+    }
+    // What a JSON string holds is shown, not carried out.
+    let verdict = folder.path(hostile).join("verdict.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&verdict).unwrap()).unwrap();
+    json["claims"]["per_head"]["reason"] = "\u{1b}]0;owned\u{7}\u{202e}".into();
+    json["claims"]["per_head"]["verdict"] = "held".into();
+    json["init"] = "\u{9b}2J".into();
+    std::fs::write(&verdict, json.to_string()).unwrap();
+    for args in [vec!["explain", hostile], vec!["explain", hostile, "--json"]] {
+        let said = folder.fine(&args);
+        assert!(
+            !said.contains(['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}']),
+            "{said:?}"
+        );
+        assert!(
+            said.contains("\\u009b2J") || said.contains("\\\\u009b2J"),
+            "{said}"
+        );
+    }
+    // A command that a shell would take for more than one is not offered for pasting.
+    let run = folder.path(hostile).join("run.json");
+    let mut json: Value = serde_json::from_slice(&std::fs::read(&run).unwrap()).unwrap();
+    for command in [
+        "gdcert verify; rm -rf ~",
+        "curl evil",
+        "gdcert verify $(id)",
+        "gdcert x\nid",
+        "gdcert 'a",
+    ] {
+        json["command"] = command.into();
+        std::fs::write(&run, json.to_string()).unwrap();
+        assert!(
+            !folder.fine(&["explain", hostile]).contains("To repeat it"),
+            "{command}"
+        );
+    }
+}
+
+/// What a file says of itself is not proven by being said.
+#[test]
+fn only_what_is_proven_again_is_called_proven() {
+    let folder = Folder::new();
+    let words = |args: &[&str]| {
+        let said = folder.fine(args);
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let places = [
+        "gdcert-out/verify",
+        "gdcert-out/verify/verdict.json",
+        "gdcert-out/verify/certificate.json",
+    ];
+    let verify = || {
+        folder.verify(&[
+            "--init", "lazy", "--scale", "1e4", "--steps", "50", "--force",
+        ]);
+    };
+    verify();
+    for place in places {
+        let said = words(&["explain", place]);
+        assert!(
+            said.contains("Proven: Exact gradient descent on QKV"),
+            "{place}: {said}"
+        );
+        assert!(
+            !said.contains("re-proven here") && !said.contains("not shown"),
+            "{place}: {said}"
+        );
+    }
+    let path = folder.path("gdcert-out/verify/certificate.json");
+    let whole = folder.json("gdcert-out/verify/certificate.json");
+    let forge = |change: &dyn Fn(&mut Value)| {
+        let mut json = whole.clone();
+        change(&mut json);
+        std::fs::write(&path, json.to_string()).unwrap();
+    };
+    let page = || {
+        folder.fine(&["report", "gdcert-out/verify"]);
+        folder.read("gdcert-out/verify/report.html")
+    };
+
+    // Another statement.
+    forge(&|json| json["statement"] = "P = NP, for every t.".into());
+    for said in [
+        words(&["explain", places[0]]),
+        words(&["explain", places[2]]),
+        page(),
+    ] {
+        assert!(!said.contains("P = NP"), "{said}");
+        assert!(
+            said.contains("is not the one that its numbers give"),
+            "{said}"
+        );
+        assert!(
+            said.contains("Proven: Exact gradient descent on QKV"),
+            "{said}"
+        );
+    }
+    let said = words(&["check", places[2]]);
+    assert!(
+        said.starts_with("valid: ") && said.contains("not shown: The `statement`"),
+        "{said}"
+    );
+
+    // Numbers that are not true; the verdict that rests on them is no more than said.
+    forge(&|json| json["alpha_lower"] = (1.01 * json["alpha_lower"].as_f64().unwrap()).into());
+    for said in [words(&["explain", places[0]]), page()] {
+        assert!(said.contains("Not proven: alpha"), "{said}");
+        assert!(!said.contains("Proven: "), "{said}");
+        assert!(
+            said.contains("the file says certified. Not re-proven here"),
+            "{said}"
+        );
+        assert!(said.contains("certified (not re-proven here)"), "{said}");
+        assert!(!said.contains("the bound is proven for every t"), "{said}");
+    }
+
+    // The instance is gone, or another one.
+    verify();
+    let instance = folder.path("gdcert-out/verify/instance.safetensors");
+    let kept = folder.path("kept");
+    std::fs::rename(&instance, &kept).unwrap();
+    for said in [
+        words(&["explain", places[0]]),
+        words(&["explain", places[1]]),
+        page(),
+    ] {
+        assert!(
+            said.contains("Not re-proven here: instance.safetensors is not beside it"),
+            "{said}"
+        );
+        assert!(
+            !said.contains("Proven: ") && !said.contains("the bound is proven"),
+            "{said}"
+        );
+    }
+    std::fs::write(&instance, b"no instance").unwrap();
+    let said = words(&["explain", places[0]]);
+    assert!(
+        said.contains("re-proven here") && !said.contains("Proven: "),
+        "{said}"
+    );
+    std::fs::rename(&kept, &instance).unwrap();
+
+    // A verdict without its certificate, or with one of another run.
+    std::fs::remove_file(&path).unwrap();
+    let said = words(&["explain", places[0]]);
+    assert!(
+        said.contains("certificate.json with the same contents is not beside it"),
+        "{said}"
+    );
+    let mut json = folder.json("gdcert-out/verify/verdict.json");
+    json["certificate"] = Value::Null;
+    json["claims"]["per_head"]["reason"] = "P = NP".into();
+    std::fs::write(folder.path(places[1]), json.to_string()).unwrap();
+    let said = words(&["explain", places[0]]);
+    assert!(
+        said.contains("it holds no certificate") && !said.contains("P = NP"),
+        "{said}"
+    );
+}
+
+/// The proof of a tail is about two files, and its step is what the run beside it shows.
+#[test]
+fn a_tail_names_both_its_files_and_its_step_is_held_against_the_run() {
+    let folder = Folder::new();
+    let words = |args: &[&str]| {
+        let said = folder.fine(args);
+        said.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    folder.verify(&[]);
+    let of = |file: &str| format!("gdcert-out/verify/{file}");
+    let verdict = folder.json(&of("verdict.json"));
+    assert_eq!(verdict["claims"]["per_head"]["verdict"], "certified_tail");
+    let t = verdict["certificate"]["centre"]["t"].as_u64().unwrap();
+    let said = words(&["explain", "gdcert-out/verify"]);
+    for file in [
+        "instance.safetensors with SHA-256 ",
+        "and centre.safetensors with SHA-256 ",
+    ] {
+        assert!(said.contains(file), "{said}");
+    }
+    assert!(
+        said.contains("Proven: Exact gradient descent on QKV with step"),
+        "{said}"
+    );
+    assert!(
+        said.contains("the steps before are not part of this proof"),
+        "{said}"
+    );
+    assert!(!said.contains("is what the file says"), "{said}");
+
+    // The same proof under another step.
+    let path = folder.path(&of("certificate.json"));
+    let mut json = folder.json(&of("certificate.json"));
+    json["centre"]["t"] = (t + 7).into();
+    std::fs::write(&path, json.to_string()).unwrap();
+    for said in [
+        words(&["explain", &of("certificate.json")]),
+        words(&["check", &of("certificate.json")]),
+    ] {
+        assert!(
+            said.contains(&format!("That the centre is M_{}", t + 7)),
+            "{said}"
+        );
+    }
+    // And without a run.
+    json["centre"]["t"] = t.into();
+    std::fs::write(&path, json.to_string()).unwrap();
+    std::fs::remove_file(folder.path(&of("trajectory.csv"))).unwrap();
+    let said = words(&["explain", &of("certificate.json")]);
+    assert!(
+        said.contains("no trajectory.csv beside it shows the run"),
+        "{said}"
+    );
+}
+
+/// Numbers have digits that say something, and no more of them, whatever their size.
+#[test]
+fn numbers_of_every_size_are_readable() {
+    let folder = Folder::new();
+    let readable = |said: &str| {
+        for word in said.split_whitespace() {
+            let word = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+            let nothing = word.len() > 3 && word.chars().all(|c| c == '0' || c == '.');
+            assert!(!nothing, "{word} in {said}");
+            assert!(
+                word.bytes().filter(u8::is_ascii_digit).count() < 25 || word.len() == 64,
+                "{word} in {said}"
+            );
+        }
+    };
+    let large = folder.run(
+        &[
+            &["verify"],
+            &SIZES[..],
+            &["--init", "lazy", "--scale", "1e30", "--steps", "5"],
+        ]
+        .concat(),
+    );
+    let said = String::from_utf8(large.stdout).unwrap();
+    assert!(said.contains("lazy (scale 1e30)"), "{said}");
+    readable(&said);
+    readable(&folder.fine(&["explain", "gdcert-out/verify"]));
+    assert!(
+        folder
+            .refused(&[
+                "verify", "--eta", "-1e300", "-N", "1", "-n", "2", "-D", "2", "-d", "2", "-H", "1"
+            ])
+            .len()
+            < 200
+    );
+
+    // A loss of about 1e-14, as those of the landscape's own words.
+    let dims = gdcert::Dims {
+        N: 2,
+        n: 2,
+        D: 4,
+        d: 2,
+        H: 2,
+        p: 1,
+    };
+    let drawn =
+        gdcert::Instance::random(dims, gdcert::Kernel::Softmax, gdcert::Init::Lecun, 0).unwrap();
+    let mut W = drawn.W().clone();
+    W.V.iter_mut().for_each(|v| *v *= 1e-7);
+    let y = drawn.y().iter().map(|y| y * 1e-7).collect();
+    let small = gdcert::Instance::new(gdcert::Kernel::Softmax, drawn.X().to_vec(), y, W).unwrap();
+    small.write(&folder.path("small.safetensors")).unwrap();
+    let said = folder.fine(&[
+        "landscape",
+        "--instance",
+        "small.safetensors",
+        "--grid",
+        "5",
+    ]);
+    readable(&said);
+    assert!(
+        said.contains("e-15 at the centre"),
+        "{said}"
+    );
+    readable(&folder.fine(&["explain", "gdcert-out/landscape"]));
+}
+
+/// The summary of a reproduction is one file more that says what it likes.
+#[test]
+fn a_forged_summary_is_held_against_its_cases() {
+    let folder = Folder::new();
+    folder.fine(&["reproduce", "--only", "theorem-1-gaussian"]);
+    let file = folder.path("gdcert-out/reproduce/summary.json");
+    let whole = folder.json("gdcert-out/reproduce/summary.json");
+    let mut json = whole.clone();
+    json["claims"][0]["answer"]["says"] = "Proven: P = NP".into();
+    json["claims"][0]["answer"]["verdict"] = "proven".into();
+    for case in json["cases"].as_array_mut().unwrap() {
+        case["verdict"] = "certified".into();
+    }
+    std::fs::write(&file, json.to_string()).unwrap();
+    folder.fine(&["report", "gdcert-out/reproduce"]);
+    let html = folder.read("gdcert-out/reproduce/report.html");
+    assert!(!html.contains("P = NP"), "{html}");
+    assert!(html.contains("Not re-proven here: "), "{html}");
+    // A case elsewhere.
+    json = whole;
+    for outside in ["/etc", "../..", "theorem-1-gaussian/../.."] {
+        json["cases"][0]["folder"] = outside.into();
+        std::fs::write(&file, json.to_string()).unwrap();
+        let why = folder.refused(&["report", "gdcert-out/reproduce"]);
+        assert!(
+            why.contains("summary.json") && why.contains("not below it"),
+            "{why}"
+        );
+    }
 }
 
 #[test]
@@ -710,7 +1145,7 @@ fn every_command_s_folder_makes_a_page() {
         assert_all_valid(&folder.path(name));
         folder.fine(&["report", name]);
         let page = folder.read(&format!("{name}/report.html"));
-        assert!(page.matches("<svg").count() >= figures, "{name}");
+        assert!(pictures(&page).len() >= figures, "{name}");
     }
 }
 

@@ -15,6 +15,7 @@ mod search;
 mod sharp;
 #[cfg(test)]
 mod soundness;
+mod statement;
 mod tail;
 pub mod theorem_a;
 mod verified;
@@ -33,5 +34,7 @@ pub use interval::Interval;
 pub use prove::{Proof, Refusal, Site};
 pub use search::{ScaleSearch, inputs};
 pub use sharp::Sharp;
+pub(crate) use statement::obstructed as obstructed_statement;
+pub use statement::statement;
 pub use tail::{NotProven, Proven, prove_from};
 pub use verified::{NotResolved, sigma_max_upper, sigma_min_lower, sigma_min_upper};

@@ -5,6 +5,7 @@
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
 use super::sharp::affordable;
+use super::statement;
 use super::theorem_a::{BlockMatrix, Blocks, Closed, Failure, Inputs, Region, Step, close};
 use super::{
     Bound, Box3, Centre, Curvature, Enclosure, FileRef, Interval, MARGIN, NotResolved, Sharp,
@@ -96,19 +97,7 @@ impl Proof {
                 (conditions.path.hi(), of_box)
             }
         };
-        let statement = format!(
-            "Exact gradient descent on {} with step eta = {eta:e} from M_{} ({} attention, {}) satisfies f_(t+1) <= \
-             (1 - {:.5e}) f_t for every t >= {}. The claimed rate eta beta ({reading}) is at most {:.5e}.",
-            self.trained,
-            centre.t,
-            self.kernel,
-            self.dims,
-            // Rounded in the safe direction.
-            rate_lower * (1.0 - 1e-5),
-            centre.t,
-            eta * beta * (1.0 + 1e-5),
-        );
-        TheoremA {
+        let mut certificate = TheoremA {
             instance,
             kernel: self.kernel,
             trained: self.trained,
@@ -126,8 +115,10 @@ impl Proof {
             rate_lower,
             region,
             margin: MARGIN,
-            statement,
-        }
+            statement: String::new(),
+        };
+        certificate.statement = statement::rate(&certificate, self.dims);
+        certificate
     }
 }
 

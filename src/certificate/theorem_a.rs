@@ -25,6 +25,7 @@
 
 use super::{Bound, MARGIN};
 use crate::model::Scalar;
+use crate::number::short;
 use std::fmt;
 
 /// One number for each of Q, K, V; 0 for a block that is not trained.
@@ -212,19 +213,24 @@ impl fmt::Display for Failure {
         match *self {
             Failure::Alpha { factor } => write!(
                 f,
-                "the Jacobian may change by {factor:.3} times its smallest singular value before the residual vanishes"
+                "the Jacobian may change by {} times its smallest singular value before the residual vanishes",
+                short(factor)
             ),
-            Failure::Step { factor } => write!(f, "eta L / 2 is {factor:.3} but must be below 1"),
+            Failure::Step { factor } => {
+                write!(f, "eta L / 2 is {} but must be below 1", short(factor))
+            }
             Failure::Radius { block, factor } => {
                 let name = ["Q", "K", "V"].get(block).copied().unwrap_or("?");
                 write!(
                     f,
-                    "W^{name} may move {factor:.3} times as far as its radius allows"
+                    "W^{name} may move {} times as far as its radius allows",
+                    short(factor)
                 )
             }
             Failure::Rate { factor } => write!(
                 f,
-                "the claimed rate is {factor:.3} times the rate that is proven"
+                "the claimed rate is {} times the rate that is proven",
+                short(factor)
             ),
         }
     }

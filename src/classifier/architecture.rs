@@ -68,7 +68,7 @@ impl Architecture {
             if size == 0 {
                 return Err(Error::input(format!("{name} is 0; it must be at least 1")));
             }
-            // 2^24 each keeps every product of two sizes and a few blocks within 64 bits.
+            // 2^24 each keeps the number of parameters, below 2^80, within 128 bits.
             if size > 1 << 24 {
                 return Err(Error::input(format!(
                     "{name} = {size} is too large; choose at most 16777216"
@@ -88,13 +88,36 @@ impl Architecture {
                 self.width, self.heads
             )));
         }
-        let parameters = self.offsets().end as u128 * self.blocks.max(1) as u128;
-        if parameters > isize::MAX as u128 / 64 {
+        if self.parameters() > isize::MAX as u128 / 64 {
             return Err(Error::input(
                 "the classifier has more parameters than memory can hold; choose smaller sizes",
             ));
         }
         Ok(())
+    }
+
+    /// How many numbers the tensors hold together, without listing them: sizes of up to 2^24 give no overflow.
+    pub(crate) fn parameters(&self) -> u128 {
+        let [vocabulary, positions, width, hidden, blocks, classifier, classes] = [
+            self.vocabulary,
+            self.positions,
+            self.width,
+            self.hidden,
+            self.blocks,
+            self.classifier,
+            self.classes,
+        ]
+        .map(|size| size as u128);
+        let linear = |inputs: u128, outputs: u128| outputs * (inputs + 1);
+        let block = 2 * (2 * width)
+            + 4 * linear(width, width)
+            + linear(width, hidden)
+            + linear(hidden, width);
+        (vocabulary + positions) * width
+            + blocks * block
+            + 2 * width
+            + linear(width, classifier)
+            + linear(classifier, classes)
     }
 
     /// Every tensor's name and shape, in the order of [`super::Parameters::values`].

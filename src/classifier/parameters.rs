@@ -108,6 +108,20 @@ impl<T: Real> Parameters<T> {
     /// # Errors
     /// A missing tensor, another shape or type, or an entry that is not finite; the message names the tensor.
     pub fn read(architecture: &Architecture, file: &SafeTensors, prefix: &str) -> Result<Self> {
+        // Before anything is allocated: sizes from a file's metadata are claims. A tensor that is missing is named below,
+        // hence the margin.
+        let held: u128 = file.iter().map(|(_, t)| t.data().len() as u128).sum();
+        let most = 4 * held + (1 << 20);
+        if architecture.parameters() > most || architecture.blocks > file.len() {
+            return Err(Error::input(format!(
+                "{} blocks of width {} need {} parameters, but the file holds {held} bytes in {} tensors; \
+                 give a checkpoint of the same architecture",
+                architecture.blocks,
+                architecture.width,
+                architecture.parameters(),
+                file.len()
+            )));
+        }
         let mut all = Self::zeros(architecture);
         let ranges: Vec<_> = all.ranges().collect();
         for ((name, shape), range) in all.names.iter().zip(ranges) {

@@ -2,6 +2,8 @@
 
 use super::{Common, Outcome, print, tell};
 use crate::certificate::{Checked, check};
+use crate::printable::printable_line;
+use crate::report::remarks;
 use crate::{Error, Result};
 use serde_json::json;
 use std::path::PathBuf;
@@ -29,14 +31,19 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<Outcome> {
         }
     }
     let (outcome, text, json) = match check(&certificate)? {
-        Checked::Valid(statement) => (
-            Outcome::Fine,
-            format!("valid: {statement}\n"),
-            json!({"valid": true, "statement": statement}),
-        ),
+        Checked::Valid(statement) => {
+            // What the file says beyond its numbers is no part of the proof.
+            let remarks = remarks(&certificate)?;
+            let mut text = format!("valid: {}\n", printable_line(&statement));
+            for remark in &remarks {
+                text += &format!("not shown: {}\n", printable_line(remark));
+            }
+            let json = json!({"valid": true, "statement": statement, "not_shown": remarks});
+            (Outcome::Fine, text, json)
+        }
         Checked::Unproven(failure) => (
             Outcome::Refuted,
-            format!("not proven: {failure}\n"),
+            format!("not proven: {}\n", printable_line(&failure)),
             json!({"valid": false, "failure": failure}),
         ),
     };

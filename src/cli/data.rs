@@ -147,6 +147,7 @@ fn finish_imdb(
         "official": official,
         "reviews": found.counts,
         "empty": found.empty,
+        "notes": found.notes,
     });
     out.write(vec![("data.json", text(&counted))])?;
     if common.json {
@@ -165,7 +166,7 @@ fn finish_imdb(
     for (class, count) in &found.counts {
         said += &format!("  {class:<10} {count:>6} reviews\n");
     }
-    if let Some(note) = imdb::empty_note(&found.empty) {
+    if let Some(note) = found.note() {
         said += &format!("  {note}\n");
     }
     tell(&said);
@@ -174,12 +175,9 @@ fn finish_imdb(
 
 fn make_pathfinder(args: &Pathfinder, common: &Common, line: &str) -> Result<Outcome> {
     let difficulty: Difficulty = args.difficulty.parse()?;
-    if args.count == 0 {
-        return Err(Error::input("--count 0 must be at least 1"));
-    }
-    if args.count > MOST_IMAGES {
+    if args.count == 0 || args.count > MOST_IMAGES {
         return Err(Error::input(format!(
-            "--count {} must be at most {MOST_IMAGES}",
+            "--count {} must be between 1 and {MOST_IMAGES}",
             args.count
         )));
     }

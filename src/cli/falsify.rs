@@ -289,8 +289,9 @@ fn said(search: &Search, findings: &Findings, folder: &Path) -> String {
         (None, Some(best)) if best.slack.is_finite() => {
             let _ = writeln!(
                 text,
-                "Found      no violation. The nearest: the loss decayed {:.4} times as fast as claimed (in the logarithm),\n           smallest log(bound_t / f_t) = {:.3e}; a violation has the first below 1, the second below 0",
-                best.ratio, best.slack
+                "Found      no violation. The nearest: the loss decayed {} times as fast as claimed (in the logarithm),\n           smallest log(bound_t / f_t) = {:.3e}; a violation has the first below 1, the second below 0",
+                crate::number::short(best.ratio),
+                best.slack
             );
         }
         _ => {
@@ -302,7 +303,7 @@ fn said(search: &Search, findings: &Findings, folder: &Path) -> String {
 
 fn law(init: Init) -> String {
     match init.scale() {
-        Some(scale) => format!("{} (scale {scale})", init.name()),
+        Some(scale) => format!("{} (scale {})", init.name(), crate::number::exact(scale)),
         None => init.name().to_owned(),
     }
 }

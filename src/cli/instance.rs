@@ -253,7 +253,7 @@ impl InstanceArgs {
 /// A drawn instance in words.
 pub(super) fn title(init: Init, seed: u64) -> String {
     match (init.name(), init.scale()) {
-        (name, Some(x)) => format!("{name} (scale {x}), seed {seed}"),
+        (name, Some(x)) => format!("{name} (scale {}), seed {seed}", crate::number::exact(x)),
         (name, None) => format!("{name}, seed {seed}"),
     }
 }

@@ -14,6 +14,7 @@ use crate::landscape::{
 };
 use crate::memory::{check_room, check_training_room};
 use crate::model::{Kernel, Precision, Trained};
+use crate::number::significant;
 use crate::output::same_place;
 use crate::plot::{self, Landscape};
 use crate::training::{Checkpoint, Settings};
@@ -535,16 +536,17 @@ fn summary(found: &Finished) -> Result<String> {
     let number = |value: &Value, digits: usize| match (value["mean"].as_f64(), value["sd"].as_f64())
     {
         (Some(mean), Some(sd)) if seeds > 1 => {
-            format!("{mean:.digits$} (standard deviation {sd:.digits$})")
+            let (mean, sd) = (significant(mean, digits), significant(sd, digits));
+            format!("{mean} (standard deviation {sd})")
         }
-        (Some(mean), _) => format!("{mean:.digits$}"),
+        (Some(mean), _) => significant(mean, digits),
         _ => "none".to_owned(),
     };
     let mut text = format!(
-        "{}, {} attention: loss {:.6} at the centre\n",
+        "{}, {} attention: loss {} at the centre\n",
         title(header, true),
         header.kernel,
-        found.centre_loss()
+        significant(found.centre_loss(), 7)
     );
     let lost: usize = found.roughness().iter().map(|r| r.not_finite).sum();
     if lost > 0 {
@@ -562,7 +564,7 @@ fn summary(found: &Finished) -> Result<String> {
         for (name, key, digits) in [
             ("range of the loss", "range", 4),
             ("share of points that are not convex", "non_convex", 4),
-            ("local minima", "local_minima", 1),
+            ("local minima", "local_minima", 3),
             ("total variation / range", "variation", 4),
         ] {
             text += &format!("  {name:<36} {}\n", number(&rough[key], digits));
@@ -578,8 +580,8 @@ fn summary(found: &Finished) -> Result<String> {
                 found["error"]
                     .as_f64()
                     .map_or("unknown".to_owned(), |e| format!("{e:.1e}")),
-                number(&found["near_zero"], 3),
-                number(&found["negative"], 3),
+                number(&found["near_zero"], 4),
+                number(&found["negative"], 4),
             );
         }
     }

@@ -25,6 +25,7 @@ mod verify;
 mod words;
 
 use crate::output::shell_line;
+use crate::printable::printable;
 use crate::{Error, Result};
 use clap::{Parser, Subcommand};
 use say::{keep, note, print, say, tell};
@@ -203,7 +204,7 @@ fn within(words: &[String]) -> Result<Outcome> {
 }
 
 fn complain(what: &str) -> ExitCode {
-    say(&format!("gdcert: {}", one_line(what)));
+    say(&format!("gdcert: {}", printable(&one_line(what))));
     ExitCode::from(2)
 }
 

@@ -1,13 +1,15 @@
 //! `gdcert train`: the classifier.
 
-use super::out::OutDir;
+use super::out::{OutDir, run_of};
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
 use crate::data::Task;
 use crate::input;
 use crate::memory::check_training_room;
 use crate::model::Kernel;
+use crate::number::short;
 use crate::plot;
+use crate::printable::spreadsheet;
 use crate::training::{
     Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train,
 };
@@ -31,8 +33,8 @@ const CONFIG: &str = "config.toml";
                   gdcert train --plot softmax gaussian --out both"
 )]
 pub(super) struct Args {
-    /// Folder with the samples, see gdcert data
-    #[arg(long, value_name = "DIR", required_unless_present = "plot")]
+    /// Folder with the samples, see gdcert data [default with --resume: the run's]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["plot", "resume"])]
     data: Option<PathBuf>,
     /// Train nothing: draw the curves of these runs together, mean and spread over their seeds
     #[arg(long, value_name = "DIR", num_args = 1..=4, conflicts_with_all = ["data", "resume", "from", "config"])]
@@ -53,7 +55,7 @@ pub(super) struct Args {
 /// What replaces entries of [`Settings`]; the names are theirs.
 #[derive(clap::Args, Serialize)]
 struct Changes {
-    /// imdb or pathfinder
+    /// imdb or pathfinder [default: what --data holds]
     #[arg(long, value_name = "TASK", value_parser = one_of(&["imdb", "pathfinder"]).try_map(|name| name.parse::<Task>()), hide_possible_values = true)]
     #[serde(skip_serializing_if = "Option::is_none")]
     task: Option<Task>,
@@ -69,7 +71,8 @@ struct Changes {
     #[arg(long, value_name = "S,S", value_delimiter = ',', allow_negative_numbers = true, value_parser = whole::<u64>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     seeds: Option<Vec<u64>>,
-    /// Steps of a run [default: 20000]
+    /// Steps of a run [default: 20000]; with --resume there may be more than before: the learning rate then falls to 0 at
+    /// the new end
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<u64>)]
     #[serde(skip_serializing_if = "Option::is_none")]
     steps: Option<u64>,
@@ -144,11 +147,13 @@ struct Changes {
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
-    let Some(source) = &args.data else {
+    if !args.plot.is_empty() {
         return draw(&args.plot, common, line);
-    };
+    }
     let folder = OutDir::place(common, "train");
     let settings = settings(args, &folder)?;
+    let earlier = args.resume.then(|| run_of(&folder)).flatten();
+    let source = &source(args.data.as_deref(), earlier.as_ref())?;
     settings.check()?;
     let from = match &args.from {
         Some(file) => Some(Checkpoint::read_parameters(file, &settings)?),
@@ -156,6 +161,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     };
     check_training_room(&settings)?;
     let (mut data, said_of_data) = settings.task.read(source, settings.length)?;
+    let fingerprint = data.fingerprint();
+    refuse_others(earlier.as_ref(), &fingerprint, source)?;
     if settings.dev && data.dev.is_empty() {
         data.hold_out(0);
     }
@@ -180,6 +187,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     };
     // What can be refused is refused before anything of an earlier run is replaced.
     run.check()?;
+    out.describe(of_data(source, &fingerprint));
     let config = vec![(CONFIG, settings.to_toml()?.into_bytes())];
     match args.resume {
         true => out.write(config)?,
@@ -189,7 +197,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         note(&said);
     }
 
-    let total = settings.steps * settings.seeds.len() as u64;
+    let total = settings.steps.saturating_mul(settings.seeds.len() as u64);
     let mut progress: Option<Progress> = None;
     let trained = train(&run, &mut |event| {
         match event {
@@ -223,7 +231,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             ));
             return Ok(Outcome::Stopped);
         }
-        rows => rows?,
+        rows => of_seeds(&settings, rows?),
     };
 
     let summary = summary(&settings, &rows, line);
@@ -244,11 +252,50 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     Ok(Outcome::Fine)
 }
 
+/// Where the samples are, in run.json.
+const DATA: &str = "data";
+/// Which they are, in run.json.
+const SHA256: &str = "data_sha256";
+
+/// What run.json says of the samples: where they are, and which.
+pub(super) fn of_data(source: &Path, fingerprint: &str) -> Value {
+    let whole = std::fs::canonicalize(source).ok();
+    let place = whole.as_deref().unwrap_or(source).to_str();
+    json!({DATA: place, SHA256: fingerprint})
+}
+
+/// --data, or where the run that goes on had its samples.
+pub(super) fn source(given: Option<&Path>, earlier: Option<&Value>) -> Result<PathBuf> {
+    let known = || earlier?[DATA].as_str().map(PathBuf::from);
+    let found = given.map(Path::to_owned).or_else(known);
+    found.ok_or_else(|| {
+        Error::input("--data is missing; give the folder with the samples, see gdcert data")
+    })
+}
+
+/// A run goes on with the samples it began with.
+pub(super) fn refuse_others(earlier: Option<&Value>, found: &str, source: &Path) -> Result<()> {
+    match earlier.and_then(|run| run[SHA256].as_str()) {
+        Some(then) if then != found => Err(Error::file(
+            source,
+            "holds other data than those this run began with (their SHA-256 differs); give those with --data, or leave \
+             out --resume and choose another --out",
+        )),
+        _ => Ok(()),
+    }
+}
+
 fn title(settings: &Settings) -> String {
     format!(
         "{} · length {} · {} with learning rate {} · batch {}",
         settings.task, settings.length, settings.optimizer, settings.lr, settings.batch
     )
+}
+
+/// Without the rows of seeds that a run was given before.
+fn of_seeds(settings: &Settings, rows: Vec<Row>) -> Vec<Row> {
+    let own = |row: &Row| settings.seeds.contains(&row.seed);
+    rows.into_iter().filter(own).collect()
 }
 
 /// The curves of several runs: curves.svg and .png, and their numbers in curves.csv.
@@ -258,7 +305,8 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         let file = folder.join(CONFIG);
         let table = read_table(&file)?;
         let settings = within(&file, Settings::preset(Task::Imdb).overlay(table))?;
-        runs.push((settings, read_metrics(&folder.join("metrics.csv"))?));
+        let rows = of_seeds(&settings, read_metrics(&folder.join("metrics.csv"))?);
+        runs.push((settings, rows));
     }
     let first = &runs[0].0;
     let kernels: Vec<Kernel> = runs.iter().map(|(settings, _)| settings.kernel).collect();
@@ -300,7 +348,7 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         for p in plot::over_seeds(rows) {
             let numbers = (p.accuracy.0, p.accuracy.1, p.loss.0, p.loss.1);
             table
-                .serialize((name, p.step, p.seeds, numbers))
+                .serialize((spreadsheet(name), p.step, p.seeds, numbers))
                 .map_err(fail)?;
         }
     }
@@ -344,6 +392,7 @@ fn settings(args: &Args, folder: &Path) -> Result<Settings> {
         },
         (None, None) => None,
     };
+    let found = || args.data.as_deref().and_then(Task::of);
     let mut base = None;
     if args.resume {
         let file = folder.join(CONFIG);
@@ -361,19 +410,25 @@ fn settings(args: &Args, folder: &Path) -> Result<Settings> {
         )?);
     } else if let Some(file) = &args.from {
         base = Some(Checkpoint::read_settings(file)?);
-    } else if let Some(task) = task {
+    } else if let Some(task) = task.or_else(found) {
         base = Some(Settings::preset(task));
     }
     let Some(base) = base else {
-        return Err(Error::input("--task is missing; choose imdb or pathfinder"));
+        return Err(Error::input(
+            "--task is missing, and --data does not tell; choose imdb or pathfinder",
+        ));
     };
     let configured = match (config, &args.config) {
         (Some(config), Some(file)) => within(file, base.overlay(config))?,
         _ => base.clone(),
     };
     let settings = configured.overlay(table)?;
+    let longer = Settings {
+        steps: base.steps.max(settings.steps),
+        ..base.clone()
+    };
     if args.resume
-        && let Some((name, now, then)) = settings.difference(&base)?
+        && let Some((name, now, then)) = settings.difference(&longer)?
     {
         return Err(Error::input(format!(
             "--resume with {name} = {now}, but the run in {} has {then}; use its settings, or another --out",
@@ -424,8 +479,11 @@ fn evaluation(row: &Row) -> String {
         Split::Final => "all samples",
     };
     format!(
-        "seed {} step {}: {on} loss {:.4}, accuracy {:.4}",
-        row.seed, row.step, row.loss, row.accuracy
+        "seed {} step {}: {on} loss {}, accuracy {}",
+        row.seed,
+        row.step,
+        short(row.loss),
+        short(row.accuracy)
     )
 }
 
@@ -460,10 +518,10 @@ fn summary(settings: &Settings, rows: &[Row], line: &str) -> Value {
 }
 
 fn said(summary: &Value, settings: &Settings) -> String {
-    let number = |of: &str, what: &str| summary[of][what].as_f64().unwrap_or(f64::NAN);
+    let number = |of: &str, what: &str| short(summary[of][what].as_f64().unwrap_or(f64::NAN));
     let spread = if settings.seeds.len() > 1 {
         format!(
-            " (mean of {} seeds, standard deviation {:.4})",
+            " (mean of {} seeds, standard deviation {})",
             settings.seeds.len(),
             number("accuracy", "sd")
         )
@@ -471,7 +529,7 @@ fn said(summary: &Value, settings: &Settings) -> String {
         String::new()
     };
     format!(
-        "{}, {} attention, {} steps: accuracy {:.4} and loss {:.4} on all {} samples{spread}\n",
+        "{}, {} attention, {} steps: accuracy {} and loss {} on all {} samples{spread}\n",
         settings.task,
         settings.kernel,
         settings.steps,

@@ -6,7 +6,8 @@ use crate::{Error, Result};
 use flate2::bufread::GzDecoder;
 use rayon::prelude::*;
 use std::collections::BTreeMap;
-use std::io::{BufReader, Read};
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 
 /// The reviews, and what was found on the way.
@@ -18,7 +19,36 @@ pub struct Imdb {
     pub counts: BTreeMap<String, usize>,
     /// Reviews without a visible character: left out.
     pub empty: Vec<String>,
+    /// What else was left out, in words.
+    pub notes: Vec<String>,
 }
+
+impl Imdb {
+    /// What a person should be told, if anything: the empty reviews by name, and all else that was left out.
+    pub fn note(&self) -> Option<String> {
+        let empty = named(&self.empty, "empty reviews left out");
+        let all: Vec<String> = empty.into_iter().chain(self.notes.iter().cloned()).collect();
+        (!all.is_empty()).then(|| all.join("; "))
+    }
+}
+
+/// How many there are of something, with the first names; nothing if there are none.
+pub(super) fn named(names: &[String], what: &str) -> Option<String> {
+    const SHOWN: usize = 5;
+    let (count, shown) = (names.len(), &names[..names.len().min(SHOWN)]);
+    let shown: Vec<String> = shown.iter().map(|n| n.escape_debug().to_string()).collect();
+    let more = match count.saturating_sub(SHOWN) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    (count > 0).then(|| format!("{count} {what}: {}{more}", shown.join(", ")))
+}
+
+/// Largest review in bytes; the longest of the archive has 14 thousand.
+const REVIEW: u64 = 1 << 20;
+
+/// Most that an archive may unpack to; the original has 0.3 GB.
+const ARCHIVE: u64 = 2 << 30;
 
 /// The class folders below `aclImdb`.
 const CLASSES: [&str; 4] = ["train/neg", "train/pos", "test/neg", "test/pos"];
@@ -29,14 +59,17 @@ const CLASSES: [&str; 4] = ["train/neg", "train/pos", "test/neg", "test/pos"];
 /// `source` may also be the folder that holds `aclImdb/` or one `.tar.gz` file.
 ///
 /// # Errors
-/// A missing class folder, an unreadable or truncated file. The message names it.
+/// A missing class folder, an unreadable or truncated file, a review above 1 MB. The message names it.
+///
+/// Only regular files count that are not hidden (such as the `._` files of macOS); of a member that an archive holds twice
+/// the later one, as when it is unpacked.
 pub fn read(source: &Path, length: usize) -> Result<Imdb> {
-    let mut reviews = match locate(source)? {
+    let (reviews, notes) = match locate(source)? {
         Source::Folder(folder) => from_folder(&folder, length)?,
         Source::Archive(file) => from_archive(&file, length)?,
     };
     for class in CLASSES {
-        if !reviews.iter().any(|r| r.class == class) {
+        if !reviews.keys().any(|(found, _)| *found == class) {
             return Err(Error::file(
                 source,
                 format!(
@@ -45,7 +78,6 @@ pub fn read(source: &Path, length: usize) -> Result<Imdb> {
             ));
         }
     }
-    reviews.sort_by(|a, b| (a.class, &a.name).cmp(&(b.class, &b.name)));
     let mut found = Imdb {
         data: Dataset {
             shift: 1,
@@ -53,18 +85,17 @@ pub fn read(source: &Path, length: usize) -> Result<Imdb> {
         },
         counts: CLASSES.map(|class| (class.to_owned(), 0)).into(),
         empty: Vec::new(),
+        notes: notes.in_words(),
     };
-    for review in reviews {
+    for ((class, name), review) in reviews {
         if review.empty {
-            found
-                .empty
-                .push(format!("{}/{}", review.class, review.name));
+            found.empty.push(format!("{class}/{name}"));
             continue;
         }
-        if let Some(count) = found.counts.get_mut(review.class) {
+        if let Some(count) = found.counts.get_mut(class) {
             *count += 1;
         }
-        let (split, label) = match review.class {
+        let (split, label) = match class {
             "train/neg" => (&mut found.data.train, 0),
             "train/pos" => (&mut found.data.train, 1),
             "test/neg" => (&mut found.data.test, 0),
@@ -78,29 +109,46 @@ pub fn read(source: &Path, length: usize) -> Result<Imdb> {
     Ok(found)
 }
 
-/// Names the reviews that were left out, if any.
-pub fn empty_note(empty: &[String]) -> Option<String> {
-    let count = empty.len();
-    (count > 0).then(|| format!("{count} empty reviews left out: {}", empty.join(", ")))
-}
+/// By class and name: also the order in which they are numbered.
+type Reviews = BTreeMap<(&'static str, String), Review>;
 
 struct Review {
-    class: &'static str,
-    name: String,
     bytes: Box<[u8]>,
     empty: bool,
 }
 
 impl Review {
-    fn new(class: &'static str, name: String, mut bytes: Vec<u8>, length: usize) -> Self {
+    fn new(mut bytes: Vec<u8>, length: usize) -> Self {
         let empty = bytes.trim_ascii().is_empty();
         bytes.truncate(length);
         Review {
-            class,
-            name,
             bytes: bytes.into(),
             empty,
         }
+    }
+}
+
+/// What was found that is no review, or not the first of its name.
+#[derive(Default)]
+struct Notes {
+    hidden: Vec<String>,
+    irregular: Vec<String>,
+    again: Vec<String>,
+    after_end: bool,
+}
+
+impl Notes {
+    fn in_words(&self) -> Vec<String> {
+        let after = "something follows the end of the archive, which is not read (tar: --ignore-zeros)";
+        [
+            named(&self.hidden, "hidden files left out"),
+            named(&self.irregular, "links and other files that are not regular left out"),
+            named(&self.again, "members stored more than once, of which the last counts"),
+            self.after_end.then(|| after.to_owned()),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 }
 
@@ -129,7 +177,10 @@ fn locate(source: &Path) -> Result<Source> {
     let mut archives: Vec<PathBuf> = std::fs::read_dir(source)
         .map_err(|e| Error::file(source, format!("cannot list the folder: {e}")))?
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.to_string_lossy().ends_with(".tar.gz"))
+        .filter(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.ends_with(".tar.gz") && !name.starts_with('.')
+        })
         .collect();
     match (archives.pop(), archives.is_empty()) {
         (Some(archive), true) => Ok(Source::Archive(archive)),
@@ -144,8 +195,8 @@ fn locate(source: &Path) -> Result<Source> {
     }
 }
 
-fn from_folder(folder: &Path, length: usize) -> Result<Vec<Review>> {
-    let mut reviews = Vec::new();
+fn from_folder(folder: &Path, length: usize) -> Result<(Reviews, Notes)> {
+    let (mut reviews, mut notes) = (Reviews::new(), Notes::default());
     for class in CLASSES {
         let place = folder.join(class);
         let missing = |e| {
@@ -158,27 +209,49 @@ fn from_folder(folder: &Path, length: usize) -> Result<Vec<Review>> {
         };
         let mut files = Vec::new();
         for entry in std::fs::read_dir(&place).map_err(missing)? {
-            let path = entry.map_err(missing)?.path();
+            let entry = entry.map_err(missing)?;
+            let path = entry.path();
             if let Some(name) = path.file_name().and_then(|n| n.to_str())
                 && name.ends_with(".txt")
             {
-                files.push((name.to_owned(), path));
+                if name.starts_with('.') {
+                    notes.hidden.push(format!("{class}/{name}"));
+                } else if !entry.file_type().map_err(missing)?.is_file() {
+                    notes.irregular.push(format!("{class}/{name}"));
+                } else {
+                    files.push((name.to_owned(), path));
+                }
             }
         }
-        let of_class: Vec<Review> = files
+        let of_class: Vec<_> = files
             .into_par_iter()
             .map(|(name, path)| {
-                let bytes = input::bytes(&path, input::TEXT)
-                    .map_err(|what| Error::file(&path, format!("the review {what}")))?;
-                Ok(Review::new(class, name, bytes, length))
+                let fail = |e| Error::file(&path, format!("cannot read the review: {e}"));
+                let mut bytes = Vec::new();
+                let file = File::open(&path).map_err(fail)?;
+                file.take(REVIEW + 1).read_to_end(&mut bytes).map_err(fail)?;
+                if bytes.len() as u64 > REVIEW {
+                    return Err(too_long(&path, None));
+                }
+                Ok(((class, name), Review::new(bytes, length)))
             })
             .collect::<Result<_>>()?;
         reviews.extend(of_class);
     }
-    Ok(reviews)
+    notes.hidden.sort();
+    notes.irregular.sort();
+    Ok((reviews, notes))
 }
 
-fn from_archive(file: &Path, length: usize) -> Result<Vec<Review>> {
+fn too_long(file: &Path, member: Option<&str>) -> Error {
+    let what = member.map_or(String::new(), |name| format!("its member {name} "));
+    Error::file(
+        file,
+        format!("{what}has more than 1 MB, which no review has; get it anew with gdcert data imdb"),
+    )
+}
+
+fn from_archive(file: &Path, length: usize) -> Result<(Reviews, Notes)> {
     let broken = |e: std::io::Error| {
         Error::file(
             file,
@@ -186,21 +259,92 @@ fn from_archive(file: &Path, length: usize) -> Result<Vec<Review>> {
         )
     };
     let opened = input::open(file).map_err(|what| Error::file(file, what))?;
-    let mut archive = tar::Archive::new(GzDecoder::new(BufReader::with_capacity(1 << 16, opened)));
-    let mut reviews = Vec::new();
+    let mut archive = tar::Archive::new(Unpacked {
+        members: Some(GzDecoder::new(BufReader::with_capacity(1 << 16, opened))),
+        left: ARCHIVE,
+    });
+    let (mut reviews, mut notes) = (Reviews::new(), Notes::default());
     for entry in archive.entries().map_err(broken)? {
         let mut entry = entry.map_err(broken)?;
         let path = entry.path().map_err(broken)?.into_owned();
         let Some((class, name)) = class_and_name(&path) else {
             continue;
         };
-        let mut bytes = Vec::with_capacity(entry.size().min(1 << 16) as usize);
-        entry.read_to_end(&mut bytes).map_err(broken)?;
-        reviews.push(Review::new(class, name, bytes, length));
+        let said = format!("{class}/{name}");
+        if name.starts_with('.') {
+            notes.hidden.push(said);
+            continue;
+        }
+        let kind = entry.header().entry_type();
+        if !kind.is_file() && !kind.is_contiguous() && !kind.is_gnu_sparse() {
+            notes.irregular.push(said);
+            // Unpacked, it takes the place of what came before it.
+            reviews.remove(&(class, name));
+            continue;
+        }
+        // The size is known before the content, which may be endless.
+        if entry.size() > REVIEW {
+            return Err(too_long(file, Some(&said)));
+        }
+        let mut bytes = Vec::with_capacity(entry.size() as usize);
+        entry.by_ref().take(REVIEW + 1).read_to_end(&mut bytes).map_err(broken)?;
+        if bytes.len() as u64 > REVIEW {
+            return Err(too_long(file, Some(&said)));
+        }
+        if reviews.insert((class, name), Review::new(bytes, length)).is_some() {
+            notes.again.push(said);
+        }
     }
     // The end of the archive may be missing even where its last entry is whole.
-    std::io::copy(&mut archive.into_inner(), &mut std::io::sink()).map_err(broken)?;
-    Ok(reviews)
+    let mut rest = archive.into_inner();
+    let mut buffer = vec![0; 1 << 16];
+    loop {
+        match rest.read(&mut buffer).map_err(broken)? {
+            0 => break,
+            n => notes.after_end |= buffer[..n].iter().any(|byte| *byte != 0),
+        }
+    }
+    Ok((reviews, notes))
+}
+
+/// The content of a .gz file: all its members in a row, as gzip -d gives them, zeros after them left out; and no more than
+/// a bound.
+struct Unpacked<R> {
+    members: Option<GzDecoder<R>>,
+    left: u64,
+}
+
+impl<R: BufRead> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
+        while let Some(mut member) = self.members.take() {
+            let n = member.read(buffer)?;
+            if n > 0 {
+                self.members = Some(member);
+                self.left = self.left.checked_sub(n as u64).ok_or_else(|| {
+                    std::io::Error::other("it unpacks to more than 2 GB, which the reviews do not")
+                })?;
+                return Ok(n);
+            }
+            let mut rest = member.into_inner();
+            loop {
+                let ahead = rest.fill_buf()?;
+                let zeros = ahead.iter().take_while(|byte| **byte == 0).count();
+                let (none, other) = (ahead.is_empty(), zeros < ahead.len());
+                rest.consume(zeros);
+                if none {
+                    return Ok(0);
+                }
+                if other {
+                    break;
+                }
+            }
+            self.members = Some(GzDecoder::new(rest));
+        }
+        Ok(0)
+    }
 }
 
 /// `[./]aclImdb/train/pos/0_9.txt` as class and name; nothing for other members.

@@ -21,6 +21,7 @@ pub use batch::{Batch, Batches, fill};
 use crate::input::same_word;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// The token of a position without a sample's byte: it is masked.
@@ -49,12 +50,12 @@ impl Task {
         match self {
             Task::Imdb => {
                 let found = imdb::read(source, length)?;
-                let note = imdb::empty_note(&found.empty);
+                let note = found.note();
                 Ok((found.data, note))
             }
             Task::Pathfinder => {
                 // One split for all runs, whatever their seeds.
-                let data = pathfinder::read(source, 0)?;
+                let (data, notes) = pathfinder::read_with_notes(source, 0)?;
                 match data.train.first() {
                     Some(sample) if sample.bytes.len() != length => Err(Error::file(
                         source,
@@ -64,11 +65,37 @@ impl Task {
                             sample.bytes.len()
                         ),
                     )),
-                    _ => Ok((data, None)),
+                    _ => Ok((data, (!notes.is_empty()).then(|| notes.join("; ")))),
                 }
             }
         }
     }
+}
+
+impl Task {
+    /// Which task's samples a folder (or archive) holds, if that can be told by what it is called or what is in it.
+    pub fn of(source: &Path) -> Option<Task> {
+        let there = |name: &str| source.join(name).exists();
+        let said = std::fs::read(source.join("data.json")).ok();
+        let said: Option<serde_json::Value> =
+            said.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(task) = said.and_then(|said| said["data"].as_str()?.parse().ok()) {
+            return Some(task);
+        }
+        let reviews = || source.is_file() || there("aclImdb") || there("train/pos") || holds_archive(source);
+        if there("metadata") && there("imgs") {
+            Some(Task::Pathfinder)
+        } else {
+            reviews().then_some(Task::Imdb)
+        }
+    }
+}
+
+fn holds_archive(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .map(|entry| entry.file_name())
+        .any(|name| name.to_string_lossy().ends_with(".tar.gz"))
 }
 
 impl std::fmt::Display for Task {
@@ -118,6 +145,22 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// SHA-256 of all samples with their classes, in order: other data have another one.
+    pub fn fingerprint(&self) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.shift.to_le_bytes());
+        for part in [&self.train, &self.dev, &self.test] {
+            hash.update((part.len() as u64).to_le_bytes());
+            for sample in part {
+                hash.update([sample.label]);
+                hash.update((sample.bytes.len() as u64).to_le_bytes());
+                hash.update(&sample.bytes);
+            }
+        }
+        let bytes = hash.finalize();
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     /// A fixed random choice of `count` of these samples, the same for every run; all of them if `count`
     /// is 0 or too large.
     pub fn choice(samples: &[Sample], count: usize) -> Vec<&Sample> {

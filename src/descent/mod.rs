@@ -157,7 +157,8 @@ pub fn descend_in(
 ) -> Result<Trajectory> {
     if !(eta.is_finite() && eta > 0.0) {
         return Err(Error::input(format!(
-            "the step eta must be a finite number above 0, not {eta}"
+            "the step eta must be a finite number above 0, not {}",
+            crate::number::exact(eta)
         )));
     }
     let rounding = Rounding::new(instance, precision);

@@ -21,7 +21,7 @@ pub(crate) fn verify_command(
     let Dims { N, n, D, d, H, p } = dims;
     let scale = init
         .scale()
-        .map_or(String::new(), |x| format!(" --scale {x}"));
+        .map_or(String::new(), |x| format!(" --scale {}", crate::number::exact(x)));
     format!(
         "gdcert verify -N {N} -n {n} -D {D} -d {d} -H {H} -p {p} --kernel {kernel} --init {}{scale} --seed {seed} --train {trained} --reading {reading}",
         init.name(),

@@ -31,7 +31,8 @@ impl Grid {
         }
         if !(span > 0.0 && span.is_finite()) {
             return Err(Error::input(format!(
-                "--span {span} must be finite and above 0"
+                "--span {} must be finite and above 0",
+                crate::number::exact(span)
             )));
         }
         Ok(Grid { size, span })

@@ -1,7 +1,7 @@
 //! One panel: a frame with two axes, and curves cut at its edges.
 
 use super::axis::{Axis, Tick};
-use super::canvas::{Align, Canvas, Line, Rgb, Xy};
+use super::canvas::{Align, Canvas, Line, Rgb, Xy, text_width};
 use super::place::Rect;
 use super::thin::thin;
 use crate::Result;
@@ -12,6 +12,16 @@ pub(super) const GREY: Rgb = (95, 95, 95);
 const GRID: Rgb = (225, 225, 225);
 /// Size of tick labels in points.
 pub(super) const SMALL: f64 = 11.5;
+
+/// From a frame to the labels of its y axis.
+const LABELS: f64 = 8.0;
+/// From labels to a name beside them: its descenders and some air.
+const AIR: f64 = 9.0;
+
+/// Where a name stands that is read from below, left of labels as wide as `widest` which end at `right`.
+pub(super) fn beside_labels(right: f64, widest: f64, usual: f64) -> f64 {
+    usual.min(right - widest - AIR)
+}
 
 /// A frame and its axes; x is linear and shared by the panels of a figure.
 pub(super) struct Panel {
@@ -37,6 +47,28 @@ impl Panel {
         )
     }
 
+    fn y_ticks(&self) -> Vec<Tick> {
+        let height = self.frame.bottom - self.frame.top;
+        self.y.ticks((height / 26.0).clamp(3.0, 7.0) as usize)
+    }
+
+    /// The y axis' name, read from below: at `usual`, or further left where tick labels come near.
+    pub fn draw_y_name<B: DrawingBackend>(
+        &self,
+        canvas: &mut Canvas<'_, B>,
+        name: &str,
+        size: f64,
+        usual: f64,
+    ) -> Result<()> {
+        let labels = self.y_ticks().into_iter().filter_map(|tick| tick.label);
+        let widest = labels
+            .map(|label| text_width(&label, SMALL))
+            .fold(0.0, f64::max);
+        let x = beside_labels(self.frame.left - LABELS, widest, usual);
+        let middle = 0.5 * (self.frame.top + self.frame.bottom);
+        canvas.text(name, (x, middle), size, BLACK, Align::Upwards)
+    }
+
     /// Grid lines, frame ticks and labels; the steps' labels only if `with_x`.
     pub fn draw_axes<B: DrawingBackend>(
         &self,
@@ -49,13 +81,12 @@ impl Panel {
             right,
             bottom,
         } = self.frame;
-        let wanted = ((bottom - top) / 26.0).clamp(3.0, 7.0) as usize;
-        for Tick { at, label } in self.y.ticks(wanted) {
+        for Tick { at, label } in self.y_ticks() {
             let y = bottom - at * (bottom - top);
             let length = if label.is_some() { 5.0 } else { 3.0 };
             if let Some(label) = label {
                 canvas.line(&[(left, y), (right, y)], Line::solid(GRID, 0.7))?;
-                canvas.text(&label, (left - 8.0, y + 4.0), SMALL, BLACK, Align::Right)?;
+                canvas.text(&label, (left - LABELS, y + 4.0), SMALL, BLACK, Align::Right)?;
             }
             canvas.line(&[(left - length, y), (left, y)], Line::solid(BLACK, 0.8))?;
         }

@@ -20,6 +20,8 @@ const HEIGHT: f64 = 769.0;
 const LEFT: f64 = 80.0;
 const RIGHT: f64 = 608.0;
 const MARGIN: f64 = 16.0;
+/// Where the names of the y axes stand.
+const Y_NAMES: f64 = 22.0;
 const LEGEND: f64 = 65.0;
 const ROW: f64 = 17.0;
 const LOSS: (f64, f64) = (181.0, 451.0);
@@ -329,14 +331,7 @@ impl RateVsBound<'_> {
         }
         panel.draw_frame(canvas)?;
         self.annotate(canvas, &panel, &mut occupied)?;
-        let middle = 0.5 * (LOSS.0 + LOSS.1);
-        canvas.text(
-            "loss fₜ and bounds (1 − ηβ)ᵗ f₀",
-            (22.0, middle),
-            12.5,
-            BLACK,
-            Align::Upwards,
-        )?;
+        panel.draw_y_name(canvas, "loss fₜ and bounds (1 − ηβ)ᵗ f₀", 12.5, Y_NAMES)?;
         Ok(floor_seen)
     }
 
@@ -510,7 +505,7 @@ impl RateVsBound<'_> {
         if !known {
             remark(canvas, SIGMA, "σₘᵢₙ(B₀) is 0 or within its error of 0")?;
         }
-        y_label(canvas, SIGMA, "σₘᵢₙ(Bₜ) / σₘᵢₙ(B₀)")
+        panel.draw_y_name(canvas, "σₘᵢₙ(Bₜ) / σₘᵢₙ(B₀)", SMALL, Y_NAMES)
     }
 
     fn draw_moved<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
@@ -555,7 +550,7 @@ impl RateVsBound<'_> {
         } else if most <= 0.0 || most.is_nan() {
             remark(canvas, MOVED, "no trained block has moved")?;
         }
-        y_label(canvas, MOVED, "moved |Wₜ − W₀|")
+        panel.draw_y_name(canvas, "moved |Wₜ − W₀|", SMALL, Y_NAMES)
     }
 }
 
@@ -702,15 +697,6 @@ fn remark<B: DrawingBackend>(
     canvas.text(text, at, 12.0, GREY, Align::Center)
 }
 
-fn y_label<B: DrawingBackend>(
-    canvas: &mut Canvas<'_, B>,
-    (top, bottom): (f64, f64),
-    text: &str,
-) -> Result<()> {
-    let at = (22.0, 0.5 * (top + bottom));
-    canvas.text(text, at, SMALL, BLACK, Align::Upwards)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -755,6 +741,40 @@ mod tests {
             rest = &rest[end + 1..];
         }
         assert!(open.is_empty() && rest.trim().is_empty());
+    }
+
+    /// Numbers with long labels leave the name of their axis alone.
+    #[test]
+    fn names_of_axes_and_labels_stay_apart() {
+        for eta in [1e-13, 1e-8, 1e-3] {
+            let settings = Settings {
+                eta: Eta::Fixed(eta),
+                ..steps(Steps::Exactly(3))
+            };
+            let svg = draw(&run(Kernel::Softmax, Init::Lecun, 1, &settings));
+            let attribute = |tag: &str, name: &str| -> Option<f64> {
+                let value = tag.split(&format!("{name}=\"")).nth(1)?;
+                value.split('"').next()?.parse().ok()
+            };
+            let mut names = Vec::new();
+            let mut labels = Vec::new();
+            for text in svg.split("<text ").skip(1) {
+                let (tag, rest) = text.split_once('>').unwrap();
+                let x = attribute(tag, "x").unwrap() / f64::from(super::super::UNITS);
+                let shown = rest.split('<').next().unwrap().trim();
+                if tag.contains("rotate") {
+                    names.push(x);
+                } else if tag.contains("\"end\"") && x < LEFT {
+                    labels.push((x - text_width(shown, SMALL), shown));
+                }
+            }
+            assert_eq!(names.len(), 3, "{svg}");
+            for (left, label) in labels {
+                let least = names.iter().copied().fold(f64::INFINITY, f64::min);
+                assert!(least > 10.0, "the name leaves the picture: {least}");
+                assert!(left > least + 3.0, "{label} at {left} meets a name at {least}");
+            }
+        }
     }
 
     /// Draws, checks both files, and returns the SVG.

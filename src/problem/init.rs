@@ -44,7 +44,8 @@ impl Init {
         let x = scale.unwrap_or(1.0);
         if !(x.is_finite() && x > 0.0) {
             return Err(Error::input(format!(
-                "--scale {x} must be a finite number above 0"
+                "--scale {} must be a finite number above 0",
+                crate::number::exact(x)
             )));
         }
         let known = Self::NAMES.into_iter().find(|known| same_word(name, known));

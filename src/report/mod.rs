@@ -3,6 +3,7 @@
 
 mod figure;
 mod page;
+mod proof;
 mod section;
 mod summary;
 mod sweep;
@@ -11,13 +12,14 @@ mod words;
 
 pub use figure::Figure;
 pub use page::page;
+pub use proof::certificate_words;
+pub(crate) use proof::remarks;
 pub(crate) use section::RUN;
 pub use section::{Proof, Section, cases_table, read};
 pub(crate) use summary::paragraph;
 pub use summary::summary;
 pub use sweep::sweep_tables;
 pub use table::{Cell, Table};
-pub use words::{certificate_words, readings_table, verdict_words};
 
 use crate::Result;
 use crate::certify::certificate_files;

@@ -3,6 +3,7 @@
 use super::section::Section;
 use super::table::Table;
 use crate::plot::FONT;
+use crate::printable::printable_line;
 use crate::{Error, Result};
 use askama::Template;
 use base64::Engine;
@@ -80,7 +81,8 @@ fn indices(word: &str) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
+    printable_line(text)
+        .replace('&', "&amp;")
         .replace('<', "&lt;")
         .replace('>', "&gt;")
         .replace('"', "&quot;")
@@ -92,9 +94,11 @@ fn escape(text: &str) -> String {
 /// # Errors
 /// None is expected; a template that cannot be rendered.
 pub fn page(top: &Section, base: &Path) -> Result<String> {
-    let base = match base.to_string_lossy() {
-        path if path.is_empty() => String::new(),
-        path => format!("{}/", path.trim_end_matches('/')),
+    // A name with a colon would be taken for the scheme of an address, were it the first thing in a link.
+    let base = match address(base) {
+        path if path.is_empty() => "./".to_owned(),
+        path if path.starts_with("..") => format!("{}/", path.trim_end_matches('/')),
+        path => format!("./{}/", path.trim_matches('/')),
     };
     let page = Page {
         top,
@@ -143,14 +147,12 @@ impl Part<'_> {
 
     /// A file's link.
     fn link(&self, file: &Path) -> String {
-        let file = file.to_string_lossy().replace('\\', "/");
-        format!(
-            "{}{}",
-            self.base,
-            file.replace('%', "%25")
-                .replace(' ', "%20")
-                .replace('#', "%23")
-        )
+        format!("{}{}", self.base, address(file))
+    }
+
+    /// A file's name, as it is shown.
+    fn named(&self, file: &Path) -> String {
+        printable_line(&file.to_string_lossy()).into_owned()
     }
 }
 
@@ -164,6 +166,14 @@ impl TableView<'_> {
         if text.len() > 60 { " long" } else { "" }
     }
 
+    /// The way to a place in the page.
+    fn within(&self, link: &str) -> String {
+        match link.strip_prefix('#') {
+            Some(id) => format!("#{}", encoded(id.as_bytes())),
+            None => encoded(link.as_bytes()),
+        }
+    }
+
     fn class(&self, column: &usize) -> &'static str {
         if self.table.numeric(*column) {
             "number"
@@ -173,9 +183,46 @@ impl TableView<'_> {
     }
 }
 
+/// A relative path as the path of an address, every byte that could mean something else encoded.
+fn address(path: &Path) -> String {
+    let parts = path
+        .components()
+        .map(|part| encoded(part.as_os_str().as_encoded_bytes()));
+    parts.collect::<Vec<_>>().join("/")
+}
+
+fn encoded(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for &byte in bytes {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                text.push(byte.into())
+            }
+            byte => text += &format!("%{byte:02X}"),
+        }
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::math;
+    use super::{address, math};
+    use std::path::Path;
+
+    #[test]
+    fn every_file_name_makes_a_link() {
+        for (path, link) in [
+            ("a b/c.svg", "a%20b/c.svg"),
+            ("javascript:alert(1)", "javascript%3Aalert%281%29"),
+            (
+                "../x?y#z%20\"><b>'&",
+                "../x%3Fy%23z%2520%22%3E%3Cb%3E%27%26",
+            ),
+            ("ä\n", "%C3%A4%0A"),
+        ] {
+            assert_eq!(address(Path::new(path)), link);
+        }
+    }
 
     #[test]
     fn formulas_look_like_formulas() {

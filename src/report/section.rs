@@ -1,18 +1,19 @@
 //! An output folder, read into sections: what `gdcert report` draws and `gdcert explain` prints.
 
 use super::figure::Figure;
+use super::proof::{Checks, unsupported};
 use super::sweep::summary_tables;
 use super::table::{Cell, Table};
-use super::words::{certificate_words, certified_words, readings_table, verdict_words};
-use crate::certificate::Certificate;
-use crate::experiment::poster::{Answered, Finding, Summary};
+use super::words::{NOT_REPROVEN, readings_table, verdict_words};
+use crate::experiment::poster::{Answered, Finding, Summary, experiment};
 use crate::experiment::summary::SCHEMA as SUMMARY;
 use crate::input::json as read_json;
+use crate::printable::printable_line;
 use crate::schema::readable;
 use crate::verdict::VerdictFile;
 use crate::{Error, Result};
 use serde_json::{Map, Value};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 /// The file that says which command a folder belongs to.
 pub(crate) const RUN: &str = "run.json";
@@ -24,6 +25,9 @@ const PLAIN: [&str; 4] = [
     "gdcert.surface/1",
     "gdcert.falsify/1",
 ];
+
+/// What reproduce sums up in.
+const SUMMARY_FILE: &str = "summary.json";
 
 /// Rows of a table beyond which the file itself is the better table.
 const ROWS: usize = 60;
@@ -62,7 +66,8 @@ pub struct Proof {
     pub check: String,
 }
 
-/// What a whole folder, or a single file of it, holds.
+/// What a whole folder, or a single file of it, holds. Certificates are proven again on the way, within bounds; what is
+/// not is said to be not re-proven.
 ///
 /// # Errors
 /// Nothing there, or nothing that gdcert wrote; a file that is damaged or of a newer schema (named).
@@ -77,11 +82,11 @@ pub fn read(place: &Path) -> Result<Section> {
         ));
     }
     let mut section = Section {
-        title: name(place),
+        title: printable_line(&name(place)).into_owned(),
         ..Section::default()
     };
     let folder = place.parent().unwrap_or(Path::new("."));
-    add_json(&mut section, folder, &name(place))?;
+    add_json(&mut section, folder, &name(place), &Checks::new())?;
     if section.words.is_empty() && section.tables.is_empty() && section.proof.is_none() {
         return Err(Error::file(
             place,
@@ -101,31 +106,59 @@ fn of_folder(folder: &Path) -> Result<Section> {
     }
     let run = read_json(&run)?;
     let subcommand = run["subcommand"].as_str().unwrap_or("results");
-    let mut section = if subcommand == "reproduce" && folder.join("summary.json").is_file() {
-        of_reproduce(folder)?
+    let checks = Checks::new();
+    let mut section = if subcommand == "reproduce" && folder.join(SUMMARY_FILE).is_file() {
+        of_reproduce(folder, &checks)?
     } else {
-        of_one_command(folder, Path::new(""))?
+        of_one_command(folder, Path::new(""), &checks)?
     };
     section.id = "top".to_owned();
     section.title = match subcommand {
         "reproduce" => "gdcert reproduce: the poster's claims".to_owned(),
-        other => format!("gdcert {other}"),
+        other => format!("gdcert {}", printable_line(other)),
     };
-    section.command = run["command"].as_str().map(str::to_owned);
+    section.command = run["command"].as_str().and_then(repeatable);
     Ok(section)
 }
 
+/// A command that a file names, if it is one: gdcert's, with nothing in it that a shell would take for more than words.
+/// What a page offers for pasting must not do anything else.
+fn repeatable(line: &str) -> Option<String> {
+    let words_only = |command: &str| {
+        let mut quoted = false;
+        let mut before = ' ';
+        for c in command.chars() {
+            let plain = c.is_ascii_alphanumeric() || "-_./,=:+@% ".contains(c);
+            match c {
+                c if c.is_control() => return false,
+                '\'' if before == '\\' => {}
+                '\'' => quoted = !quoted,
+                '\\' if !quoted => {}
+                _ if before == '\\' && !quoted => return false,
+                _ if !quoted && !plain => return false,
+                _ => {}
+            }
+            before = if quoted { ' ' } else { c };
+        }
+        !quoted && command.starts_with("gdcert ")
+    };
+    line.split(" && ")
+        .all(words_only)
+        .then(|| printable_line(line).into_owned())
+}
+
 /// The poster's claims: a table of answers, then a section for each.
-fn of_reproduce(folder: &Path) -> Result<Section> {
-    let summary = Summary::read(&folder.join("summary.json"))?;
+fn of_reproduce(folder: &Path, checks: &Checks) -> Result<Section> {
+    let summary = Summary::read(&folder.join(SUMMARY_FILE))?;
     let mut claims = Table::new(
         "The poster's claims: answers, numbers and where the evidence is",
         &["question", "answer", "verdict", "numbers", "evidence"],
     );
     let mut parts = Vec::new();
     for claim in &summary.claims {
-        claims.rows.push(answer_row(claim));
-        parts.push(of_claim(folder, &summary, claim)?);
+        let claim = anew(folder, &summary, claim, checks)?;
+        claims.rows.push(answer_row(&claim));
+        parts.push(of_claim(folder, &claim, checks)?);
     }
     for left_out in &summary.not_run {
         claims.rows.push(vec![
@@ -150,7 +183,101 @@ fn of_reproduce(folder: &Path) -> Result<Section> {
     })
 }
 
-fn answer_row(claim: &Answered) -> Vec<Cell> {
+/// A claim as far as it stands here and now.
+struct Anew<'a> {
+    claim: Answered,
+    /// Its cases, and why a verdict that speaks of a proof has none here.
+    cases: Vec<(&'a Finding, Option<String>)>,
+}
+
+/// A claim with its answer read off its cases again, and its cases held against their own files: the summary is one file
+/// more that says what it likes.
+fn anew<'a>(
+    folder: &Path,
+    summary: &'a Summary,
+    as_written: &'a Answered,
+    checks: &Checks,
+) -> Result<Anew<'a>> {
+    let mut claim = as_written.clone();
+    let mut cases = Vec::new();
+    for case in summary.cases_of(&as_written.name) {
+        cases.push((case, unproven_case(folder, case, checks)?));
+    }
+    match experiment(&claim.name, summary.preset) {
+        Ok(known) => {
+            let found: Vec<Finding> = cases.iter().map(|(case, _)| (*case).clone()).collect();
+            let answer = (known.answer)(&found);
+            claim.question = known.question.to_owned();
+            claim.statement = known.statement.to_owned();
+            if answer.says != claim.answer.says {
+                claim.answer.says = format!("{} (summary.json words it otherwise.)", answer.says);
+            }
+            claim.answer.verdict = answer.verdict;
+            claim.answer.numbers = answer.numbers;
+        }
+        Err(_) => {
+            claim.answer.says = format!("In the file's own words: {}", claim.answer.says);
+        }
+    }
+    let unproven: Vec<_> = cases
+        .iter()
+        .filter_map(|(case, why)| Some(format!("{} ({})", case.case, why.as_ref()?)))
+        .collect();
+    if !unproven.is_empty() {
+        claim.answer.verdict += &format!(" {NOT_REPROVEN}");
+        claim.answer.says += &format!(" Not re-proven here: {}.", unproven.join(", "));
+    }
+    Ok(Anew { claim, cases })
+}
+
+/// Why the verdict of a case speaks of a proof and has none here.
+fn unproven_case(root: &Path, case: &Finding, checks: &Checks) -> Result<Option<String>> {
+    let Some(verdict) = case.verdict else {
+        return Ok(None);
+    };
+    let folder = root.join(below(root, case)?);
+    let path = folder.join("verdict.json");
+    if !path.is_file() {
+        return Ok(Some("its folder has no verdict.json".to_owned()));
+    }
+    let file = VerdictFile::read(&path)?;
+    let deciding = file.deciding();
+    let own = file.claims.get(deciding).verdict;
+    if own != verdict {
+        return Ok(Some(format!(
+            "summary.json says {verdict}, its own verdict.json {own}"
+        )));
+    }
+    let proof = checks.of_verdict(&file, &folder)?;
+    Ok(unsupported(&file, deciding, proof.as_deref(), &folder))
+}
+
+/// The folder of a case, which lies below that of the summary.
+fn below<'a>(root: &Path, case: &'a Finding) -> Result<&'a Path> {
+    let folder = Path::new(&case.folder);
+    let plain = folder
+        .components()
+        .all(|part| matches!(part, Component::Normal(_)));
+    // By its name or through a link.
+    let inside = match (root.canonicalize(), root.join(folder).canonicalize()) {
+        (Ok(root), Ok(place)) => place.starts_with(&root),
+        // Not there: that is said where it is read.
+        _ => true,
+    };
+    if plain && inside {
+        return Ok(folder);
+    }
+    Err(Error::file(
+        &root.join(SUMMARY_FILE),
+        format!(
+            "names the folder '{}', which is not inside {}; it was not written by gdcert",
+            printable_line(&case.folder),
+            root.display()
+        ),
+    ))
+}
+
+fn answer_row(Anew { claim, .. }: &Anew) -> Vec<Cell> {
     let numbers = claim.answer.numbers.iter().map(|number| {
         let value = Cell::value(&Value::from(number.value));
         (number.name.clone(), value)
@@ -164,18 +291,23 @@ fn answer_row(claim: &Answered) -> Vec<Cell> {
     ]
 }
 
-fn of_claim(folder: &Path, summary: &Summary, claim: &Answered) -> Result<Section> {
+fn of_claim(folder: &Path, anew: &Anew, checks: &Checks) -> Result<Section> {
+    let claim = &anew.claim;
     let mut parts = Vec::new();
-    for case in summary.cases_of(&claim.name) {
-        parts.push(of_case(folder, case)?);
+    let mut cases = cases_table(&claim.name, anew.cases.iter().map(|(case, _)| *case));
+    for ((case, unproven), row) in anew.cases.iter().zip(&mut cases.rows) {
+        parts.push(of_case(folder, case, checks)?);
+        if let (Some(_), Some(verdict)) = (unproven, row.last_mut()) {
+            *verdict = Cell::text(format!("{} {NOT_REPROVEN}", verdict.text));
+        }
     }
     Ok(Section {
         id: claim.name.clone(),
         title: claim.question.clone(),
         statement: Some(claim.statement.clone()),
         words: vec![claim.answer.says.clone()],
-        tables: vec![cases_table(&claim.name, summary.cases_of(&claim.name))],
-        command: Some(format!("gdcert reproduce --only {}", claim.name)),
+        tables: vec![cases],
+        command: repeatable(&format!("gdcert reproduce --only {}", claim.name)),
         parts,
         ..Section::default()
     })
@@ -238,22 +370,20 @@ fn anchor(case: &Finding) -> String {
     format!("{}-{}", case.claim, case.case)
 }
 
-fn of_case(folder: &Path, case: &Finding) -> Result<Section> {
-    let below = Path::new(&case.folder);
-    refuse_outside(folder, below)?;
-    let mut section = of_one_command(folder, below)?;
+fn of_case(folder: &Path, case: &Finding, checks: &Checks) -> Result<Section> {
+    let mut section = of_one_command(folder, below(folder, case)?, checks)?;
     let id = anchor(case);
     for part in &mut section.parts {
         part.id = format!("{id}-{}", part.id);
     }
     section.id = id;
     section.title = format!("{}: {}", case.case, case.shows);
-    section.command = Some(case.command.clone());
+    section.command = repeatable(&case.command);
     Ok(section)
 }
 
 /// A folder below `root` that one command wrote; its paths are relative to `root`.
-fn of_one_command(root: &Path, below: &Path) -> Result<Section> {
+fn of_one_command(root: &Path, below: &Path, checks: &Checks) -> Result<Section> {
     let mut section = Section {
         files: files_of(root, below)?,
         ..Section::default()
@@ -261,14 +391,16 @@ fn of_one_command(root: &Path, below: &Path) -> Result<Section> {
     for file in section.files.clone() {
         let name = name(&file);
         match file.extension().and_then(|e| e.to_str()) {
-            Some("json") if name != RUN => add_json(&mut section, &root.join(below), &name)?,
+            Some("json") if name != RUN => {
+                add_json(&mut section, &root.join(below), &name, checks)?
+            }
             Some("svg") => section.figures.push(Figure::read(root, &file)?),
             _ => {}
         }
     }
     for folder in folders_of(root, below)? {
-        let mut part = of_one_command(root, &folder)?;
-        part.title = name(&folder);
+        let mut part = of_one_command(root, &folder, checks)?;
+        part.title = printable_line(&name(&folder)).into_owned();
         part.id = name(&folder);
         section.parts.push(part);
     }
@@ -276,33 +408,46 @@ fn of_one_command(root: &Path, below: &Path) -> Result<Section> {
 }
 
 /// Adds what a JSON file says. Of one that gdcert did not write nothing is said.
-fn add_json(section: &mut Section, folder: &Path, file: &str) -> Result<()> {
+fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -> Result<()> {
     let path = folder.join(file);
     let json = read_json(&path)?;
     let schema = json["schema"].as_str().unwrap_or_default();
     match schema.split_once('/').map_or("", |(kind, _)| kind) {
         "gdcert.verdict" => {
             let verdict = VerdictFile::read(&path)?;
-            section.words.extend(verdict_words(&verdict));
-            // In a folder the certificate speaks for itself.
-            let alone = section.files.is_empty();
+            let proof = checks.of_verdict(&verdict, folder)?;
+            let proof = proof.as_deref();
+            let unproven = |reading| unsupported(&verdict, reading, proof, folder);
             section
                 .words
-                .extend(certified_words(&verdict).filter(|_| alone));
-            section.tables.insert(0, readings_table(&verdict));
+                .extend(verdict_words(&verdict, proof, &unproven));
+            // In a folder the certificate speaks for itself.
+            if let (true, Some(proof)) = (section.files.is_empty(), proof) {
+                section.proof = Some(Proof {
+                    words: proof.words(),
+                    check: proof.check.clone(),
+                });
+            }
+            let table = readings_table(&verdict, &unproven);
+            section.tables.insert(0, table);
         }
         "gdcert.certificate" => {
-            let certificate = Certificate::read(&path)?;
+            let proof = checks.of(&path)?;
             section.proof = Some(Proof {
-                words: certificate_words(&certificate),
-                check: format!("gdcert check {}", path.display()),
+                words: proof.words(),
+                check: proof.check.clone(),
             });
         }
         "gdcert.summary" => {
             readable(&path, schema, SUMMARY)?;
             section.tables.extend(summary_tables(&json));
         }
-        "gdcert.reproduce" => section.tables.push(reproduce_table(&Summary::read(&path)?)),
+        "gdcert.reproduce" => {
+            let summary = Summary::read(&path)?;
+            section
+                .tables
+                .push(reproduce_table(folder, &summary, checks)?);
+        }
         kind => match PLAIN
             .iter()
             .find(|known| known.starts_with(&format!("{kind}/")))
@@ -325,16 +470,17 @@ fn add_json(section: &mut Section, folder: &Path, file: &str) -> Result<()> {
     Ok(())
 }
 
-fn reproduce_table(summary: &Summary) -> Table {
+fn reproduce_table(folder: &Path, summary: &Summary, checks: &Checks) -> Result<Table> {
     let mut table = Table::new("The poster's claims", &["claim", "verdict", "answer"]);
     for claim in &summary.claims {
+        let Anew { claim, .. } = anew(folder, summary, claim, checks)?;
         table.rows.push(vec![
             Cell::text(&claim.name),
             Cell::text(&claim.answer.verdict),
             Cell::text(&claim.answer.says),
         ]);
     }
-    table
+    Ok(table)
 }
 
 /// A results file as tables: its single values in one, each list of records in one of its own. Long lists stay in the
@@ -419,30 +565,6 @@ fn leaves<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(String, &'a 
         }
     }
     found
-}
-
-/// Refuses the place of a case that is not inside the folder, by its name or through a link.
-fn refuse_outside(root: &Path, below: &Path) -> Result<()> {
-    use std::path::Component;
-    let plain = below
-        .components()
-        .all(|c| matches!(c, Component::Normal(_)));
-    let inside = || match (root.canonicalize(), root.join(below).canonicalize()) {
-        (Ok(root), Ok(place)) => place.starts_with(&root),
-        // Not there: that is said where it is read.
-        _ => true,
-    };
-    if plain && inside() {
-        return Ok(());
-    }
-    Err(Error::file(
-        &root.join("summary.json"),
-        format!(
-            "names the folder '{}', which is not inside {}; it was not written by gdcert",
-            below.display(),
-            root.display()
-        ),
-    ))
 }
 
 /// Names of the files in a folder below `root`, relative to `root`, in order; temporary ones and the page left out.

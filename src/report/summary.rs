@@ -1,9 +1,9 @@
 //! What a verification found, as plain text for a terminal.
 
-use super::table::{digits, short};
 use super::words::{obstruction_words, refuted_reading};
 use crate::descent::{End, FLOOR_SHARE};
 use crate::model::Precision;
+use crate::number::{digits, short};
 use crate::spectrum::Reading;
 use crate::verdict::{Claim, Verdict};
 use crate::verify::Verification;

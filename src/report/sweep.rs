@@ -2,6 +2,7 @@
 
 use super::table::{Cell, Table};
 use crate::experiment::summary::{Group, Key, Quantiles, REACHED, Statistics};
+use crate::number::{digits, exact, short};
 use crate::spectrum::Reading;
 use crate::verdict::Verdict;
 use serde_json::Value;
@@ -23,11 +24,14 @@ pub fn sweep_tables(statistics: &Statistics) -> String {
         for ((key, scale), norms) in &statistics.vanishing {
             let [_, low, median, high, _] = Quantiles::of(norms).values;
             text += &format!(
-                "  {:<9} {:<4} {:<15} {:<10.3e} {low:.3e}  {median:.3e}  {high:.3e}\n",
+                "  {:<9} {:<4} {:<15} {:<10} {}  {}  {}\n",
                 key.kernel().to_string(),
                 key.trained().to_string(),
                 key.init(),
-                scale.value(),
+                digits(scale.value()),
+                digits(low),
+                digits(median),
+                digits(high),
             );
         }
     }
@@ -81,7 +85,7 @@ fn of_group(key: Key, group: &Group) -> String {
             0 => "   -\n".to_owned(),
             _ => {
                 let [_, low, median, high, _] = tightness.values;
-                format!("   {low:.3}, {median:.3}, {high:.3}\n")
+                format!("   {}, {}, {}\n", short(low), short(median), short(high))
             }
         };
     }
@@ -97,14 +101,18 @@ fn of_group(key: Key, group: &Group) -> String {
         text += &format!(
             "  Theorem A closes in {} trials, at t = {} (median; 0.9: {})\n",
             t.count,
-            t.median(),
-            t.values[3]
+            exact(t.median()),
+            exact(t.values[3])
         );
     }
     let finals = Quantiles::of(&group.final_loss_relative);
     let [_, low, median, high, _] = finals.values;
-    text +=
-        &format!("  f_T / f_0: {low:.3e}, {median:.3e}, {high:.3e} (quantiles 0.1, 0.5, 0.9)\n");
+    text += &format!(
+        "  f_T / f_0: {}, {}, {} (quantiles 0.1, 0.5, 0.9)\n",
+        digits(low),
+        digits(median),
+        digits(high)
+    );
     text
 }
 

@@ -1,5 +1,7 @@
 //! Tables for a terminal, a page, a spreadsheet and a paper.
 
+use crate::number::{digits, short};
+use crate::printable::{printable_line, spreadsheet};
 use crate::{Error, Result};
 use serde_json::Value;
 
@@ -31,7 +33,7 @@ impl Cell {
     /// Words.
     pub fn text(text: impl Into<String>) -> Self {
         Cell {
-            text: text.into(),
+            text: printable_line(&text.into()).into_owned(),
             exact: None,
             link: None,
             items: Vec::new(),
@@ -96,29 +98,6 @@ impl Cell {
     }
 }
 
-/// Four significant digits, scientific.
-pub(super) fn digits(x: f64) -> String {
-    if x == 0.0 {
-        "0".to_owned()
-    } else {
-        format!("{x:.3e}")
-    }
-}
-
-/// Four significant digits, plain where that is short.
-pub(super) fn short(x: f64) -> String {
-    let places = match x.abs() {
-        a if (0.001..0.01).contains(&a) => 6,
-        a if (0.01..0.1).contains(&a) => 5,
-        a if (0.1..1.0).contains(&a) => 4,
-        a if (1.0..10.0).contains(&a) => 3,
-        a if (10.0..100.0).contains(&a) => 2,
-        a if (100.0..10_000.0).contains(&a) => 1,
-        _ => return digits(x),
-    };
-    format!("{x:.places$}")
-}
-
 /// As [`short`], but what a person wrote, such as 0.5, stays as it is.
 fn rounded(x: f64) -> String {
     let plain = x.to_string();
@@ -129,8 +108,11 @@ impl Table {
     /// A table without rows yet.
     pub fn new(caption: impl Into<String>, columns: &[&str]) -> Self {
         Table {
-            caption: caption.into(),
-            columns: columns.iter().map(|c| (*c).to_owned()).collect(),
+            caption: printable_line(&caption.into()).into_owned(),
+            columns: columns
+                .iter()
+                .map(|c| printable_line(c).into_owned())
+                .collect(),
             rows: Vec::new(),
         }
     }
@@ -193,16 +175,17 @@ impl Table {
     pub fn to_csv(&self) -> Result<String> {
         let fail = |e: String| Error::Numerical(format!("cannot form the table: {e}"));
         let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(&self.columns)
+        csv.write_record(self.columns.iter().map(|c| spreadsheet(c).into_owned()))
             .map_err(|e| fail(e.to_string()))?;
         for row in &self.rows {
             let cells = row
                 .iter()
                 .map(|cell| match (&cell.exact, cell.text.as_str()) {
-                    (Some(exact), _) => exact,
-                    (None, "-") => "",
-                    (None, text) => text,
-                });
+                    (Some(exact), _) => exact.as_str().into(),
+                    (None, "-") => "".into(),
+                    (None, text) => spreadsheet(text),
+                })
+                .map(|cell| cell.into_owned());
             csv.write_record(cells).map_err(|e| fail(e.to_string()))?;
         }
         let bytes = csv.into_inner().map_err(|e| fail(e.to_string()))?;
@@ -243,7 +226,8 @@ fn latex_number(text: &str) -> String {
     }
 }
 
-/// Words with LaTeX's own characters escaped.
+/// Words with LaTeX's own characters escaped: no cell ends, opens or closes anything, and every character is one that
+/// pdfLaTeX has.
 fn latex(text: &str) -> String {
     let mut escaped = String::new();
     for c in text.chars() {
@@ -254,7 +238,15 @@ fn latex(text: &str) -> String {
             '~' => escaped += "\\~{}",
             '<' => escaped += "\\textless{}",
             '>' => escaped += "\\textgreater{}",
-            _ => escaped.push(c),
+            '|' => escaped += "\\textbar{}",
+            '`' => escaped += "\\textasciigrave{}",
+            // After the end of a row, or after a rule, these would be read as an option.
+            '[' | ']' | '*' => escaped.extend(['{', c, '}']),
+            // Two of them would become a dash, or a pair of quotes.
+            '-' | '\'' | ',' | '!' | '?' if escaped.ends_with(c) => escaped.extend(['{', '}', c]),
+            ' '..='~' | '\u{a1}'..='\u{17f}' => escaped.push(c),
+            c if c.is_whitespace() => escaped.push(' '),
+            c => escaped += &format!("{{[}}U+{:04X}{{]}}", c as u32),
         }
     }
     escaped
@@ -305,11 +297,32 @@ mod tests {
     }
 
     #[test]
-    fn ratios_have_four_digits() {
+    fn no_cell_breaks_a_table_or_runs_in_a_spreadsheet() {
+        let mut table = Table::new("[a]\n\n--b", &["[2pt]", "=x"]);
+        let hostile = "*[1cm] \\end{tabular} \\\\ & \n\u{1b}[31m | `` -- \u{2603}";
+        table
+            .rows
+            .push(vec![Cell::text(hostile), Cell::text("=HYPERLINK(\"a\")")]);
+        table
+            .rows
+            .push(vec![Cell::text("-1"), Cell::number(Some(-1.5))]);
+        let latex = table.to_latex();
+        let line = latex.lines().find(|l| l.contains("cm")).unwrap();
         assert_eq!(
-            [0.51234, 1.2345, 12.345, 1234.5].map(short),
-            ["0.5123", "1.234", "12.35", "1234.5"]
+            line,
+            "    {*}{[}1cm{]} \\textbackslash{}end\\{tabular\\} \\textbackslash{}\\textbackslash{} \\& \
+             \\textbackslash{}n\\textbackslash{}u001b{[}31m \\textbar{} \\textasciigrave{}\\textasciigrave{} -{}- \
+             {[}U+2603{]} & =HYPERLINK(\"a\") \\\\"
         );
-        assert_eq!(short(1e-7), "1.000e-7");
+        assert!(
+            latex.contains("\\caption{{[}a{]}\\textbackslash{}n"),
+            "{latex}"
+        );
+        let csv = table.to_csv().unwrap();
+        assert!(csv.starts_with("[2pt],'=x\n"), "{csv}");
+        assert!(csv.contains(",\"'=HYPERLINK(\"\"a\"\")\"\n"), "{csv}");
+        assert!(csv.ends_with("'-1,-1.5\n"), "{csv}");
+        assert!(!table.to_text().contains('\u{1b}'));
+        assert_eq!(table.to_text().lines().count(), 3);
     }
 }

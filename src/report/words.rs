@@ -1,13 +1,27 @@
 //! Verdicts and certificates restated in words.
 
-use super::table::{Cell, Table, digits};
-use crate::certificate::{Certificate, Obstructed, Obstruction, Reason, TheoremA};
+use super::proof::{Reproved, reason_words};
+use super::table::{Cell, Table};
+use crate::certificate::{Certificate, Obstruction};
 use crate::model::{Precision, Trained};
+use crate::number::{at_least, digits, exact};
+use crate::printable::printable_line;
 use crate::spectrum::Reading;
 use crate::verdict::{Verdict, VerdictFile};
 
-/// What a verification was about and what it found, sentence by sentence.
-pub fn verdict_words(file: &VerdictFile) -> Vec<String> {
+/// Beside a verdict that speaks of a proof and has none here.
+pub(super) const NOT_REPROVEN: &str = "(not re-proven here)";
+
+/// Why a verdict of the file that speaks of a proof is not shown as proven, by reading.
+pub(super) type Unproven<'a> = &'a dyn Fn(Reading) -> Option<String>;
+
+/// What a verification was about and what it found, sentence by sentence. What it proved is said only as far as it was
+/// proven again.
+pub(super) fn verdict_words(
+    file: &VerdictFile,
+    proof: Option<&Reproved>,
+    unproven: Unproven,
+) -> Vec<String> {
     let deciding = file.deciding();
     let claim = file.claims.get(deciding);
     let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
@@ -31,12 +45,7 @@ pub fn verdict_words(file: &VerdictFile) -> Vec<String> {
             shown(*file.betas.get(deciding)),
             shown(claim.rate),
         ),
-        format!(
-            "Verdict: {}: {}. Here: {}.",
-            claim.verdict,
-            claim.verdict.meaning(),
-            claim.reason
-        ),
+        verdict(file, deciding, proof, unproven),
     ];
     if let (Some(f0), Some(last)) = (file.loss0, file.final_loss) {
         let mut measured = format!(
@@ -53,28 +62,63 @@ pub fn verdict_words(file: &VerdictFile) -> Vec<String> {
         }
         words.push(measured + ".");
     }
-    words.extend(file.obstruction.map(|o| obstruction_words(o, file.trained)));
+    if unproven(deciding).is_none()
+        && let Some(Certificate::Obstructed(c)) = proof.map(|p| &p.certificate)
+    {
+        let found = Obstruction {
+            reason: c.reason,
+            loss_lower: c.loss_lower,
+        };
+        words.push(obstruction_words(found, c.trained));
+    }
     let violated = file.claims.stacked.first_violation;
+    let per_head = match unproven(Reading::PerHead) {
+        Some(_) => Verdict::NotApplicable,
+        None => file.claims.per_head.verdict,
+    };
     words.extend(refuted_reading(
         violated,
         file.claims.stacked.verdict,
-        file.claims.per_head.verdict,
+        per_head,
     ));
     words
+        .iter()
+        .map(|words| printable_line(words).into_owned())
+        .collect()
 }
 
-/// What the certificate in a verdict file says.
-pub(super) fn certified_words(file: &VerdictFile) -> Option<String> {
-    let statement = file.certificate.as_ref()?["statement"].as_str()?;
-    Some(format!(
-        "Certificate: {statement} gdcert check re-proves it from certificate.json."
-    ))
+/// The verdict of a reading and what it means. Reasons are the file's own words, and a proof has better ones.
+fn verdict(
+    file: &VerdictFile,
+    reading: Reading,
+    proof: Option<&Reproved>,
+    unproven: Unproven,
+) -> String {
+    let claim = file.claims.get(reading);
+    let verdict = claim.verdict;
+    if let Some(why) = unproven(reading) {
+        return format!("Verdict: the file says {verdict}. Not re-proven here: {why}.");
+    }
+    let meaning = verdict.meaning();
+    match (verdict, proof.map(|p| &p.certificate)) {
+        (Verdict::CertifiedTail, Some(Certificate::TheoremA(c))) => {
+            format!("Verdict: {verdict}: {meaning}. Here: T = {}.", c.centre.t)
+        }
+        (Verdict::Certified | Verdict::Obstructed, _) => format!("Verdict: {verdict}: {meaning}."),
+        _ => format!(
+            "Verdict: {verdict}: {meaning}. Here, in the file's words: {}.",
+            claim.reason
+        ),
+    }
 }
 
 fn origin(file: &VerdictFile) -> String {
     match (&file.init, file.scale, file.seed) {
         (Some(init), Some(scale), Some(seed)) => {
-            format!("initialization {init} at scale {scale}, seed {seed}")
+            format!(
+                "initialization {init} at scale {}, seed {seed}",
+                exact(scale)
+            )
         }
         (Some(init), None, Some(seed)) => format!("initialization {init}, seed {seed}"),
         _ => "read from a file".to_owned(),
@@ -112,22 +156,12 @@ pub(super) fn obstruction_words(obstruction: Obstruction, trained: Trained) -> S
         "Obstructed: {}. Whatever W^Q and W^K are, the loss is at least {}: training {trained} alone \
          can not reach 0.",
         reason_words(obstruction.reason),
-        digits(obstruction.loss_lower),
+        at_least(obstruction.loss_lower),
     )
 }
 
-fn reason_words(reason: Reason) -> &'static str {
-    match reason {
-        Reason::Hull => "softmax outputs stay in the hull of the values, and labels lie outside it",
-        Reason::ZeroGradient => {
-            "the values do not depend on the token, so softmax attention does not change the output \
-             and the gradient is exactly zero"
-        }
-    }
-}
-
 /// The readings of beta, one row each; the deciding one is named in the caption.
-pub fn readings_table(file: &VerdictFile) -> Table {
+pub(super) fn readings_table(file: &VerdictFile, unproven: Unproven) -> Table {
     let mut table = Table::new(
         format!(
             "Readings of beta; {} decides. Rates are per step: claimed = eta beta.",
@@ -150,63 +184,11 @@ pub fn readings_table(file: &VerdictFile) -> Table {
             Cell::number(claim.rate),
             Cell::number(file.measured_rate),
             Cell::value(&claim.first_violation.into()),
-            Cell::text(claim.verdict.name()),
+            Cell::text(match unproven(reading) {
+                Some(_) => format!("{} {NOT_REPROVEN}", claim.verdict),
+                None => claim.verdict.name().to_owned(),
+            }),
         ]);
     }
     table
-}
-
-/// What a certificate proves and what it rests on, sentence by sentence.
-pub fn certificate_words(certificate: &Certificate) -> Vec<String> {
-    let mut words = vec![format!("Proven: {}", certificate.statement())];
-    match certificate {
-        Certificate::TheoremA(c) => theorem_a_words(c, &mut words),
-        Certificate::Obstructed(c) => obstructed_words(c, &mut words),
-    }
-    words
-}
-
-fn theorem_a_words(c: &TheoremA, words: &mut Vec<String>) {
-    let by = if c.region.is_some() {
-        "no block leaves its radius"
-    } else {
-        "gradient descent stays in the ball of radius rho"
-    };
-    words.push(format!(
-        "Why: at the centre M_{} the residual is at most {} and the Jacobian's smallest singular value at least {}. Around it \
-         the Jacobian changes by at most h = {} per unit of distance, so that {by} (rho = {}), there sigma_min(J') >= {} and the \
-         loss is {}-smooth. With eta = {} each step multiplies the loss by at most 1 - {}.",
-        c.centre.t,
-        digits(c.residual_norm_upper),
-        digits(c.alpha_lower),
-        digits(c.h_rho_upper),
-        digits(c.rho),
-        digits(c.alpha),
-        digits(c.smoothness),
-        digits(c.eta),
-        digits(c.rate_lower),
-    ));
-    words.push(format!(
-        "Covers: the claim with beta read as {} ({}), which is at most {}.",
-        c.reading,
-        c.reading.formula(),
-        digits(c.beta)
-    ));
-    if c.centre.t > 0 {
-        words.push(format!(
-            "What it is about: exact gradient descent from the point in {}. That the run reached this point from the \
-             instance, and kept the bound on the way, was checked on the computed run and is not part of the proof.",
-            c.centre.file
-        ));
-    }
-    words.push(files_words(&c.instance.file, &c.instance.sha256));
-}
-
-fn obstructed_words(c: &Obstructed, words: &mut Vec<String>) {
-    words.push(format!("Why: {}.", reason_words(c.reason)));
-    words.push(files_words(&c.instance.file, &c.instance.sha256));
-}
-
-fn files_words(file: &str, sha256: &str) -> String {
-    format!("Files: it is about {file} with SHA-256 {sha256} and about no other file.")
 }

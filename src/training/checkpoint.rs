@@ -40,8 +40,12 @@ pub struct State {
     pub step: u64,
     /// Time spent so far.
     pub seconds: f64,
-    /// Training samples, to recognise other data.
+    /// Training samples.
     pub samples: usize,
+    /// [`Dataset::fingerprint`](crate::data::Dataset::fingerprint) of the data, to recognise others; `None` in files of
+    /// version 0.1.0.
+    #[serde(default)]
+    pub data: Option<String>,
     /// What the next `train` row sums up.
     pub window: Window,
 }
@@ -80,6 +84,7 @@ impl Checkpoint {
                 step: 0,
                 seconds: 0.0,
                 samples,
+                data: None,
                 window: Window::default(),
             },
             parameters: match from {

@@ -60,11 +60,13 @@ impl Run<'_> {
     /// Where a seed begins, and whether an earlier checkpoint is there.
     fn begin(&self, seed: u64) -> Result<(Checkpoint, bool)> {
         let file = checkpoint_file(self.folder, seed);
+        let fingerprint = self.data.fingerprint();
         match self.resume && file.exists() {
-            true => Ok((earlier(&file, self, seed)?, true)),
+            true => Ok((earlier(&file, self, seed, &fingerprint)?, true)),
             false => {
                 let samples = self.data.train.len();
-                let start = Checkpoint::start(self.settings, seed, samples, self.from);
+                let mut start = Checkpoint::start(self.settings, seed, samples, self.from);
+                start.state.data = Some(fingerprint);
                 Ok((start, false))
             }
         }
@@ -94,6 +96,8 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
     } else {
         Vec::new()
     };
+    // A run that was at its end and now goes on has not seen its end.
+    rows.retain(|row| row.split != Split::Final || row.step == settings.steps);
     for (before, &seed) in settings.seeds.iter().enumerate() {
         let file = checkpoint_file(run.folder, seed);
         let (at, there) = run.begin(seed)?;
@@ -103,7 +107,7 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
             file,
             folder: run.folder,
             rows: &mut rows,
-            steps_before: before as u64 * settings.steps,
+            steps_before: (before as u64).saturating_mul(settings.steps),
             choice: &choice,
             all: &all,
         }
@@ -117,10 +121,11 @@ pub(crate) fn checkpoint_file(folder: &Path, seed: u64) -> PathBuf {
     folder.join(format!("checkpoint-{seed}.safetensors"))
 }
 
-/// The checkpoint to go on from, if it belongs to this run.
-fn earlier(file: &Path, run: &Run, seed: u64) -> Result<Checkpoint> {
-    let at = Checkpoint::read(file)?;
-    let state = &at.state;
+/// The checkpoint to go on from, if it belongs to this run; which may have more steps than were planned then.
+fn earlier(file: &Path, run: &Run, seed: u64, data: &str) -> Result<Checkpoint> {
+    let mut at = Checkpoint::read(file)?;
+    let state = &mut at.state;
+    state.settings.steps = state.settings.steps.max(run.settings.steps);
     if let Some((name, here, there)) = run.settings.difference(&state.settings)? {
         return Err(Error::file(
             file,
@@ -139,6 +144,12 @@ fn earlier(file: &Path, run: &Run, seed: u64) -> Result<Checkpoint> {
                 state.samples,
                 run.data.train.len()
             ),
+        ));
+    }
+    if state.data.as_deref().is_some_and(|there| there != data) {
+        return Err(Error::file(
+            file,
+            "was trained on other data (their SHA-256 differs); use the same data, or another --out",
         ));
     }
     Ok(at)

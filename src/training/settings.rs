@@ -229,7 +229,10 @@ impl Settings {
             if ok {
                 Ok(())
             } else {
-                Err(Error::input(format!("{name} = {value} must be {range}")))
+                Err(Error::input(format!(
+                    "{name} = {} must be {range}",
+                    crate::number::exact(value)
+                )))
             }
         };
         let from_1 = [

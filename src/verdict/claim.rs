@@ -4,6 +4,7 @@ use super::Verdict;
 use crate::certificate::Obstruction;
 use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
 use crate::model::Trained;
+use crate::number::short;
 use crate::problem::Dims;
 use crate::rounding::U;
 use crate::spectrum::{Estimate, Reading, Spectrum};
@@ -241,7 +242,8 @@ fn hypothesis_failing(
     let rate = trajectory.eta * beta.value;
     if rate >= 1.0 {
         return Some(format!(
-            "eta beta = {rate:.4} >= 1 makes the bound meaningless; choose a smaller --eta"
+            "eta beta = {} >= 1 makes the bound meaningless; choose a smaller --eta",
+            short(rate)
         ));
     }
     if trajectory.points[0].loss == 0.0 {

@@ -250,12 +250,14 @@ fn backward_on(
         FEW.div_ceil(pairs.max(1)).min(count / PART).max(1)
     };
     let most = problem.samples.iter().map(parts).max().unwrap_or(1);
-    PARTIAL.with_borrow_mut(|partial| {
+    // Taken, not borrowed: while this task waits for its parts, its thread may begin another one that comes here.
+    let mut partial = PARTIAL.take();
+    {
         // With several parts each has its own sums by query, added in order below.
         if most > 1 && partial.len() < most * query_rows * width {
             partial.resize(most * query_rows * width, 0.0);
         }
-        let partial_sums = Shared::new(partial);
+        let partial_sums = Shared::new(&mut partial);
         let values = Shared::new(values);
         problem.each_pair(|sample, head| {
             let parts = parts(sample);
@@ -330,7 +332,8 @@ fn backward_on(
                 }
             });
         }
-    });
+    }
+    PARTIAL.set(partial);
 }
 
 impl Attention<'_, f32> {

@@ -352,6 +352,20 @@ fn threads_do_not_matter() {
     }
 }
 
+/// Several backward passes at once in one pool: while one waits for its parts its thread begins another. This panicked.
+#[test]
+fn tasks_of_one_pool_do_not_meet() {
+    let case = Case::new(Kernel::Gaussian, 1, 8, &[(600, 600)], 3);
+    let alone = case.fused(Isa::best());
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    pool.install(|| {
+        (0..16).into_par_iter().for_each(|_| {
+            let again = case.fused(Isa::best());
+            assert!(again.gradient == alone.gradient);
+        });
+    });
+}
+
 /// Cut in parts, a head's gradients are right as well.
 #[test]
 fn heads_cut_in_parts() {

@@ -11,7 +11,7 @@ mod ink;
 mod layout;
 mod resize;
 
-pub use layout::{read, write};
+pub use layout::{read, read_with_notes, write};
 
 use super::random::{below, stream};
 use crate::input::same_word;

@@ -2,6 +2,7 @@
 
 use super::{Case, Commands, Experiment, Preset, experiments};
 use crate::input::json as read_json;
+use crate::printable::spreadsheet;
 use crate::schema;
 use crate::verdict::{Verdict, VerdictFile};
 use crate::{Error, Result};
@@ -337,11 +338,11 @@ impl Summary {
             }
         }
         let mut csv = csv::Writer::from_writer(Vec::new());
-        csv.write_record(&columns)
+        csv.write_record(columns.iter().map(|c| spreadsheet(c).into_owned()))
             .map_err(|e| fail(e.to_string()))?;
         for row in &rows {
             let cells = columns.iter().map(|&c| match row.get(c) {
-                Some(Value::String(text)) => text.clone(),
+                Some(Value::String(text)) => spreadsheet(text).into_owned(),
                 Some(Value::Null) | None => String::new(),
                 Some(number) => number.to_string(),
             });

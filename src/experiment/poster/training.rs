@@ -2,6 +2,7 @@
 
 use super::{Answer, Case, Commands, Experiment, Finding, Preset, Work};
 use crate::model::Kernel;
+use crate::number::short;
 
 pub(super) fn pathfinder(preset: Preset) -> Experiment {
     let (images, settings, samples) = match preset {
@@ -140,7 +141,7 @@ fn answer(found: &[Finding]) -> Answer {
     };
     let shown = |of: &Finding, name: &str| {
         let number = of.number(name);
-        number.map_or("not known".to_owned(), |x| format!("{x:.4}"))
+        number.map_or("not known".to_owned(), short)
     };
     Answer::new(
         "measured",

@@ -5,6 +5,7 @@ use super::row::{ReadingRow, Row};
 use crate::certificate::Reason;
 use crate::descent::{End, fits_lanes};
 use crate::model::Trained;
+use crate::printable::spreadsheet;
 use crate::problem::Instance;
 use crate::spectrum::{Reading, jacobian_norm};
 use crate::verify::{Eta, Event, Settings, Verification, verify, verify_lanes};
@@ -49,7 +50,7 @@ pub(super) fn carry_out(
         });
         match filled {
             Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(other) => row.error = Some(other.to_string()),
+            Err(other) => row.error = Some(spreadsheet(&other.to_string()).into_owned()),
             Ok(()) => {}
         }
         rows.push(row);

@@ -328,8 +328,7 @@ impl Chart {
         if second && self.y.0 == SHARE {
             return Ok(()); // the first chart's
         }
-        let at = (left - 54.0, 0.5 * (top + bottom));
-        canvas.text(self.y.0, at, 12.5, BLACK, Align::Upwards)
+        panel.draw_y_name(canvas, self.y.0, 12.5, left - 54.0)
     }
 }
 

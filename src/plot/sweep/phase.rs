@@ -4,7 +4,7 @@ use super::{COLUMNS, KERNELS, Kind, WIDTH, frame, ground};
 use crate::Result;
 use crate::experiment::summary::{Cell, Positive, REACHED, Statistics};
 use crate::plot::canvas::{Align, Canvas, Line, Rgb, text_width};
-use crate::plot::panel::{BLACK, GREY, SMALL};
+use crate::plot::panel::{BLACK, GREY, SMALL, beside_labels};
 use crate::plot::{Drawing, Figure, render};
 use crate::spectrum::Reading;
 use crate::verdict::Verdict;
@@ -270,13 +270,16 @@ impl Phase<'_> {
         }
         let height = (bottom - top) / self.scales.len() as f64;
         let every = (14.0 / height).ceil().max(1.0) as usize;
+        let mut widest = 0.0f64;
         for (j, scale) in self.scales.iter().enumerate().step_by(every) {
             let text = scale.map_or(String::new(), |scale| short(scale.value()));
+            widest = widest.max(text_width(&text, SMALL));
             let at = (left - 6.0, bottom - (j as f64 + 0.5) * height + 4.0);
             canvas.text(&text, at, SMALL, BLACK, Align::Right)?;
         }
         if self.scales.iter().any(Option::is_some) {
-            let at = (18.0, 0.5 * (top + bottom));
+            let x = beside_labels(left - 6.0, widest, 18.0);
+            let at = (x, 0.5 * (top + bottom));
             canvas.text("scale", at, 12.5, BLACK, Align::Upwards)?;
         }
         Ok(())
