@@ -168,7 +168,9 @@ fn of_checkpoint(
             trained.task
         )));
     }
-    let earlier = args.resume.then(|| run_of(&OutDir::place(common, "landscape")));
+    let earlier = args
+        .resume
+        .then(|| run_of(&OutDir::place(common, "landscape")));
     let earlier = earlier.flatten();
     let source = &source(args.data.as_deref(), earlier.as_ref())?;
     let count = args.samples.unwrap_or(32);
@@ -568,7 +570,11 @@ fn summary(found: &Finished) -> Result<String> {
         }
     }
     if let Some(spaces) = all["hessian"].as_object() {
-        let limit = if header.batch.is_none() { "at most" } else { "about" };
+        let limit = if header.batch.is_none() {
+            "at most"
+        } else {
+            "about"
+        };
         text += "Hessian at the centre:\n";
         for (space, found) in spaces {
             text += &format!(

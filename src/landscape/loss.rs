@@ -250,7 +250,11 @@ impl<'a> InstanceLoss<'a> {
 
 impl InstanceLoss<'_> {
     /// H v: the derivative of the gradient along v.
-    fn differentiated<T: model::Scalar>(&mut self, weights: &[f64], v: &[f64]) -> Result<Vec<T>> {
+    pub(super) fn differentiated<T: model::Scalar>(
+        &mut self,
+        weights: &[f64],
+        v: &[f64],
+    ) -> Result<Vec<T>> {
         check_size(weights.len(), entries(&mut self.weights).count())?;
         check_size(v.len(), weights.len())?;
         let mut dual = self.weights.map(<Dual<T> as model::Scalar>::from_f64);

@@ -170,7 +170,12 @@ pub fn run<L: Loss>(
             let whole = if dense && !wanted.iter().all(|&seed| known(&spectra, seed)) {
                 let column = |loss: &mut L, j: usize| space.column(loss, weights, j);
                 let mut told = || each(Event::Products(products));
-                Some(Whole::new(shared(workers, space.dimension(), column, &mut told)?)?)
+                Some(Whole::new(shared(
+                    workers,
+                    space.dimension(),
+                    column,
+                    &mut told,
+                )?)?)
             } else {
                 None
             };

@@ -131,13 +131,20 @@ pub fn lanczos(
         1 => beside[i.min(j)].by(power),
         _ => 0.0,
     });
-    let asymmetry = outside.iter().map(|c| c.by(power).powi(2)).sum::<f64>().sqrt();
+    let asymmetry = outside
+        .iter()
+        .map(|c| c.by(power).powi(2))
+        .sum::<f64>()
+        .sqrt();
     let rounding = 8.0 * f64::EPSILON * m as f64 * T.norm();
     let (values, vectors) = eigen(&T)?;
     let node = |i: usize| Node {
         eigenvalue: libm::scalbn(values[i], power),
         weight: vectors[(0, i)].powi(2),
-        error: libm::scalbn((left * vectors[(m - 1, i)]).abs() + asymmetry + rounding, power),
+        error: libm::scalbn(
+            (left * vectors[(m - 1, i)]).abs() + asymmetry + rounding,
+            power,
+        ),
     };
     Ok(Lanczos {
         nodes: (0..m).map(node).collect(),

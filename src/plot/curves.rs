@@ -220,6 +220,13 @@ impl Curves<'_> {
                 (low.min(y), high.max(y))
             });
         let room = 0.05 * (high - low);
+        // A loss may be of any size.
+        let least = match chance {
+            None if high.is_finite() && low.is_finite() => {
+                (0.02 * low.abs().max(high.abs())).max(1e-300)
+            }
+            _ => 0.02,
+        };
         let panel = Panel {
             frame: Rect {
                 left: LEFT,
@@ -228,7 +235,7 @@ impl Curves<'_> {
                 bottom,
             },
             x: Axis::linear(0.0, last, 1.0),
-            y: Axis::linear(low - room, high + room, 0.02),
+            y: Axis::linear(low - room, high + room, least),
         };
         for (curve, line) in self.styled().filter(|(curve, _)| curve.seeds() > 1) {
             let edge = |sign: f64| {

@@ -139,9 +139,14 @@ impl<'a> Panels<'a> {
         let value = |at: f64| loss.low() + at * (loss.high() - loss.low());
         let widest = |axis: &Axis, count: usize| {
             let labels = axis.ticks(count).into_iter().filter_map(|tick| tick.label);
-            labels.map(|label| text_width(&label, SMALL)).fold(0.0, f64::max)
+            labels
+                .map(|label| text_width(&label, SMALL))
+                .fold(0.0, f64::max)
         };
-        let spans = panels.iter().map(|p| widest(&span_axis(p), 5)).fold(0.0, f64::max);
+        let spans = panels
+            .iter()
+            .map(|p| widest(&span_axis(p), 5))
+            .fold(0.0, f64::max);
         Panels {
             left: (spans + 40.0).max(widest(&loss, 6) + 10.0).max(LEFT).ceil(),
             scale: (LABELS + widest(&loss, 8) + 6.0).max(SCALE).ceil(),
