@@ -659,7 +659,7 @@ const TALL: f64 = 1.6;
 impl View {
     fn of(square: Rect) -> Self {
         View {
-            centre: (0.5 * (square.left + square.right), square.top + 0.66 * SIDE),
+            centre: (0.5 * (square.left + square.right), square.top + 0.72 * SIDE),
             unit: 0.335 * SIDE,
         }
     }
@@ -826,6 +826,52 @@ mod tests {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// From the lowest loss to the highest, whatever their size, with labels inside the picture and apart from the names.
+    #[test]
+    fn the_scale_is_that_of_the_losses() {
+        register_font().unwrap();
+        for (low, high) in [
+            (4e-14, 8e-14),
+            (0.1, 0.7),
+            (9.866, 9.866002),
+            (-1e200, 3e200),
+            (1e-290, 1.0000001e-290),
+            (2.5, 2.5),
+            (0.0, 0.0),
+        ] {
+            for span in [1.0, 1e-7, 1e-300] {
+                let bowl = surface(11, span, |a, _| low + (high - low) * 0.5 * (a / span + 1.0));
+                let panels = [Landscape {
+                    name: "softmax attention",
+                    surface: &bowl,
+                    path: &[],
+                }];
+                let drawn = Panels::new(&panels, "t");
+                let (l, h) = bowl.range().unwrap();
+                if h > l {
+                    let ends = (
+                        drawn.loss.low() + drawn.base,
+                        drawn.loss.high() + drawn.base,
+                    );
+                    assert!((ends.0 - l).abs() <= 1e-9 * (h - l), "{ends:?} {l:e}");
+                    assert!((ends.1 - h).abs() <= 1e-9 * (h - l), "{ends:?} {h:e}");
+                    assert!(drawn.levels.len() >= 10, "{low:e}: {:?}", drawn.levels);
+                }
+                let labels = |axis: &Axis, count: usize| -> Vec<f64> {
+                    let labels = axis.ticks(count).into_iter().filter_map(|tick| tick.label);
+                    labels.map(|label| text_width(&label, SMALL)).collect()
+                };
+                for width in labels(&drawn.loss, 8) {
+                    assert!(LABELS + width <= drawn.scale, "{low:e}: {width}");
+                }
+                // The name of the axis ends at 28.
+                for width in labels(&span_axis(&panels[0]), 5) {
+                    assert!(width + 8.0 + 28.0 <= drawn.left, "{span:e}: {width}");
                 }
             }
         }
