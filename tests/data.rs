@@ -141,6 +141,155 @@ fn incomplete_reviews_are_refused() {
     );
 }
 
+/// A tar with these members: name, kind, content.
+fn tarred(members: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
+    let mut tar = tar::Builder::new(Vec::new());
+    for (name, kind, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(*kind);
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        if matches!(kind, tar::EntryType::Symlink | tar::EntryType::Link) {
+            header.set_link_name("0_9.txt").unwrap();
+        }
+        tar.append_data(&mut header, format!("aclImdb/{name}"), *bytes)
+            .unwrap();
+    }
+    tar.into_inner().unwrap()
+}
+
+fn gzipped(bytes: &[u8]) -> Vec<u8> {
+    let mut gz = GzEncoder::new(Vec::new(), Compression::fast());
+    gz.write_all(bytes).unwrap();
+    gz.finish().unwrap()
+}
+
+fn regular() -> Vec<(&'static str, tar::EntryType, &'static [u8])> {
+    let kind = tar::EntryType::Regular;
+    REVIEWS.map(|(name, bytes)| (name, kind, bytes)).into()
+}
+
+/// What is not a review of its own: hidden files, links, earlier versions. Each was counted.
+#[test]
+fn only_regular_reviews_are_counted_and_each_once() {
+    use tar::EntryType::{Link, Regular, Symlink};
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a.tar.gz");
+    let plain = gzipped(&tarred(&regular()));
+    std::fs::write(&archive, &plain).unwrap();
+    let expected = imdb::read(&archive, 100).unwrap();
+    assert!(expected.notes.is_empty());
+    let mut members = vec![("train/pos/10_7.txt", Regular, &b"an older version"[..])];
+    members.extend(regular());
+    members.extend([
+        ("train/pos/._0_9.txt", Regular, &b"Mac OS X"[..]),
+        ("test/neg/.hidden.txt", Regular, b"?"),
+        ("train/neg/2_2.txt", Symlink, b""),
+        ("train/neg/3_2.txt", Link, b""),
+    ]);
+    let bytes = tarred(&members);
+    // In one gzip member; in two, cut anywhere; with zeros after it, as on a tape.
+    let (front, back) = bytes.split_at(bytes.len() / 3);
+    let two = [gzipped(front), gzipped(back)].concat();
+    let padded = [&two[..], &[0; 700]].concat();
+    for file in [gzipped(&bytes), two, padded] {
+        std::fs::write(&archive, file).unwrap();
+        let found = imdb::read(&archive, 100).unwrap();
+        assert_eq!(found.data, expected.data);
+        assert_eq!(found.counts, expected.counts);
+        assert_eq!(found.empty, ["test/neg/5_3.txt"]);
+        let note = found.note().unwrap();
+        for words in [
+            "2 hidden files left out: train/pos/._0_9.txt, test/neg/.hidden.txt",
+            "2 links and other files that are not regular left out: train/neg/2_2.txt",
+            "1 members stored more than once, of which the last counts: train/pos/10_7.txt",
+        ] {
+            assert!(note.contains(words), "{note}");
+        }
+    }
+    // A second archive behind the first one's end is not read, as tar does not: said, not silent.
+    let both = [bytes, tarred(&[("train/pos/77_9.txt", Regular, b"more")])].concat();
+    std::fs::write(&archive, gzipped(&both)).unwrap();
+    let found = imdb::read(&archive, 100).unwrap();
+    assert_eq!(found.counts, expected.counts);
+    assert!(found.note().unwrap().contains("--ignore-zeros"));
+    std::fs::write(&archive, [&plain[..], b"garbage"].concat()).unwrap();
+    complains(imdb::read(&archive, 9), &["a.tar.gz", "no whole tar.gz"]);
+
+    // Unpacked, and with the hidden copy of an archive beside one.
+    let folder = dir.path().join("aclImdb");
+    imdb_folder(dir.path());
+    std::fs::write(folder.join("train/pos/._0_9.txt"), "Mac OS X").unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("0_9.txt", folder.join("train/pos/9_9.txt")).unwrap();
+    let found = imdb::read(&folder, 100).unwrap();
+    assert_eq!(found.data, expected.data);
+    let note = found.note().unwrap();
+    assert!(
+        note.contains("1 hidden files left out: train/pos/._0_9.txt"),
+        "{note}"
+    );
+    #[cfg(unix)]
+    assert!(
+        note.contains("not regular left out: train/pos/9_9.txt"),
+        "{note}"
+    );
+    std::fs::remove_dir_all(&folder).unwrap();
+    std::fs::write(&archive, &plain).unwrap();
+    std::fs::write(dir.path().join("._a.tar.gz"), "Mac OS X").unwrap();
+    assert_eq!(imdb::read(dir.path(), 100).unwrap().data, expected.data);
+}
+
+/// Three megabytes that would unpack to three gigabytes: refused by what the header says.
+#[test]
+fn endless_reviews_are_refused_unread() {
+    let dir = tempfile::tempdir().unwrap();
+    let archive = dir.path().join("a.tar.gz");
+    let mut header = tar::Header::new_gnu();
+    header.set_path("aclImdb/train/pos/1_9.txt").unwrap();
+    header.set_size(3 << 30);
+    header.set_mode(0o644);
+    header.set_cksum();
+    std::fs::write(&archive, gzipped(header.as_bytes())).unwrap();
+    complains(
+        imdb::read(&archive, 9),
+        &["a.tar.gz", "train/pos/1_9.txt", "1 MB"],
+    );
+    imdb_folder(dir.path());
+    let long = dir.path().join("aclImdb/train/pos/1_9.txt");
+    std::fs::write(&long, vec![b'a'; (1 << 20) + 1]).unwrap();
+    complains(
+        imdb::read(&dir.path().join("aclImdb"), 9),
+        &["1_9.txt", "1 MB"],
+    );
+    std::fs::write(&long, vec![b'a'; 1 << 20]).unwrap();
+    assert!(imdb::read(&dir.path().join("aclImdb"), 9).is_ok());
+}
+
+#[test]
+fn archives_that_were_misread_are_counted_right() {
+    for name in ["09-appledouble", "10-gzip-two-members", "11-member-twice"] {
+        let Some(file) = shared(&format!("../inputs/{name}.tar.gz")) else {
+            return;
+        };
+        let dir = tempfile::tempdir().unwrap();
+        let from = file.to_str().unwrap();
+        let args = ["data", "imdb", "--from", from, "--json", "--out", "imdb"];
+        let output = gdcert(dir.path(), &args);
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        for class in ["train/neg", "train/pos", "test/neg", "test/pos"] {
+            assert_eq!(found["reviews"][class], 40, "{name}: {found}");
+        }
+        let notes = found["notes"].as_array().unwrap().len();
+        assert_eq!(
+            notes,
+            usize::from(name != "10-gzip-two-members"),
+            "{name}: {found}"
+        );
+    }
+}
+
 #[test]
 fn the_real_reviews_are_all_there() {
     let Some(archive) = shared("aclImdb_subset.tar.gz") else {
@@ -529,6 +678,134 @@ fn bad_images_and_labels_are_refused() {
 }
 
 /// Mean and its standard error.
+/// Each image once, whatever it is called; one with two labels belongs to neither class.
+#[test]
+fn images_listed_twice_are_taken_once() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), Difficulty::Baseline, 30, 0);
+    let once = pathfinder::read(dir.path(), 0).unwrap();
+    let labels = dir.path().join("metadata/0.npy");
+    let lines = std::fs::read_to_string(&labels).unwrap();
+    std::fs::write(
+        &labels,
+        lines.clone() + &lines.replace("imgs/0", "imgs/./0"),
+    )
+    .unwrap();
+    let (data, notes) = pathfinder::read_with_notes(dir.path(), 0).unwrap();
+    assert_eq!(data, once);
+    assert!(
+        notes[0].starts_with("30 images listed more than once"),
+        "{notes:?}"
+    );
+    // In a second file, with another label.
+    std::fs::write(&labels, &lines).unwrap();
+    let label = lines.split_whitespace().nth(3).unwrap();
+    let other = if label == "0" { "1" } else { "0" };
+    let more = dir.path().join("metadata/1.npy");
+    std::fs::write(&more, format!("imgs/0 sample_0.png 0 {other} 1.0\n")).unwrap();
+    complains(
+        pathfinder::read(dir.path(), 0),
+        &["1.npy", "line 1", "sample_0.png", "another one before"],
+    );
+    std::fs::remove_file(&more).unwrap();
+    // What macOS leaves is no metadata.
+    std::fs::write(dir.path().join("metadata/._0.npy"), b"\0\xff").unwrap();
+    assert_eq!(pathfinder::read(dir.path(), 0).unwrap(), once);
+    // A copy under another name is one image for those who test.
+    let images = dir.path().join("imgs/0");
+    std::fs::copy(images.join("sample_0.png"), images.join("sample_1.png")).unwrap();
+    let (_, notes) = pathfinder::read_with_notes(dir.path(), 0).unwrap();
+    assert!(notes[0].contains("1 images are copies"), "{notes:?}");
+}
+
+/// Some broken images are named and left out, as empty reviews are; many refuse the folder.
+#[test]
+fn broken_images_are_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), Difficulty::Baseline, 40, 0);
+    let image = |k: usize| dir.path().join(format!("imgs/0/sample_{k}.png"));
+    let good = std::fs::read(image(3)).unwrap();
+    std::fs::write(image(3), "").unwrap();
+    std::fs::write(image(4), &good[..good.len() / 2]).unwrap();
+    std::fs::remove_file(image(5)).unwrap();
+    let (data, notes) = pathfinder::read_with_notes(dir.path(), 0).unwrap();
+    assert_eq!(data.train.len() + data.dev.len() + data.test.len(), 37);
+    assert!(
+        notes[0].starts_with("3 images left out") && notes[0].contains("imgs/0/sample_3.png"),
+        "{notes:?}"
+    );
+    // A header may claim any size.
+    let claim = |side: u32| {
+        let mut header = [
+            &b"IHDR"[..],
+            &side.to_be_bytes(),
+            &side.to_be_bytes(),
+            &[8, 0, 0, 0, 0],
+        ]
+        .concat();
+        let mut crc = flate2::Crc::new();
+        crc.update(&header);
+        header.extend(crc.sum().to_be_bytes());
+        let end = [0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82];
+        let data = [0, 0, 0, 0, 0x49, 0x44, 0x41, 0x54, 0x35, 0xaf, 0x06, 0x1e];
+        [&b"\x89PNG\r\n\x1a\n\0\0\0\r"[..], &header, &data, &end].concat()
+    };
+    std::fs::write(image(6), claim(4000)).unwrap();
+    let (_, notes) = pathfinder::read_with_notes(dir.path(), 0).unwrap();
+    assert!(notes[0].starts_with("4 images left out"), "{notes:?}");
+    std::fs::write(image(6), claim(1_000_000)).unwrap();
+    complains(
+        pathfinder::read(dir.path(), 0),
+        &["sample_6.png", "1000000", "4096"],
+    );
+    for k in 6..20 {
+        std::fs::write(image(k), "").unwrap();
+    }
+    complains(
+        pathfinder::read(dir.path(), 0),
+        &["sample_3.png", "no whole PNG"],
+    );
+}
+
+/// When the new images can not be put in place the old ones are still there, with their labels.
+#[cfg(unix)]
+#[test]
+fn a_folder_of_images_is_replaced_as_a_whole() {
+    use std::os::unix::fs::PermissionsExt;
+    let dir = tempfile::tempdir().unwrap();
+    make(dir.path(), Difficulty::Baseline, 30, 0);
+    let before = pathfinder::read(dir.path(), 0).unwrap();
+    let imgs = dir.path().join("imgs");
+    let mode =
+        |mode| std::fs::set_permissions(&imgs, std::fs::Permissions::from_mode(mode)).unwrap();
+    // A folder that may not be written can not be moved out of its parent, except by root.
+    mode(0o555);
+    let done = pathfinder::write(dir.path(), Difficulty::Baseline, 20, 1, &mut |_| {
+        ControlFlow::Continue(())
+    });
+    let there = std::fs::metadata(&imgs).unwrap().permissions().mode() & 0o777;
+    mode(0o755);
+    let after = pathfinder::read(dir.path(), 0).unwrap();
+    match done {
+        Err(_) => assert_eq!((after, there), (before, 0o555)),
+        Ok(()) => assert_eq!(after.train.len() + after.dev.len() + after.test.len(), 20),
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+/// Sizes that no disk has.
+#[test]
+fn absurd_counts_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let count = ["data", "pathfinder", "--count", "18446744073709551615"];
+    refused(
+        dir.path(),
+        &count,
+        &["--count 18446744073709551615", "100000000"],
+    );
+    assert!(!dir.path().join("gdcert-out").exists());
+}
+
 fn mean(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let values: Vec<f64> = values.collect();
     let n = values.len() as f64;

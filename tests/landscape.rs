@@ -711,6 +711,104 @@ fn interrupted_and_resumed_is_the_same_landscape() {
     same(&dir.path().join("whole"), &pieces);
 }
 
+/// An interrupted landscape knows its data, and refuses others of the same size.
+#[test]
+fn a_landscape_goes_on_with_its_data() {
+    let dir = trained("softmax");
+    let here = dir.path();
+    let more = [
+        "--grid",
+        "3",
+        "--samples",
+        "4",
+        "--lanczos-steps",
+        "2",
+        "--out",
+        "l",
+    ];
+    done(here, &with(&more));
+    let again = [&["landscape", CKPT, "--resume"], &more[..]].concat();
+    done(here, &again);
+    let before = std::fs::read(here.join("l/run.json")).unwrap();
+    pathfinder::write(
+        &here.join("data"),
+        pathfinder::Difficulty::Baseline,
+        40,
+        1,
+        &mut |_| ControlFlow::Continue(()),
+    )
+    .unwrap();
+    refused(here, &again, &["other data", "SHA-256"]);
+    assert_eq!(std::fs::read(here.join("l/run.json")).unwrap(), before);
+    // Without run.json surface.json says it.
+    std::fs::remove_file(here.join("l/run.json")).unwrap();
+    let given = [&again[..], &["--data", "data", "--force"]].concat();
+    refused(here, &given, &["holds a landscape with batch"]);
+}
+
+fn shared(name: &str) -> Option<String> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../shared/inputs")
+        .join(name);
+    if !path.exists() {
+        eprintln!("skipped: no {}", path.display());
+        return None;
+    }
+    Some(path.to_str().unwrap().to_owned())
+}
+
+/// Hessians near 1e-182 and heads down to 1e-160: numbers with errors that say what is known.
+#[test]
+fn tiny_hessians_have_eigenvalues_and_honest_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in [
+        "02-lanczos-underflow",
+        "04-hessian-graded",
+        "08-lanczos-stated-error",
+    ] {
+        let Some(file) = shared(&format!("{name}.safetensors")) else {
+            return;
+        };
+        let kernel = if name.starts_with("08") {
+            "gaussian"
+        } else {
+            "softmax"
+        };
+        let args = [
+            "landscape",
+            "--instance",
+            &file,
+            "--kernel",
+            kernel,
+            "--grid",
+            "3",
+            "--out",
+            name,
+        ];
+        let text = done(dir.path(), &args);
+        println!("{text}");
+        let found = json(&dir.path().join(name));
+        let mut csv = csv::Reader::from_path(dir.path().join(name).join("spectrum.csv")).unwrap();
+        for row in csv.records() {
+            let row = row.unwrap();
+            let [value, error]: [f64; 2] = [&row[2], &row[4]].map(|x| x.parse().unwrap());
+            assert!(value.is_finite() && error >= 0.0, "{name}: {row:?}");
+            // A number that is not 0 is not known exactly.
+            assert!(error > 0.0 || value == 0.0, "{name}: {row:?}");
+        }
+        for space in ["W_Q", "W_K", "all"] {
+            let space = &found["hessian"][space];
+            assert_eq!(space["error_is"], "bound");
+            let of = |end: &str| space[end]["mean"].as_f64().unwrap();
+            assert!(of("largest") > of("smallest"), "{name}: {space}");
+        }
+        assert!(
+            !text.contains("eigenvalue 0.0") && !text.contains("error 0.0"),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn odd_landscapes_are_handled_and_said() {
     let dir = trained("softmax");
@@ -761,6 +859,25 @@ fn odd_landscapes_are_handled_and_said() {
     let svg = std::fs::read_to_string(here.join("far/contour.svg")).unwrap();
     assert!(svg.contains("the loss is not finite"));
 
+    // Another kernel at the same weights is meant or refused.
+    let kernel = [
+        "--kernel",
+        "gaussian",
+        "--lanczos-steps",
+        "0",
+        "--grid",
+        "1",
+        "--samples",
+        "2",
+    ];
+    refused(
+        here,
+        &with(&kernel),
+        &["--kernel gaussian", "softmax", "--swap-kernel"],
+    );
+    let both = [&kernel[..], &["--swap-kernel", "--out", "swapped"]].concat();
+    done(here, &with(&both));
+    assert_eq!(json(&here.join("swapped"))["header"]["kernel"], "gaussian");
     // Another kernel at the same weights, the sharpest directions, and a path; both on one figure.
     let more = [
         "--grid",
@@ -775,13 +892,7 @@ fn odd_landscapes_are_handled_and_said() {
     ];
     done(
         here,
-        &with(
-            &[
-                &more[..],
-                &["sharp", "--kernel", "gaussian", "--path", CKPT],
-            ]
-            .concat(),
-        ),
+        &with(&[&more[..], &["sharp", "--swap-kernel", "--path", CKPT]].concat()),
     );
     let found = json(&here.join("sharp"));
     assert_eq!(found["header"]["kernel"], "gaussian");
@@ -899,6 +1010,11 @@ fn bad_input_is_refused_in_one_line() {
     ] {
         refused(here, &with(more), words);
     }
+    refused(
+        here,
+        &with(&["--lanczos-steps", "18446744073709551615"]),
+        &["--lanczos-steps 18446744073709551615", "10000"],
+    );
     refused(here, &["landscape"], &["nothing to look at"]);
     refused(
         here,

@@ -398,6 +398,11 @@ const SMALL: [&str; 24] = [
     "--json",
 ];
 
+/// The same settings, but what they were in --json and the task.
+fn untold(more: &[&'static str]) -> Vec<&'static str> {
+    [&["train"], &SMALL[5..23], more].concat()
+}
+
 fn with(more: &[&'static str]) -> Vec<&'static str> {
     [&SMALL[..], more].concat()
 }
@@ -469,6 +474,181 @@ fn a_run_writes_its_files_and_does_not_depend_on_threads() {
     assert_eq!(checkpoint(&one), checkpoint(&two));
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.contains("mean of 2 seeds"), "{said}");
+}
+
+/// --resume knows where the data are, takes more steps, and refuses other data of the same size.
+#[test]
+fn a_run_that_goes_on_has_its_data_and_may_take_more_steps() {
+    let dir = images();
+    let at = dir.path();
+    // The task is that of the folder.
+    let output = gdcert(
+        at,
+        &untold(&["--data", "data", "--out", "one", "--seeds", "0,7"]),
+    );
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let first = rows(&at.join("one"));
+    let json = |file: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(at.join("one").join(file)).unwrap()).unwrap()
+    };
+    let run = json("run.json");
+    let whole = at.join("data").canonicalize().unwrap();
+    assert_eq!(run["data"], whole.to_str().unwrap());
+    assert_eq!(run["data_sha256"].as_str().unwrap().len(), 64);
+
+    let more = ["train", "--resume", "--out", "one", "--steps", "15"];
+    let output = gdcert(at, &more);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(checkpoint(&at.join("one")).state.step, 15);
+    let longer = rows(&at.join("one"));
+    // What was measured stays, but for the end that is none.
+    let kept = |rows: &[Row]| -> Vec<Row> {
+        let kept = timeless(rows).into_iter();
+        kept.filter(|row| row.split != Split::Final && row.step <= 12)
+            .collect()
+    };
+    assert_eq!(kept(&longer), kept(&first));
+    let ends: Vec<u64> = longer
+        .iter()
+        .filter(|r| r.split == Split::Final)
+        .map(|r| r.step)
+        .collect();
+    assert_eq!(ends, [15, 15]);
+    assert_eq!(json("summary.json")["settings"]["steps"], 15);
+    refused(
+        at,
+        &["train", "--resume", "--out", "one", "--steps", "13"],
+        &["steps = 13", "15"],
+    );
+
+    // Another seed in the same folder: the curves are of what was asked for.
+    let output = gdcert(at, &["train", "--resume", "--out", "one", "--seeds", "3"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let svg = std::fs::read_to_string(at.join("one/curves.svg")).unwrap();
+    assert!(!svg.contains("seeds"), "{svg}");
+    let output = gdcert(at, &["train", "--plot", "one", "--out", "drawn"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let curves = std::fs::read_to_string(at.join("drawn/curves.csv")).unwrap();
+    assert!(
+        curves
+            .lines()
+            .skip(1)
+            .all(|line| line.split(',').nth(2) == Some("1")),
+        "{curves}"
+    );
+
+    // As many images, but others: in the folder it knows, and in another one.
+    let before = std::fs::read(at.join("one/run.json")).unwrap();
+    std::fs::create_dir(at.join("others")).unwrap();
+    for folder in ["others", "data"] {
+        let seed = 1;
+        pathfinder::write(
+            &at.join(folder),
+            pathfinder::Difficulty::Baseline,
+            40,
+            seed,
+            &mut |_| ControlFlow::Continue(()),
+        )
+        .unwrap();
+        let args = [
+            "train", "--resume", "--out", "one", "--steps", "20", "--data", folder,
+        ];
+        refused(at, &args, &[folder, "other data", "SHA-256"]);
+    }
+    refused(at, &["train", "--resume", "--out", "one"], &["other data"]);
+    assert_eq!(std::fs::read(at.join("one/run.json")).unwrap(), before);
+    // The library looks at the checkpoints.
+    let settings = checkpoint(&at.join("one")).state.settings;
+    let (others, _) = gdcert::data::Task::Pathfinder
+        .read(&at.join("others"), 1024)
+        .unwrap();
+    let plan = Run {
+        settings: &settings,
+        data: &others,
+        folder: &at.join("one"),
+        resume: true,
+        from: None,
+    };
+    let error = run_all(&plan).unwrap_err().to_string();
+    assert!(error.contains("other data"), "{error}");
+}
+
+fn run_all(plan: &Run) -> gdcert::Result<Vec<Row>> {
+    run(plan, &mut |_| ControlFlow::Continue(()))
+}
+
+/// What a file says of its sizes is held against the file before anything is allocated.
+#[test]
+fn checkpoints_that_claim_too_much_are_refused() {
+    let dir = images();
+    let at = dir.path();
+    gdcert(at, &with(&["--out", "one"]));
+    let file = at.join("one/checkpoint-0.safetensors");
+    let bytes = std::fs::read(&file).unwrap();
+    let n = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    let header = std::str::from_utf8(&bytes[8..8 + n]).unwrap().to_owned();
+    for (name, now, then) in [
+        ("width", 8u64, 1 << 24),
+        ("width", 8, 1 << 16),
+        ("blocks", 1, 1 << 24),
+        ("blocks", 1, u64::MAX),
+        ("hidden", 8, 1 << 24),
+        ("length", 1024, 1 << 24),
+        ("batch", 4, u64::MAX),
+    ] {
+        let (from, to) = (
+            format!("\\\"{name}\\\":{now},"),
+            format!("\\\"{name}\\\":{then},"),
+        );
+        assert!(header.contains(&from), "{header}");
+        let changed = header.replace(&from, &to);
+        let all = [
+            &(changed.len() as u64).to_le_bytes(),
+            changed.as_bytes(),
+            &bytes[8 + n..],
+        ];
+        std::fs::write(at.join("claims.safetensors"), all.concat()).unwrap();
+        let landscape = [
+            "landscape",
+            "claims.safetensors",
+            "--data",
+            "data",
+            "--out",
+            "l",
+        ];
+        refused(
+            at,
+            &landscape,
+            &[if name == "batch" {
+                "GB"
+            } else {
+                "claims.safetensors"
+            }],
+        );
+        if name != "batch" {
+            let stage = [
+                "train",
+                "--data",
+                "data",
+                "--from",
+                "claims.safetensors",
+                "--out",
+                "t",
+            ];
+            refused(at, &stage, &["claims.safetensors"]);
+        }
+    }
+    let stage = [
+        "train",
+        "--data",
+        "data",
+        "--from",
+        "one/checkpoint-0.safetensors",
+        "--out",
+        "t",
+    ];
+    let wide = [&stage[..], &["--blocks", "1000000"]].concat();
+    refused(at, &wide, &["checkpoint-0", "1000000 blocks"]);
 }
 
 #[test]
@@ -611,7 +791,20 @@ fn kill_9_loses_no_checkpoint() {
 fn what_cannot_be_trained_is_refused() {
     let dir = images();
     let at = dir.path();
-    refused(at, &["train", "--data", "data"], &["--task is missing"]);
+    refused(at, &["train", "--data", "none"], &["--task is missing"]);
+    refused(
+        at,
+        &with(&["--blocks", "16777216"]),
+        &["16777216 blocks", "GB"],
+    );
+    let vast = [
+        "--blocks", "16777216", "--width", "16777216", "--heads", "1",
+    ];
+    refused(
+        at,
+        &[&["train", "--data", "data"], &vast[..]].concat(),
+        &["more parameters than memory"],
+    );
     refused(at, &["train", "--task", "imdb"], &["--data"]);
     refused(
         at,

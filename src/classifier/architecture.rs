@@ -98,7 +98,15 @@ impl Architecture {
 
     /// How many numbers the tensors hold together, without listing them: sizes of up to 2^24 give no overflow.
     pub(crate) fn parameters(&self) -> u128 {
-        let [vocabulary, positions, width, hidden, blocks, classifier, classes] = [
+        let [
+            vocabulary,
+            positions,
+            width,
+            hidden,
+            blocks,
+            classifier,
+            classes,
+        ] = [
             self.vocabulary,
             self.positions,
             self.width,

@@ -1,8 +1,9 @@
 //! `gdcert landscape`: the loss around a checkpoint or an instance.
 
 use super::instance::InstanceArgs;
-use super::out::OutDir;
+use super::out::{OutDir, run_of};
 use super::progress::Progress;
+use super::train::{of_data, refuse_others, source};
 use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
 use crate::certificate::sha256;
 use crate::data::{Dataset, Sample, Task};
@@ -20,7 +21,7 @@ use crate::plot::{self, Landscape};
 use crate::training::{Checkpoint, Settings};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -47,9 +48,12 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     task: Option<Task>,
-    /// Folder with the samples, see gdcert data
+    /// Folder with the samples, see gdcert data [default with --resume: as before]
     #[arg(long, value_name = "DIR", requires = "checkpoint")]
     data: Option<PathBuf>,
+    /// Put the other kernel in the place of the one the checkpoint was trained with
+    #[arg(long, requires = "checkpoint")]
+    swap_kernel: bool,
     /// Tokens of a sample that are read [default: the checkpoint's]
     #[arg(long, value_name = "n", requires = "checkpoint", allow_negative_numbers = true, value_parser = whole::<usize>)]
     length: Option<usize>,
@@ -109,6 +113,9 @@ pub(super) struct Args {
 /// Points that are worked on at a time with a classifier, which uses all threads for one point as well.
 const AT_A_TIME: usize = 2;
 
+/// Steps of Lanczos' method keep a vector of all weights each.
+const MOST_STEPS: usize = 10_000;
+
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     if !args.plot.is_empty() {
         if args.instance.is_given() {
@@ -117,6 +124,12 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             ));
         }
         return draw_again(&args.plot, common, line);
+    }
+    if args.lanczos_steps > MOST_STEPS {
+        return Err(Error::input(format!(
+            "--lanczos-steps {} must be at most {MOST_STEPS}",
+            args.lanczos_steps
+        )));
     }
     let asked = Asked {
         grid: Grid::new(args.grid, args.span)?,
@@ -171,14 +184,30 @@ fn of_checkpoint(
             trained.task
         )));
     }
-    let Some(source) = &args.data else {
-        return Err(Error::input(
-            "--data is missing; give the folder with the samples, see gdcert data",
-        ));
-    };
+    let earlier = args
+        .resume
+        .then(|| run_of(&OutDir::place(common, "landscape")));
+    let earlier = earlier.flatten();
+    let source = &source(args.data.as_deref(), earlier.as_ref())?;
     let count = args.samples.unwrap_or(32);
+    let other = match trained.kernel {
+        Kernel::Softmax => Kernel::Gaussian,
+        Kernel::Gaussian => Kernel::Softmax,
+    };
+    let kernel = match args.instance.kernel()? {
+        Some(kernel) if kernel != trained.kernel && !args.swap_kernel => {
+            return Err(Error::input(format!(
+                "--kernel {kernel} but {} was trained with {}: these are other weights' losses; add --swap-kernel if that is meant",
+                file.display(),
+                trained.kernel
+            )));
+        }
+        Some(kernel) => kernel,
+        None if args.swap_kernel => other,
+        None => trained.kernel,
+    };
     let settings = Settings {
-        kernel: args.instance.kernel()?.unwrap_or(trained.kernel),
+        kernel,
         ..trained.clone()
     };
     let read = args.length.unwrap_or(settings.length);
@@ -208,6 +237,8 @@ fn of_checkpoint(
         ..settings.clone()
     })?;
     let (mut data, said_of_data) = settings.task.read(source, read)?;
+    let fingerprint = data.fingerprint();
+    refuse_others(earlier.as_ref(), &fingerprint, source)?;
     if settings.dev && data.dev.is_empty() {
         data.hold_out(0);
     }
@@ -233,6 +264,7 @@ fn of_checkpoint(
             samples: samples.len(),
             read,
             length,
+            data: Some(fingerprint.clone()),
         }),
         precision: "f32".to_owned(),
         ..header(
@@ -254,6 +286,7 @@ fn of_checkpoint(
         &blocks,
         &path,
         &mut workers,
+        of_data(source, &fingerprint),
     )
 }
 
@@ -284,6 +317,7 @@ fn of_instance(args: &Args, asked: Asked, common: &Common, line: &str) -> Result
         &blocks,
         &[],
         &mut workers,
+        json!({}),
     )
 }
 
@@ -331,6 +365,7 @@ fn finish<L: Loss>(
     blocks: &Blocks,
     path: &[Vec<f64>],
     workers: &mut [L],
+    more: Value,
 ) -> Result<Outcome> {
     if interrupted() {
         return Err(Error::Cancelled);
@@ -379,6 +414,7 @@ fn finish<L: Loss>(
         refuse_another(header, &folder)?;
     }
     let directions = aim(header, weights, blocks, &mut workers[0], &mut each)?;
+    out.describe(more);
     match args.resume {
         true => out.write(Vec::new())?,
         false => out.replace(Vec::new())?,
@@ -571,15 +607,20 @@ fn summary(found: &Finished) -> Result<String> {
         }
     }
     if let Some(spaces) = all["hessian"].as_object() {
+        let limit = if header.batch.is_none() {
+            "at most"
+        } else {
+            "about"
+        };
         text += "Hessian at the centre:\n";
         for (space, found) in spaces {
             text += &format!(
-                "  {space:<4} largest eigenvalue {}, smallest {}, error about {}; within 5 % of the largest around 0: {}, below: {}\n",
+                "  {space:<4} largest eigenvalue {}, smallest {}, error {}; within 5 % of the largest around 0: {}, below: {}\n",
                 number(&found["largest"], 5),
                 number(&found["smallest"], 5),
                 found["error"]
                     .as_f64()
-                    .map_or("unknown".to_owned(), |e| format!("{e:.1e}")),
+                    .map_or("unknown".to_owned(), |e| format!("{limit} {e:.1e}")),
                 number(&found["near_zero"], 4),
                 number(&found["negative"], 4),
             );

@@ -287,7 +287,7 @@ pub(super) fn refuse_others(earlier: Option<&Value>, found: &str, source: &Path)
 
 fn title(settings: &Settings) -> String {
     format!(
-        "{} · length {} · {} with learning rate {} · batch {}",
+        "{} · length {} · {} with learning rate {:?} · batch {}",
         settings.task, settings.length, settings.optimizer, settings.lr, settings.batch
     )
 }

@@ -27,7 +27,10 @@ impl Imdb {
     /// What a person should be told, if anything: the empty reviews by name, and all else that was left out.
     pub fn note(&self) -> Option<String> {
         let empty = named(&self.empty, "empty reviews left out");
-        let all: Vec<String> = empty.into_iter().chain(self.notes.iter().cloned()).collect();
+        let all: Vec<String> = empty
+            .into_iter()
+            .chain(self.notes.iter().cloned())
+            .collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -139,11 +142,18 @@ struct Notes {
 
 impl Notes {
     fn in_words(&self) -> Vec<String> {
-        let after = "something follows the end of the archive, which is not read (tar: --ignore-zeros)";
+        let after =
+            "something follows the end of the archive, which is not read (tar: --ignore-zeros)";
         [
             named(&self.hidden, "hidden files left out"),
-            named(&self.irregular, "links and other files that are not regular left out"),
-            named(&self.again, "members stored more than once, of which the last counts"),
+            named(
+                &self.irregular,
+                "links and other files that are not regular left out",
+            ),
+            named(
+                &self.again,
+                "members stored more than once, of which the last counts",
+            ),
             self.after_end.then(|| after.to_owned()),
         ]
         .into_iter()
@@ -229,7 +239,9 @@ fn from_folder(folder: &Path, length: usize) -> Result<(Reviews, Notes)> {
                 let fail = |e| Error::file(&path, format!("cannot read the review: {e}"));
                 let mut bytes = Vec::new();
                 let file = File::open(&path).map_err(fail)?;
-                file.take(REVIEW + 1).read_to_end(&mut bytes).map_err(fail)?;
+                file.take(REVIEW + 1)
+                    .read_to_end(&mut bytes)
+                    .map_err(fail)?;
                 if bytes.len() as u64 > REVIEW {
                     return Err(too_long(&path, None));
                 }
@@ -287,11 +299,18 @@ fn from_archive(file: &Path, length: usize) -> Result<(Reviews, Notes)> {
             return Err(too_long(file, Some(&said)));
         }
         let mut bytes = Vec::with_capacity(entry.size() as usize);
-        entry.by_ref().take(REVIEW + 1).read_to_end(&mut bytes).map_err(broken)?;
+        entry
+            .by_ref()
+            .take(REVIEW + 1)
+            .read_to_end(&mut bytes)
+            .map_err(broken)?;
         if bytes.len() as u64 > REVIEW {
             return Err(too_long(file, Some(&said)));
         }
-        if reviews.insert((class, name), Review::new(bytes, length)).is_some() {
+        if reviews
+            .insert((class, name), Review::new(bytes, length))
+            .is_some()
+        {
             notes.again.push(said);
         }
     }

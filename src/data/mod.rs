@@ -82,7 +82,8 @@ impl Task {
         if let Some(task) = said.and_then(|said| said["data"].as_str()?.parse().ok()) {
             return Some(task);
         }
-        let reviews = || source.is_file() || there("aclImdb") || there("train/pos") || holds_archive(source);
+        let reviews =
+            || source.is_file() || there("aclImdb") || there("train/pos") || holds_archive(source);
         if there("metadata") && there("imgs") {
             Some(Task::Pathfinder)
         } else {

@@ -2,7 +2,7 @@
 
 use super::Loss;
 use super::loss::Blocks;
-use super::spectrum::{Restricted, lanczos, start};
+use super::spectrum::{Restricted, exponent, lanczos, start};
 use crate::input::same_word;
 use crate::problem::Normals;
 use crate::{Error, Result};
@@ -113,13 +113,13 @@ impl Directions {
     pub fn project(&self, weights: &[f64], other: &[f64], blocks: &Blocks) -> (f64, f64, f64) {
         let moved: Vec<f64> = other.iter().zip(weights).map(|(a, b)| a - b).collect();
         let along = |direction: &[f64]| {
-            let square = dot(direction, direction);
-            let coefficient = dot(direction, &moved) / square;
-            (coefficient, coefficient * coefficient * square)
+            let ((d, down), (m, up)) = (scaled(direction), scaled(&moved));
+            let coefficient = libm::scalbn(dot(&d, &m) / dot(&d, &d), up - down);
+            (coefficient, (coefficient * length(direction)).abs())
         };
         let ((alpha, a), (beta, b)) = (along(&self.query), along(&self.key));
         let all = norm(&blocks.query, &moved).hypot(norm(&blocks.key, &moved));
-        let share = if all > 0.0 { (a + b).sqrt() / all } else { 0.0 };
+        let share = if all > 0.0 { a.hypot(b) / all } else { 0.0 };
         (alpha, beta, share)
     }
 }
@@ -136,10 +136,7 @@ fn filtered(
     for filter in filters {
         let drawn = &mut direction[filter.clone()];
         drawn.fill_with(|| normals.next());
-        let (drawn_size, size) = (dot(drawn, drawn).sqrt(), {
-            let w = &weights[filter.clone()];
-            dot(w, w).sqrt()
-        });
+        let (drawn_size, size) = (length(drawn), length(&weights[filter.clone()]));
         for x in drawn {
             *x *= size / drawn_size;
         }
@@ -157,11 +154,21 @@ fn zero(name: &str) -> Error {
 }
 
 fn norm(ranges: &[Range<usize>], values: &[f64]) -> f64 {
-    let squares = ranges.iter().map(|range| {
-        let part = &values[range.clone()];
-        dot(part, part)
-    });
-    squares.sum::<f64>().sqrt()
+    let parts = ranges.iter().flat_map(|range| &values[range.clone()]);
+    length(&parts.copied().collect::<Vec<f64>>())
+}
+
+/// |x|, also where squares would under- or overflow.
+fn length(x: &[f64]) -> f64 {
+    let (x, power) = scaled(x);
+    libm::scalbn(dot(&x, &x).sqrt(), power)
+}
+
+/// x / 2^k and k, with entries of at most 1.
+fn scaled(x: &[f64]) -> (Vec<f64>, i32) {
+    let power = exponent(x.iter().copied());
+    let x = x.iter().map(|x| libm::scalbn(*x, -power)).collect();
+    (x, power)
 }
 
 pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {

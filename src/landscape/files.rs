@@ -63,6 +63,9 @@ pub struct Samples {
     pub read: usize,
     /// Tokens to which samples are padded.
     pub length: usize,
+    /// [`Dataset::fingerprint`](crate::data::Dataset::fingerprint) of the data they are from; `None` in files of version 0.1.0.
+    #[serde(default)]
+    pub data: Option<String>,
 }
 
 /// A point of the path, projected on a surface's directions.
@@ -226,7 +229,8 @@ impl Finished {
         let over = |of: &dyn Fn(&Roughness) -> Option<f64>| spread(rough.iter().filter_map(of));
         let mut spaces = serde_json::Map::new();
         for spectra in self.spectra.chunk_by(|a, b| a.space == b.space) {
-            spaces.insert(spectra[0].space.clone(), sharpness_json(spectra));
+            let exact = self.header.batch.is_none();
+            spaces.insert(spectra[0].space.clone(), sharpness_json(spectra, exact));
         }
         Ok(json!({
             "schema": SCHEMA,
@@ -248,7 +252,7 @@ impl Finished {
 }
 
 /// By space: what each seed found, mean and spread over seeds; and the whole matrix' values where it was formed.
-fn sharpness_json(spectra: &[Spectrum]) -> Value {
+fn sharpness_json(spectra: &[Spectrum], exact: bool) -> Value {
     let of = |spectrum: &Spectrum| Sharpness::of(&spectrum.nodes);
     let drawn: Vec<(u64, Sharpness)> = spectra
         .iter()
@@ -268,6 +272,7 @@ fn sharpness_json(spectra: &[Spectrum]) -> Value {
         "largest": over(&|s| s.largest),
         "smallest": over(&|s| s.smallest),
         "error": error,
+        "error_is": if exact { "bound" } else { "estimate" },
         "mean": over(&|s| s.mean),
         "near_zero": over(&|s| s.near_zero),
         "negative": over(&|s| s.negative),

@@ -1,5 +1,6 @@
 //! What a landscape is of: the classifier's loss on fixed samples, or an instance's loss.
 
+use crate::certificate::Interval;
 use crate::classifier::{self, Architecture, Classifier, Dropout, Parameters, Real};
 use crate::data::{Batch, Sample, fill};
 use crate::model::{self, Dual, Trained};
@@ -20,6 +21,15 @@ pub trait Loss: Send {
     /// # Errors
     /// Vectors of another size.
     fn hessian_times(&mut self, weights: &[f64], v: &[f64]) -> Result<Vec<f64>>;
+
+    /// An enclosure of H v that counts every rounding; `None` where there is none.
+    ///
+    /// # Errors
+    /// Vectors of another size.
+    fn hessian_enclosure(&mut self, weights: &[f64], v: &[f64]) -> Result<Option<Vec<Interval>>> {
+        let _ = (weights, v);
+        Ok(None)
+    }
 
     /// A value's rounding error relative to it: differences below are noise.
     fn noise(&self) -> f64;
@@ -238,6 +248,25 @@ impl<'a> InstanceLoss<'a> {
     }
 }
 
+impl InstanceLoss<'_> {
+    /// H v: the derivative of the gradient along v.
+    pub(super) fn differentiated<T: model::Scalar>(
+        &mut self,
+        weights: &[f64],
+        v: &[f64],
+    ) -> Result<Vec<T>> {
+        check_size(weights.len(), entries(&mut self.weights).count())?;
+        check_size(v.len(), weights.len())?;
+        let mut dual = self.weights.map(<Dual<T> as model::Scalar>::from_f64);
+        for (entry, (&re, &eps)) in entries(&mut dual).zip(weights.iter().zip(v)) {
+            let [re, eps] = [re, eps].map(T::from_f64);
+            *entry = Dual { re, eps };
+        }
+        let mut gradient = model::gradient(self.instance, &dual);
+        Ok(entries(&mut gradient).map(|g| g.eps).collect())
+    }
+}
+
 /// W^Q, W^K, W^V of an instance in one vector: block by block, head by head, column by column.
 pub fn instance_weights(W: &Weights) -> Vec<f64> {
     let blocks = [&W.Q, &W.K, &W.V].into_iter().flatten();
@@ -261,14 +290,11 @@ impl Loss for InstanceLoss<'_> {
     }
 
     fn hessian_times(&mut self, weights: &[f64], v: &[f64]) -> Result<Vec<f64>> {
-        check_size(weights.len(), entries(&mut self.weights).count())?;
-        check_size(v.len(), weights.len())?;
-        let mut dual = self.weights.map(<Dual as model::Scalar>::from_f64);
-        for (entry, (&re, &eps)) in entries(&mut dual).zip(weights.iter().zip(v)) {
-            *entry = Dual { re, eps };
-        }
-        let mut gradient = model::gradient(self.instance, &dual);
-        Ok(entries(&mut gradient).map(|g| g.eps).collect())
+        self.differentiated(weights, v)
+    }
+
+    fn hessian_enclosure(&mut self, weights: &[f64], v: &[f64]) -> Result<Option<Vec<Interval>>> {
+        Ok(Some(self.differentiated(weights, v)?))
     }
 
     fn noise(&self) -> f64 {

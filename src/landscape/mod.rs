@@ -30,6 +30,7 @@
 //! # Ok::<(), gdcert::Error>(())
 //! ```
 
+mod bounds;
 mod directions;
 mod files;
 mod loss;

@@ -41,7 +41,7 @@ impl Roughness {
                     .iter()
                     .flatten()
                     .fold(0.0, |m: f64, f| m.max(f.abs()));
-                of(stencil, noise * largest)
+                of(stencil, noise * largest + UNDERFLOW)
             });
             (!stencils.is_empty()).then(|| found.count())
         };
@@ -68,6 +68,9 @@ impl Roughness {
         }
     }
 }
+
+/// Losses this small are sums of squares that underflow.
+const UNDERFLOW: f64 = 1e-320;
 
 /// With errors up to e in f: each second difference is off by 4 e, the mixed one by e, an eigenvalue by 5 e.
 fn non_convex(f: &[[f64; 3]; 3], e: f64) -> bool {

@@ -1,11 +1,13 @@
 //! All surfaces and spectra of a point, with files that let a run go on after any interruption.
 
+use super::bounds::{Whole, residual};
 use super::files::{self, Finished, Header, RESULT, SPECTRUM, SURFACE, Spectrum};
 use super::{
-    Blocks, Choice, Directions, Loss, Passed, Restricted, Surface, complete, lanczos, start,
+    Blocks, Choice, Directions, Loss, Node, Passed, Restricted, Surface, complete, lanczos, start,
 };
 use crate::output::{remove_abandoned, write_all, write_atomic};
 use crate::{Error, Result};
+use rayon::prelude::*;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,7 +15,7 @@ use std::time::{Duration, Instant};
 /// How much work an interruption may cost.
 const SAVE: Duration = Duration::from_secs(1);
 
-/// Up to this many weights the Hessian is formed as a whole where its products are exact.
+/// Up to this many weights the Hessian is formed as a whole where its products are enclosed.
 const DENSE: usize = 512;
 
 /// What a run is given.
@@ -159,17 +161,34 @@ pub fn run<L: Loss>(
             ("all", &blocks.all),
         ] {
             let space = Restricted::to(ranges);
-            let dense = exact && space.dimension() <= DENSE;
             let seeds = header.direction_seeds.iter().map(|&seed| Some(seed));
-            for seed in seeds.chain(dense.then_some(None)) {
-                let known = |s: &Spectrum| s.space == name && s.seed == seed;
-                if spectra.iter().any(known) {
+            let dense = exact && space.dimension() <= DENSE;
+            let wanted: Vec<Option<u64>> = seeds.chain(dense.then_some(None)).collect();
+            let known = |spectra: &[Spectrum], seed| {
+                let same = |s: &Spectrum| s.space == name && s.seed == seed;
+                spectra.iter().any(same)
+            };
+            let whole = if dense && !wanted.iter().all(|&seed| known(&spectra, seed)) {
+                let column = |loss: &mut L, j: usize| space.column(loss, weights, j);
+                let mut told = || each(Event::Products(products));
+                Some(Whole::new(shared(
+                    workers,
+                    space.dimension(),
+                    column,
+                    &mut told,
+                )?)?)
+            } else {
+                None
+            };
+            for seed in wanted {
+                if known(&spectra, seed) {
                     products += header.lanczos_steps;
                     continue;
                 }
-                let nodes = match seed {
-                    None => space.dense(&mut workers[0], weights)?,
-                    Some(seed) => {
+                let nodes = match (seed, &whole) {
+                    (None, Some(whole)) => whole.nodes()?,
+                    (None, None) => continue,
+                    (Some(seed), whole) => {
                         let mut times = |v: &[f64]| {
                             if each(Event::Products(products)).is_break() {
                                 return Err(Error::Cancelled);
@@ -177,12 +196,26 @@ pub fn run<L: Loss>(
                             products += 1;
                             space.hessian_times(&mut workers[0], weights, v)
                         };
-                        lanczos(
-                            &mut times,
-                            start(seed, space.dimension()),
-                            header.lanczos_steps,
-                        )?
-                        .nodes
+                        let (start, steps) = (start(seed, space.dimension()), header.lanczos_steps);
+                        let found = lanczos(&mut times, start, steps)?;
+                        let bound = |loss: &mut L, i: usize| {
+                            let (x, theta) = (found.vector(i), found.nodes[i].eigenvalue);
+                            Ok(match whole {
+                                Some(whole) => Some(whole.residual(&x, theta)),
+                                None => space
+                                    .hessian_enclosure(loss, weights, &x)?
+                                    .map(|product| residual(&product, &x, theta)),
+                            })
+                        };
+                        let mut told = || each(Event::Products(products));
+                        let bounds = shared(workers, found.nodes.len(), bound, &mut told)?;
+                        let bounded = found.nodes.iter().zip(bounds);
+                        // Where there is no enclosure, the estimate stays.
+                        let with = |(node, bound): (&Node, Option<f64>)| Node {
+                            error: bound.unwrap_or(node.error),
+                            ..*node
+                        };
+                        bounded.map(with).collect()
                     }
                 };
                 spectra.push(Spectrum {
@@ -228,6 +261,31 @@ pub fn refuse_another(header: &Header, folder: &Path) -> Result<()> {
         true => earlier(header, folder).map(|_| ()),
         false => Ok(()),
     }
+}
+
+/// `task` for the numbers below `count`, each worker one at a time; `each` is asked between.
+fn shared<L: Loss, T: Send>(
+    workers: &mut [L],
+    count: usize,
+    task: impl Fn(&mut L, usize) -> Result<T> + Sync,
+    each: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Vec<T>> {
+    let mut done = Vec::with_capacity(count);
+    while done.len() < count {
+        if each().is_break() {
+            return Err(Error::Cancelled);
+        }
+        let next = done.len()..count.min(done.len() + workers.len());
+        let found: Vec<Result<T>> = workers
+            .par_iter_mut()
+            .zip(next)
+            .map(|(worker, i)| task(worker, i))
+            .collect();
+        for one in found {
+            done.push(one?);
+        }
+    }
+    Ok(done)
 }
 
 /// The losses and spectra of an interrupted run with the same header.

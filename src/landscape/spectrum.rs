@@ -4,12 +4,18 @@
 //! approach the outermost ones of H; as Gauss quadrature nodes, with the squared first entries of T's eigenvectors
 //! for weights, they also stand for the density of all eigenvalues (stochastic Lanczos quadrature; Yao et al.,
 //! *PyHessian*, IEEE Big Data 2020, and the references there). Vectors are kept orthogonal explicitly.
+//!
+//! Everything is scaled by powers of two first: the squares of numbers near 1e-182 are not 0. Errors: see
+//! [`bounds`](super::bounds).
 
 use super::Loss;
+use super::bounds::Whole;
 use super::directions::dot;
+use crate::certificate::Interval;
 use crate::problem::Normals;
+use crate::spectrum::eigen;
 use crate::{Error, Result};
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
@@ -20,8 +26,9 @@ pub struct Node {
     pub eigenvalue: f64,
     /// Its part of the density: all weights sum to 1.
     pub weight: f64,
-    /// An eigenvalue of H lies within this distance: the residual of Lanczos' method, plus what the products lack in
-    /// symmetry, which is how the errors of finite differences show. With exact products a bound, else an estimate.
+    /// An eigenvalue of H lies within this distance; infinite where nothing is known. From an enclosure of H it is a bound
+    /// that counts every rounding, under- and overflow; else an estimate: the residual of Lanczos' method, what the products
+    /// lack in symmetry, which is how the errors of finite differences show, and some units of rounding.
     pub error: f64,
 }
 
@@ -40,7 +47,11 @@ impl Lanczos {
     pub fn sharpest(&self) -> Vec<f64> {
         let last = self.nodes.len() - 1;
         let size = |i: usize| self.nodes[i].eigenvalue.abs();
-        let which = if size(0) > size(last) { 0 } else { last };
+        self.vector(if size(0) > size(last) { 0 } else { last })
+    }
+
+    /// The vector of a node, of about unit length.
+    pub fn vector(&self, which: usize) -> Vec<f64> {
         let mut sum = vec![0.0; self.basis[0].len()];
         for (q, &s) in self.basis.iter().zip(self.vectors.column(which).iter()) {
             add(s, q, &mut sum);
@@ -77,61 +88,102 @@ pub fn lanczos(
     }
     let steps = steps.min(start.len());
     let mut basis = vec![start];
-    let (mut diagonal, mut beside) = (Vec::new(), Vec::<f64>::new());
-    // |entry of Q' H Q| where T has none: what H v lacks in symmetry.
-    let mut asymmetry = 0f64;
-    let mut scale = 0f64;
+    // Numbers with the power of two that they were divided by.
+    let (mut diagonal, mut beside) = (Vec::new(), Vec::<Scaled>::new());
+    // Entries of Q' H Q where T has none: what H v lacks in symmetry.
+    let mut outside: Vec<Scaled> = Vec::new();
+    let mut scale = Scaled(0.0, i32::MIN);
     loop {
         let k = basis.len() - 1;
         let mut w = times(&basis[k])?;
         if w.iter().any(|x| !x.is_finite()) {
-            return Err(Error::Numerical(
-                "a derivative of the loss is not finite here; give another checkpoint or instance"
-                    .to_owned(),
-            ));
+            return Err(not_finite());
         }
+        let power = exponent(w.iter().copied());
+        w.iter_mut().for_each(|x| *x = libm::scalbn(*x, -power));
         for pass in 0..2 {
             for (j, q) in basis.iter().enumerate() {
                 let c = dot(q, &w);
                 add(-c, q, &mut w);
                 if pass == 0 && j == k {
-                    diagonal.push(c);
-                    scale = scale.max(c.abs());
+                    diagonal.push(Scaled(c, power));
+                    scale = scale.larger(Scaled(c.abs(), power));
                 } else if pass == 0 && j + 1 < k {
-                    asymmetry = asymmetry.max(c.abs());
+                    outside.push(Scaled(c, power));
                 }
             }
         }
         let length = dot(&w, &w).sqrt();
-        beside.push(length);
-        scale = scale.max(length);
+        beside.push(Scaled(length, power));
+        scale = scale.larger(Scaled(length, power));
         // What is left is rounding: the space is exhausted.
-        if basis.len() == steps || length <= 1e-13 * scale {
+        if basis.len() == steps || length <= 1e-13 * scale.by(power) {
             break;
         }
         w.iter_mut().for_each(|x| *x /= length);
         basis.push(w);
     }
     let m = basis.len();
-    let left = beside[m - 1];
+    let power = scale.1.max(-2000);
+    let left = beside[m - 1].by(power);
     let T = DMatrix::from_fn(m, m, |i, j| match i.abs_diff(j) {
-        0 => diagonal[i],
-        1 => beside[i.min(j)],
+        0 => diagonal[i].by(power),
+        1 => beside[i.min(j)].by(power),
         _ => 0.0,
     });
-    let found = SymmetricEigen::new(T);
-    let mut order: Vec<usize> = (0..m).collect();
-    order.sort_by(|&a, &b| found.eigenvalues[a].total_cmp(&found.eigenvalues[b]));
-    let node = |&i: &usize| Node {
-        eigenvalue: found.eigenvalues[i],
-        weight: found.eigenvectors[(0, i)].powi(2),
-        error: (left * found.eigenvectors[(m - 1, i)]).abs() + asymmetry,
+    let asymmetry = outside
+        .iter()
+        .map(|c| c.by(power).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    let rounding = 8.0 * f64::EPSILON * m as f64 * T.norm();
+    let (values, vectors) = eigen(&T)?;
+    let node = |i: usize| Node {
+        eigenvalue: libm::scalbn(values[i], power),
+        weight: vectors[(0, i)].powi(2),
+        error: libm::scalbn(
+            (left * vectors[(m - 1, i)]).abs() + asymmetry + rounding,
+            power,
+        ),
     };
     Ok(Lanczos {
-        nodes: order.iter().map(node).collect(),
+        nodes: (0..m).map(node).collect(),
         basis,
-        vectors: found.eigenvectors.select_columns(&order),
+        vectors,
     })
+}
+
+pub(super) fn not_finite() -> Error {
+    Error::Numerical(
+        "a derivative of the loss is not finite here; give another checkpoint or instance"
+            .to_owned(),
+    )
+}
+
+/// x 2^k.
+#[derive(Clone, Copy, Debug)]
+struct Scaled(f64, i32);
+
+impl Scaled {
+    /// Divided by 2^power.
+    fn by(self, power: i32) -> f64 {
+        libm::scalbn(self.0, self.1.saturating_sub(power))
+    }
+
+    /// Of two numbers of at least 0.
+    fn larger(self, other: Scaled) -> Scaled {
+        if self.by(other.1) >= other.0 && self.0 != 0.0 {
+            self
+        } else {
+            other
+        }
+    }
+}
+
+/// The least k with all |x| < 2^k; 0 for zeros.
+pub(super) fn exponent(values: impl Iterator<Item = f64>) -> i32 {
+    let top = values.fold(0.0, |top: f64, x| top.max(x.abs()));
+    libm::frexp(top).1
 }
 
 /// Some of the weights: vectors of only these, and the Hessian's block on them.
@@ -177,34 +229,47 @@ impl<'a> Restricted<'a> {
         Ok(parts.copied().collect())
     }
 
-    /// All eigenvalues of the Hessian's block, smallest first, as nodes of equal weight: from the whole matrix.
+    /// An enclosure of the Hessian's block times v, where the loss has one.
+    ///
+    /// # Errors
+    /// See [`Loss::hessian_enclosure`].
+    pub fn hessian_enclosure(
+        &self,
+        loss: &mut dyn Loss,
+        weights: &[f64],
+        v: &[f64],
+    ) -> Result<Option<Vec<Interval>>> {
+        let product = loss.hessian_enclosure(weights, &self.scatter(v, weights.len()))?;
+        Ok(product.map(|product| {
+            let parts = self.ranges.iter().flat_map(|range| &product[range.clone()]);
+            parts.copied().collect()
+        }))
+    }
+
+    /// All eigenvalues of the Hessian's block, smallest first, as nodes of equal weight: from the whole matrix. The i-th
+    /// one of H is within its node's error.
     ///
     /// # Errors
     /// See [`Loss::hessian_times`]; a product that is not finite.
     pub fn dense(&self, loss: &mut dyn Loss, weights: &[f64]) -> Result<Vec<Node>> {
-        let n = self.dimension();
-        let mut H = DMatrix::zeros(n, n);
-        for j in 0..n {
-            let mut unit = vec![0.0; n];
-            unit[j] = 1.0;
-            let column = self.hessian_times(loss, weights, &unit)?;
-            H.column_mut(j).copy_from_slice(&column);
+        let mut columns = Vec::with_capacity(self.dimension());
+        for j in 0..self.dimension() {
+            columns.push(self.column(loss, weights, j)?);
         }
-        if H.iter().any(|x| !x.is_finite()) {
-            return Err(Error::Numerical(
-                "a derivative of the loss is not finite here; give another instance".to_owned(),
-            ));
-        }
-        let error = (&H - H.transpose()).norm();
-        let symmetric = 0.5 * (&H + H.transpose());
-        let mut values = symmetric.symmetric_eigenvalues().as_slice().to_vec();
-        values.sort_by(f64::total_cmp);
-        let node = |eigenvalue| Node {
-            eigenvalue,
-            weight: 1.0 / n as f64,
-            error,
-        };
-        Ok(values.into_iter().map(node).collect())
+        Whole::new(columns)?.nodes()
+    }
+
+    /// H e_j, with an enclosure where the loss has one.
+    pub(super) fn column(
+        &self,
+        loss: &mut dyn Loss,
+        weights: &[f64],
+        j: usize,
+    ) -> Result<(Vec<f64>, Option<Vec<Interval>>)> {
+        let mut unit = vec![0.0; self.dimension()];
+        unit[j] = 1.0;
+        let column = self.hessian_times(loss, weights, &unit)?;
+        Ok((column, self.hessian_enclosure(loss, weights, &unit)?))
     }
 }
 

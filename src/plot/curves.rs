@@ -55,9 +55,12 @@ pub fn mean_and_spread(values: impl Iterator<Item = f64>) -> (f64, f64) {
     let values: Vec<f64> = values.collect();
     let n = values.len() as f64;
     let mean = values.iter().sum::<f64>() / n;
-    let squares: f64 = values.iter().map(|v| (v - mean).powi(2)).sum();
+    // Scaled by a power of two: no square under- or overflows.
+    let off = || values.iter().map(|v| v - mean);
+    let (_, power) = libm::frexp(off().fold(0.0, |top: f64, d| top.max(d.abs())));
+    let squares: f64 = off().map(|d| libm::scalbn(d, -power).powi(2)).sum();
     let spread = if values.len() > 1 {
-        (squares / (n - 1.0)).sqrt()
+        libm::scalbn((squares / (n - 1.0)).sqrt(), power)
     } else {
         0.0 * mean
     };
@@ -217,6 +220,13 @@ impl Curves<'_> {
                 (low.min(y), high.max(y))
             });
         let room = 0.05 * (high - low);
+        // A loss may be of any size.
+        let least = match chance {
+            None if high.is_finite() && low.is_finite() => {
+                (0.02 * low.abs().max(high.abs())).max(1e-300)
+            }
+            _ => 0.02,
+        };
         let panel = Panel {
             frame: Rect {
                 left: LEFT,
@@ -225,7 +235,7 @@ impl Curves<'_> {
                 bottom,
             },
             x: Axis::linear(0.0, last, 1.0),
-            y: Axis::linear(low - room, high + room, 0.02),
+            y: Axis::linear(low - room, high + room, least),
         };
         for (curve, line) in self.styled().filter(|(curve, _)| curve.seeds() > 1) {
             let edge = |sign: f64| {
@@ -324,5 +334,9 @@ mod tests {
         assert_eq!(mean_and_spread([1.0, 3.0].into_iter()), (2.0, 2f64.sqrt()));
         assert_eq!(mean_and_spread([4.0].into_iter()), (4.0, 0.0));
         assert!(mean_and_spread(std::iter::empty()).0.is_nan());
+        for scale in [1e-200, 1e200] {
+            let (mean, spread) = mean_and_spread([scale, 3.0 * scale].into_iter());
+            assert!(spread > 1.41 * scale && spread < 1.42 * scale && mean == 2.0 * scale);
+        }
     }
 }

@@ -1,7 +1,8 @@
 //! Loss landscapes: contours and a relief, one panel for each surface, all on the same scale of the loss.
 
 use super::axis::Axis;
-use super::canvas::{Align, Canvas, Line, Rgb, Xy, fitted, text_width};
+use super::canvas::{Align, Canvas, Line, Rgb, Xy, fitted, register_font, text_width};
+use super::number::scientific;
 use super::panel::{BLACK, GREY, SMALL};
 use super::place::Rect;
 use super::{Drawing, Figure, render};
@@ -25,6 +26,7 @@ pub struct Landscape<'a> {
 /// # Errors
 /// None is expected; a backend that fails.
 pub fn contours(panels: &[Landscape], title: &str) -> Result<Figure> {
+    register_font()?;
     render(&Contours(Panels::new(panels, title)))
 }
 
@@ -33,22 +35,27 @@ pub fn contours(panels: &[Landscape], title: &str) -> Result<Figure> {
 /// # Errors
 /// None is expected; a backend that fails.
 pub fn reliefs(panels: &[Landscape], title: &str) -> Result<Figure> {
+    register_font()?;
     render(&Reliefs(Panels::new(panels, title)))
 }
 
 /// Side of a panel in points.
 const SIDE: f64 = 320.0;
+/// Room to the left of a panel for its labels, at least.
 const LEFT: f64 = 72.0;
-/// From the left edge of a panel to that of the next.
-const PITCH: f64 = 400.0;
+/// From one panel to the labels of the next.
+const GAP: f64 = 8.0;
 /// From the upper edge of a panel to that of the one below.
 const ROW: f64 = 404.0;
 const TOP: f64 = 78.0;
 const MARGIN: f64 = 16.0;
 /// Between the parts of a title.
 const SEPARATOR: &str = " · ";
-/// Room for the scale of the loss.
+/// Room for the scale of the loss, at least; its labels begin after the first part of it.
 const SCALE: f64 = 96.0;
+const LABELS: f64 = 43.0;
+/// Losses whose range is a smaller part of them are shown by what they are above the lowest.
+const NARROW: f64 = 1e-4;
 const FOOT: f64 = 78.0;
 /// Panels to a row.
 const COLUMNS: usize = 2;
@@ -105,10 +112,16 @@ fn two_lines(title: &str, size: f64, width: f64) -> [String; 2] {
 struct Panels<'a> {
     panels: &'a [Landscape<'a>],
     title: &'a str,
-    /// The loss on all panels.
+    /// Subtracted from every loss that is drawn: 0, or the lowest loss.
+    base: f64,
+    /// The loss above the base, on all panels: from the lowest to the highest.
     loss: Axis,
-    /// Losses at which the colour changes.
+    /// Where the colour changes, above the base.
     levels: Vec<f64>,
+    /// Room to the left of a panel.
+    left: f64,
+    /// Room for the scale of the loss.
+    scale: f64,
 }
 
 impl<'a> Panels<'a> {
@@ -116,15 +129,47 @@ impl<'a> Panels<'a> {
         let ranges = || panels.iter().filter_map(|p| p.surface.range());
         let low = ranges().map(|r| r.0).fold(f64::INFINITY, f64::min);
         let high = ranges().map(|r| r.1).fold(f64::NEG_INFINITY, f64::max);
-        let loss = Axis::linear(low, high, 1e-12);
+        let narrow = high > low && high - low < NARROW * low.abs().max(high.abs());
+        let base = if narrow { low } else { 0.0 };
+        // Equal losses have a scale around them.
+        let flat = if low == 0.0 { 1.0 } else { 0.1 * low.abs() };
+        let least = if low == high { flat.max(LEAST) } else { LEAST };
+        let loss = Axis::linear(low - base, high - base, least);
         let ticks = loss.ticks(24);
         let value = |at: f64| loss.low() + at * (loss.high() - loss.low());
+        let widest = |axis: &Axis, count: usize| {
+            let labels = axis.ticks(count).into_iter().filter_map(|tick| tick.label);
+            labels
+                .map(|label| text_width(&label, SMALL))
+                .fold(0.0, f64::max)
+        };
+        let spans = panels
+            .iter()
+            .map(|p| widest(&span_axis(p), 5))
+            .fold(0.0, f64::max);
         Panels {
+            left: (spans + 40.0).max(widest(&loss, 6) + 10.0).max(LEFT).ceil(),
+            scale: (LABELS + widest(&loss, 8) + 6.0).max(SCALE).ceil(),
             levels: ticks.iter().map(|tick| value(tick.at)).collect(),
             panels,
             title,
+            base,
             loss,
         }
+    }
+
+    /// What the scale shows.
+    fn scale_name(&self) -> String {
+        if self.base == 0.0 {
+            "loss".to_owned()
+        } else {
+            format!("loss above {}", scientific(self.base, 4))
+        }
+    }
+
+    /// From the left edge of a panel to that of the next.
+    fn pitch(&self) -> f64 {
+        SIDE + GAP + self.left
     }
 
     fn columns(&self) -> usize {
@@ -132,7 +177,7 @@ impl<'a> Panels<'a> {
     }
 
     fn width(&self) -> f64 {
-        LEFT + PITCH * (self.columns() - 1) as f64 + SIDE + SCALE
+        self.left + self.pitch() * (self.columns() - 1) as f64 + SIDE + self.scale
     }
 
     fn height(&self) -> f64 {
@@ -147,7 +192,7 @@ impl<'a> Panels<'a> {
     /// Each panel and its square.
     fn squares(&self) -> impl Iterator<Item = (&Landscape<'a>, Rect)> {
         self.panels.iter().enumerate().map(|(i, panel)| {
-            let left = LEFT + PITCH * (i % COLUMNS) as f64;
+            let left = self.left + self.pitch() * (i % COLUMNS) as f64;
             let top = TOP + ROW * (i / COLUMNS) as f64;
             (
                 panel,
@@ -211,7 +256,7 @@ impl<'a> Panels<'a> {
     }
 
     fn draw_scale<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        let left = self.width() - SCALE + 22.0;
+        let left = self.width() - self.scale + 22.0;
         let (right, top, bottom) = (left + 14.0, TOP, TOP + SIDE);
         let y = |at: f64| bottom - at * (bottom - top);
         let mut ends = vec![0.0];
@@ -243,7 +288,12 @@ impl<'a> Panels<'a> {
                 bottom,
             },
         )?;
-        canvas.text("loss", (left, top - 12.0), SMALL, BLACK, Align::Left)
+        let name = self.scale_name();
+        if self.base == 0.0 {
+            return canvas.text(&name, (left, top - 12.0), SMALL, BLACK, Align::Left);
+        }
+        let end = (self.width() - 8.0, top - 12.0);
+        canvas.text(&name, end, SMALL, BLACK, Align::Right)
     }
 
     /// How many levels lie at or below a loss.
@@ -279,13 +329,21 @@ fn chosen(size: usize, cells: usize) -> Vec<(usize, f64)> {
     (0..=count).map(|i| (row(i), place(row(i)))).collect()
 }
 
+/// Least span of the losses: ticks closer than that are no f64 numbers.
+const LEAST: f64 = 1e-300;
+
+fn span_axis(panel: &Landscape) -> Axis {
+    let span = panel.surface.grid.span;
+    Axis::linear(-span, span, f64::MIN_POSITIVE)
+}
+
 /// The four corners of a cell in turn: place in the unit square, and loss.
 type Cell = [(Xy, f64); 4];
 
-/// Cells column by column whose four losses are finite.
-fn cells(surface: &Surface, most: usize) -> Vec<Vec<Option<Cell>>> {
+/// Cells column by column whose four losses are finite, with losses above the base.
+fn cells(surface: &Surface, base: f64, most: usize) -> Vec<Vec<Option<Cell>>> {
     let rows = chosen(surface.grid.size, most);
-    let corner = |a: (usize, f64), b: (usize, f64)| ((a.1, b.1), surface.loss(a.0, b.0));
+    let corner = |a: (usize, f64), b: (usize, f64)| ((a.1, b.1), surface.loss(a.0, b.0) - base);
     let pairs = || rows.windows(2);
     pairs()
         .map(|b| {
@@ -406,12 +464,10 @@ impl Contours<'_> {
         } = square;
         let at = |(x, y): Xy| (left + x * SIDE, bottom - y * SIDE);
         canvas.fill_rect((left, top), (right, bottom), BLANK)?;
-        let rows = cells(panel.surface, CELLS);
+        let rows = cells(panel.surface, self.0.base, CELLS);
         self.fill(canvas, &rows, at)?;
 
-        let span = panel.surface.grid.span;
-        let axis = Axis::linear(-span, span, f64::MIN_POSITIVE);
-        for tick in axis.ticks(5) {
+        for tick in span_axis(panel).ticks(5) {
             let (x, y) = (left + tick.at * SIDE, bottom - tick.at * SIDE);
             canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8))?;
             canvas.line(&[(left - 5.0, y), (left, y)], Line::solid(BLACK, 0.8))?;
@@ -422,7 +478,8 @@ impl Contours<'_> {
         }
         let middle = (0.5 * (left + right), 0.5 * (top + bottom));
         direction(canvas, "Q", (middle.0, bottom + 36.0), false)?;
-        direction(canvas, "K", (left - 50.0, middle.1), true)?;
+        // Beside the widest label.
+        direction(canvas, "K", (left - self.0.left + 22.0, middle.1), true)?;
 
         self.path(canvas, panel, square)?;
         for (color, width) in [((255, 255, 255), 3.2), (BLACK, 1.4)] {
@@ -475,6 +532,9 @@ impl Contours<'_> {
                 let part = above(cell, level);
                 let outline: Vec<Xy> = part.iter().map(|(p, _)| at(*p)).collect();
                 fill_unless_flat(canvas, &outline, panels.band(level))?;
+                // Over its edges: viewers of SVG let what is below shine through between two that meet.
+                let closed: Vec<Xy> = outline.iter().chain(outline.first()).copied().collect();
+                canvas.line(&closed, Line::solid(panels.band(level), 0.34))?;
                 for i in 0..part.len() {
                     let (a, b) = (part[i], part[(i + 1) % part.len()]);
                     if a.1 && b.1 {
@@ -599,7 +659,7 @@ const TALL: f64 = 1.6;
 impl View {
     fn of(square: Rect) -> Self {
         View {
-            centre: (0.5 * (square.left + square.right), square.top + 0.66 * SIDE),
+            centre: (0.5 * (square.left + square.right), square.top + 0.72 * SIDE),
             unit: 0.335 * SIDE,
         }
     }
@@ -663,9 +723,7 @@ impl Reliefs<'_> {
         )?;
         let (x, y) = view.at(0.0, 0.0, 1.0);
         canvas.text("loss", (x, y - 8.0), SMALL, BLACK, Align::Center)?;
-        let span = panel.surface.grid.span;
-        let axis = Axis::linear(-span, span, f64::MIN_POSITIVE);
-        for tick in axis.ticks(4) {
+        for tick in span_axis(panel).ticks(4) {
             let Some(label) = tick.label else { continue };
             let (x, y) = view.at(tick.at, 0.0, 0.0);
             canvas.line(&[(x, y), (x - 2.5, y + 4.5)], edge)?;
@@ -679,7 +737,7 @@ impl Reliefs<'_> {
         let (x, y) = view.at(1.0, 0.5, 0.0);
         direction(canvas, "K", (x + 60.0, y + 36.0), false)?;
 
-        let mut tiles: Vec<(f64, Cell)> = cells(panel.surface, RELIEF_CELLS)
+        let mut tiles: Vec<(f64, Cell)> = cells(panel.surface, panels.base, RELIEF_CELLS)
             .into_iter()
             .flatten()
             .flatten()
@@ -768,6 +826,52 @@ mod tests {
                             }
                         }
                     }
+                }
+            }
+        }
+    }
+
+    /// From the lowest loss to the highest, whatever their size, with labels inside the picture and apart from the names.
+    #[test]
+    fn the_scale_is_that_of_the_losses() {
+        register_font().unwrap();
+        for (low, high) in [
+            (4e-14, 8e-14),
+            (0.1, 0.7),
+            (9.866, 9.866002),
+            (-1e200, 3e200),
+            (1e-290, 1.0000001e-290),
+            (2.5, 2.5),
+            (0.0, 0.0),
+        ] {
+            for span in [1.0, 1e-7, 1e-300] {
+                let bowl = surface(11, span, |a, _| low + (high - low) * 0.5 * (a / span + 1.0));
+                let panels = [Landscape {
+                    name: "softmax attention",
+                    surface: &bowl,
+                    path: &[],
+                }];
+                let drawn = Panels::new(&panels, "t");
+                let (l, h) = bowl.range().unwrap();
+                if h > l {
+                    let ends = (
+                        drawn.loss.low() + drawn.base,
+                        drawn.loss.high() + drawn.base,
+                    );
+                    assert!((ends.0 - l).abs() <= 1e-9 * (h - l), "{ends:?} {l:e}");
+                    assert!((ends.1 - h).abs() <= 1e-9 * (h - l), "{ends:?} {h:e}");
+                    assert!(drawn.levels.len() >= 10, "{low:e}: {:?}", drawn.levels);
+                }
+                let labels = |axis: &Axis, count: usize| -> Vec<f64> {
+                    let labels = axis.ticks(count).into_iter().filter_map(|tick| tick.label);
+                    labels.map(|label| text_width(&label, SMALL)).collect()
+                };
+                for width in labels(&drawn.loss, 8) {
+                    assert!(LABELS + width <= drawn.scale, "{low:e}: {width}");
+                }
+                // The name of the axis ends at 28.
+                for width in labels(&span_axis(&panels[0]), 5) {
+                    assert!(width + 8.0 + 28.0 <= drawn.left, "{span:e}: {width}");
                 }
             }
         }

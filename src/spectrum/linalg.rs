@@ -65,6 +65,25 @@ pub(super) fn eigenvalues(a: &Mat<f64>) -> Result<Vec<f64>> {
     Ok(s.column_vector().iter().copied().collect())
 }
 
+/// All eigenvalues of a symmetric matrix (lower triangle) of finite numbers, smallest first, and their vectors as columns.
+pub(crate) fn eigen(a: &DMatrix<f64>) -> Result<(Vec<f64>, DMatrix<f64>)> {
+    let n = a.nrows();
+    let (mut s, mut vectors) = (Diag::<f64>::zeros(n), Mat::<f64>::zeros(n, n));
+    let yes = evd::ComputeEigenvectors::Yes;
+    let req = evd::self_adjoint_evd_scratch::<f64>(n, yes, par(), Spec::default());
+    evd::self_adjoint_evd(
+        view(a),
+        s.as_mut(),
+        Some(vectors.as_mut()),
+        par(),
+        MemStack::new(&mut MemBuffer::new(req)),
+        Spec::default(),
+    )
+    .map_err(|e| Error::Numerical(format!("eigenvalues did not converge: {e:?}")))?;
+    let values = s.column_vector().iter().copied().collect();
+    Ok((values, DMatrix::from_fn(n, n, |i, j| vectors[(i, j)])))
+}
+
 /// a b.
 pub(super) fn times(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut c = Mat::zeros(a.nrows(), b.ncols());

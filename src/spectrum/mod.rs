@@ -12,7 +12,7 @@ use crate::rounding::{BlockNorms, Rounding, U, block_norms};
 use faer::Mat;
 use lanczos::{lanczos, multiply};
 use linalg::eigenvalues;
-pub(crate) use linalg::singular_values;
+pub(crate) use linalg::{eigen, singular_values};
 use nalgebra::{DMatrix, DMatrixViewMut};
 use rayon::prelude::*;
 pub use reading::Reading;

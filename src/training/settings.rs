@@ -246,6 +246,12 @@ impl Settings {
         for (name, value) in from_1 {
             within(name, value as f64, value > 0, "at least 1")?;
         }
+        within(
+            "length",
+            self.length as f64,
+            self.length <= 1 << 24,
+            "at most 16777216, the most positions there are",
+        )?;
         // Steps are counted in f64 by the schedule.
         within(
             "steps",

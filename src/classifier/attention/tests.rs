@@ -357,7 +357,10 @@ fn threads_do_not_matter() {
 fn tasks_of_one_pool_do_not_meet() {
     let case = Case::new(Kernel::Gaussian, 1, 8, &[(600, 600)], 3);
     let alone = case.fused(Isa::best());
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(2)
+        .build()
+        .unwrap();
     pool.install(|| {
         (0..16).into_par_iter().for_each(|_| {
             let again = case.fused(Isa::best());

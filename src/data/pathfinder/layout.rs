@@ -1,8 +1,8 @@
 //! The folder Long Range Arena uses: `imgs/B/sample_K.png` and `metadata/B.npy`, which is plain text.
 
 use super::{Difficulty, SIDE, image};
-use crate::data::random::{SPLIT, permutation, stream};
 use crate::data::imdb::named;
+use crate::data::random::{SPLIT, permutation, stream};
 use crate::data::{Dataset, Sample, label};
 use crate::input;
 use crate::{Error, Result};
@@ -154,15 +154,27 @@ pub fn read_with_notes(folder: &Path, seed: u64) -> Result<(Dataset, Vec<String>
             }
         }
     }
-    let read: Vec<std::result::Result<(usize, Box<[u8]>), Fault>> =
-        entries.par_iter().map(|(path, _)| grey_square(path)).collect();
-    let faults = read.iter().filter(|image| matches!(image, Err(Fault::Broken(_)))).count();
+    let read: Vec<std::result::Result<(usize, Box<[u8]>), Fault>> = entries
+        .par_iter()
+        .map(|(path, _)| grey_square(path))
+        .collect();
+    let faults = read
+        .iter()
+        .filter(|image| matches!(image, Err(Fault::Broken(_))))
+        .count();
     // Some are lost in copying; many are another kind of data.
     let tolerated = 4 * faults <= entries.len();
     let (mut samples, mut broken) = (Vec::new(), Vec::new());
     for ((path, label), image) in entries.iter().zip(read) {
         match image {
-            Ok((side, bytes)) => samples.push((path, side, Sample { bytes, label: *label })),
+            Ok((side, bytes)) => samples.push((
+                path,
+                side,
+                Sample {
+                    bytes,
+                    label: *label,
+                },
+            )),
             Err(Fault::Broken(_)) if tolerated => broken.push(shown(folder, path)),
             Err(Fault::Broken(e) | Fault::Other(e)) => return Err(e),
         }
@@ -204,7 +216,10 @@ pub fn read_with_notes(folder: &Path, seed: u64) -> Result<(Dataset, Vec<String>
 
 /// A path as it is below the folder.
 fn shown(folder: &Path, path: &Path) -> String {
-    path.strip_prefix(folder).unwrap_or(path).display().to_string()
+    path.strip_prefix(folder)
+        .unwrap_or(path)
+        .display()
+        .to_string()
 }
 
 /// The files `metadata/B.npy` in the order of B.
@@ -227,7 +242,9 @@ fn metadata_files(folder: &Path) -> Result<Vec<PathBuf>> {
             .map_err(|e| missing(format!("cannot read metadata/: {e}")))?
             .path();
         // macOS leaves ._0.npy beside 0.npy.
-        let hidden = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.'));
+        let hidden = path
+            .file_name()
+            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
         if !hidden && path.extension().is_some_and(|e| e == "npy") {
             files.push(path);
         }
@@ -289,11 +306,15 @@ fn grey_square(path: &Path) -> std::result::Result<(usize, Box<[u8]>), Fault> {
         return other(format!("is {width} x {height} but must be square"));
     }
     if width > LARGEST {
-        return other(format!("is {width} x {width} pixels but at most {LARGEST} a side are read"));
+        return other(format!(
+            "is {width} x {width} pixels but at most {LARGEST} a side are read"
+        ));
     }
     // Nothing is packed closer than 1 : 1032.
     if u64::from(width) * u64::from(height) > 1100 * bytes.len() as u64 {
-        return Err(broken("is no whole PNG (too short for its size)".to_owned()));
+        return Err(broken(
+            "is no whole PNG (too short for its size)".to_owned(),
+        ));
     }
     let mut pixels = vec![0; width as usize * height as usize];
     reader
