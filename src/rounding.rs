@@ -49,7 +49,7 @@
 //! the nearest f64, which adds u f. Weights M_t that are not f64 numbers enter the norms rounded (slack). Most
 //! operations are off by much less than v: the bounds are pessimistic by three to five digits here.
 
-use crate::model::{Kernel, Precision};
+use crate::model::{Kernel, Precision, power_of_two};
 use crate::problem::{Dims, Instance, Weights};
 
 /// Unit roundoff of f64.
@@ -76,6 +76,45 @@ fn gamma_of(k: usize, unit: f64) -> f64 {
 
 /// Slack for the rounding of the bounds themselves, and for underflow.
 const SLACK: f64 = 1.0 + 1.0 / 1024.0;
+
+/// x 2^k; rounded only where the result is subnormal, infinite where it overflows.
+pub(crate) fn scale_by(x: f64, k: i32) -> f64 {
+    // Three factors within f64's exponents, of which the first keeps a subnormal x away from underflow.
+    let third = k / 3;
+    x * power_of_two(third) * power_of_two(third) * power_of_two(k - 2 * third)
+}
+
+/// k such that the largest modulus is 2^k c, 1 <= c < 2; `None` if it is 0 or not finite.
+pub(crate) fn exponent(values: &[f64]) -> Option<i32> {
+    let largest = values.iter().fold(0.0, |a: f64, x| {
+        // f64's own max would drop a NaN.
+        if a >= x.abs() || a.is_nan() {
+            a
+        } else {
+            x.abs()
+        }
+    });
+    if !(largest.is_finite() && largest > 0.0) {
+        return None;
+    }
+    let (normal, shift) = if largest < f64::MIN_POSITIVE {
+        (largest * power_of_two(64), 64)
+    } else {
+        (largest, 0)
+    };
+    Some((normal.to_bits() >> 52) as i32 - 1023 - shift)
+}
+
+/// |x|_2, scaled by a power of two so that squares neither overflow nor underflow.
+pub(crate) fn norm(values: &[f64]) -> f64 {
+    match exponent(values) {
+        None => values.iter().map(|x| x.abs()).sum(),
+        Some(k) => {
+            let squares = values.iter().map(|&x| scale_by(x, -k).powi(2));
+            scale_by(squares.sum::<f64>().sqrt(), k)
+        }
+    }
+}
 
 /// |W^Q_h|_F, |W^K_h|_F, |W^V_h|_F of one head.
 pub(crate) type BlockNorms = [f64; 3];
