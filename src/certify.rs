@@ -7,7 +7,7 @@ use crate::certificate::{
 use crate::model::Trained;
 use crate::problem::Instance;
 use crate::spectrum::{Reading, jacobian_norm};
-use crate::verify::{Eta, THETA, deciding_reading};
+use crate::verify::{AUTO, Eta, THETA, deciding_reading};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 
@@ -91,12 +91,21 @@ pub fn certify(
         ));
     }
     let site = Site::new(instance, trained);
+    let exact = site.enclosure().beta(reading);
+    // NaN never appears as an end.
+    if exact.lo() <= 0.0 {
+        return Ok(Certified::Refused(format!(
+            "the reading {reading} needs beta > 0, which is not proven: beta = {} lies between 0 and {:e}",
+            reading.formula(),
+            exact.hi()
+        )));
+    }
     let beta = site.beta_upper(reading);
     let found = match goal.eta {
         Eta::Certified => covered(&site, Step::Theta(THETA), beta),
         _ if tail > 0 => {
+            let eta = fixed(goal.eta, &site)?;
             drop(site);
-            let eta = fixed(goal.eta, instance, trained)?;
             match prove_from(instance, trained, eta, beta, tail, observe)? {
                 Ok(proven) => Ok(proven),
                 Err(not) => {
@@ -108,7 +117,7 @@ pub fn certify(
                 }
             }
         }
-        _ => covered(&site, Step::Eta(fixed(goal.eta, instance, trained)?), beta),
+        _ => covered(&site, Step::Eta(fixed(goal.eta, &site)?), beta),
     };
     match found {
         Ok(proven) if proven.proof.eta() * beta < 1.0 => {
@@ -137,15 +146,19 @@ fn covered(site: &Site, step: Step, beta: f64) -> std::result::Result<Proven, Re
 }
 
 /// The number that a step stands for, where it is known before any proof.
-fn fixed(eta: Eta, instance: &Instance, trained: Trained) -> Result<f64> {
-    match eta {
-        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => Ok(eta),
-        Eta::Fixed(eta) => Err(Error::input(format!(
-            "the step eta must be a finite number above 0, not {eta}"
-        ))),
-        Eta::Relative(multiple) => Ok(Eta::relative(multiple, jacobian_norm(instance, trained)?)),
-        Eta::Auto | Eta::Certified => Ok(Eta::auto(jacobian_norm(instance, trained)?)),
-    }
+fn fixed(eta: Eta, site: &Site) -> Result<f64> {
+    let multiple = match eta {
+        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => return Ok(eta),
+        Eta::Fixed(eta) => {
+            return Err(Error::input(format!(
+                "the step eta must be a finite number above 0, not {eta}"
+            )));
+        }
+        Eta::Relative(multiple) => multiple,
+        Eta::Auto | Eta::Certified => AUTO,
+    };
+    let mut norm = jacobian_norm(site.instance(), site.trained())?;
+    Eta::relative(multiple, site, &mut norm)
 }
 
 fn refused(refusal: &Refusal, reading: Reading, centre: &str) -> String {

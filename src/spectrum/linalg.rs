@@ -3,6 +3,7 @@
 //! faer splits its work by the degree of parallelism it is told, not by the threads that happen to
 //! be free; a fixed degree makes results identical for any number of threads.
 
+use crate::rounding::{exponent, scale_by};
 use crate::{Error, Result};
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -20,9 +21,20 @@ pub(super) fn view(a: &DMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(a.as_slice(), a.nrows(), a.ncols())
 }
 
+/// A = 2^k B with the largest entry of B in [1, 2), so that squares of its entries neither overflow nor underflow; `None` where
+/// nothing in A comes near that. What underflows in B is less than 2^-1074 of the largest entry.
+pub(super) fn scaled(a: &DMatrix<f64>) -> Option<(DMatrix<f64>, i32)> {
+    let k = exponent(a.as_slice()).filter(|k| k.abs() > 200)?;
+    Some((a.map(|x| scale_by(x, -k)), k))
+}
+
 /// All min(rows, cols) singular values, largest first.
 pub(crate) fn singular_values(a: &DMatrix<f64>) -> Result<Vec<f64>> {
     finite(a.as_slice())?;
+    if let Some((a, k)) = scaled(a) {
+        let s = singular_values(&a)?;
+        return Ok(s.into_iter().map(|s| scale_by(s, k)).collect());
+    }
     let (rows, cols) = a.shape();
     let mut s = Diag::<f64>::zeros(rows.min(cols));
     let no = svd::ComputeSvdVectors::No;
