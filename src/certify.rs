@@ -1,12 +1,13 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
 use crate::certificate::{
-    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Reason, Refusal, Site,
-    obstruction, prove_from, sha256, theorem_a::Step,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Obstruction, Proven, Reason,
+    Refusal, Site, check, obstruction, prove_from, sha256, theorem_a::Step,
 };
 use crate::model::Trained;
-use crate::problem::Instance;
+use crate::problem::{Dims, Instance};
 use crate::spectrum::{Reading, jacobian_norm};
+use crate::verdict::number;
 use crate::verify::{AUTO, Eta, THETA, deciding_reading};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
@@ -77,7 +78,10 @@ pub fn certify(
     let Goal { trained, tail, .. } = *goal;
     if let Some(found) = obstruction(instance, trained) {
         let certificate = obstructed_certificate(instance, trained, &found)?;
-        return Ok(Certified::Obstructed(certificate));
+        return Ok(match check_refuses(&certificate, instance, None)? {
+            None => Certified::Obstructed(certificate),
+            Some(why) => Certified::Refused(not_rechecked(&why)),
+        });
     }
     let reading = goal.reading.unwrap_or(deciding_reading(trained));
     if let Some(missing) = reading.missing_hypothesis(instance.dims(), trained) {
@@ -122,17 +126,61 @@ pub fn certify(
     match found {
         Ok(proven) if proven.proof.eta() * beta < 1.0 => {
             let certificate = rate_certificate(instance, &proven, reading, beta)?;
+            if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
+                return Ok(Certified::Refused(not_rechecked(&why)));
+            }
             Ok(Certified::Rate {
                 certificate,
                 proven: Box::new(proven),
             })
         }
         Ok(proven) => Ok(Certified::Refused(format!(
-            "eta beta = {:.4} >= 1 makes the claim meaningless; choose a smaller --eta",
-            proven.proof.eta() * beta
+            "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
+            number(proven.proof.eta() * beta)
         ))),
         Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, "M_0"))),
     }
+}
+
+/// Why [`check`] does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
+pub(crate) fn check_refuses(
+    certificate: &Certificate,
+    instance: &Instance,
+    centre: Option<&Instance>,
+) -> Result<Option<String>> {
+    if !cheap_to_check(instance.dims()) {
+        return Ok(None);
+    }
+    let fail = |e: std::io::Error| {
+        Error::input(format!(
+            "cannot write a certificate to the temporary folder to check it: {e}; set TMPDIR to a folder with room"
+        ))
+    };
+    let folder = tempfile::tempdir().map_err(fail)?;
+    let mut files = vec![(INSTANCE, instance.to_bytes()?)];
+    files.extend(certificate_files(certificate, centre)?);
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).map_err(fail)?;
+    }
+    Ok(match check(&folder.path().join(CERTIFICATE))? {
+        Checked::Valid(_) => None,
+        Checked::Unproven(why) => Some(why),
+    })
+}
+
+/// Multiplications in double-double that a check may need to count as cheap.
+const CHEAP: u128 = 1 << 23;
+
+fn cheap_to_check(dims: Dims) -> bool {
+    let m = dims.m() as u128;
+    let Dims { N, n, D, d, H, .. } = dims;
+    let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
+    let model = H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n) + 3 * D * d);
+    model + m * m * (D + d + n) * H <= CHEAP
+}
+
+fn not_rechecked(why: &str) -> String {
+    format!("a proof was found, but the independent check does not accept its certificate: {why}")
 }
 
 fn covered(site: &Site, step: Step, beta: f64) -> std::result::Result<Proven, Refusal> {

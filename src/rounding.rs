@@ -231,10 +231,7 @@ impl Rounding {
         let sums = self.gamma(H + 1);
         let [by_n, by_D, by_d, root_p] = [n, D, d, p].map(|x| x as f64);
         let root_p = root_p.sqrt();
-        let tokens: Vec<f64> = self
-            .xi
-            .iter()
-            .map(|&xi| {
+        let tokens = self.xi.iter().map(|&xi| {
                 let per_token: f64 = norms
                     .iter()
                     .zip(&self.o)
@@ -250,9 +247,14 @@ impl Rounding {
                     })
                     .sum();
                 by_n.sqrt() * per_token
-            })
-            .collect();
-        SLACK * (norm(&tokens) + sums * self.y)
+            });
+        // Without a vector: this is asked at every step. Squares that leave f64's range are rare.
+        let squares: f64 = tokens.clone().map(|x| x * x).sum();
+        let tokens = match squares > 1e-280 && squares < 1e300 {
+            true => squares.sqrt(),
+            false => norm(&tokens.collect::<Vec<_>>()),
+        };
+        SLACK * (tokens + sums * self.y)
     }
 
     /// Bound on |delta f|, given the computed loss and a bound on |delta r|.

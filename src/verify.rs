@@ -4,7 +4,7 @@ use crate::certificate::{
     Certificate, Curvature, Obstruction, Proven, Refusal, Site, f_hull, nothing_moves, obstruction,
     prove_from, theorem_a::Step,
 };
-use crate::certify::{obstructed_certificate, rate_certificate};
+use crate::certify::{check_refuses, obstructed_certificate, rate_certificate};
 use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
 use crate::model::{self, Precision, Trained};
 use crate::problem::{Dims, Instance};
@@ -260,10 +260,14 @@ pub fn verify(
     let mut found = start.conclude(&site, trajectory);
     found.curvature = curvature.collect();
     (found.certificate, found.proven) = match &found.obstruction {
-        Some(obstruction) => (
-            Some(obstructed_certificate(instance, trained, obstruction)?),
-            None,
-        ),
+        Some(obstruction) => {
+            let certificate = obstructed_certificate(instance, trained, obstruction)?;
+            let refused = check_refuses(&certificate, instance, None)?;
+            if let Some(why) = &refused {
+                found.claims.iter_mut().for_each(|c| c.not_rechecked(why));
+            }
+            (refused.is_none().then_some(certificate), None)
+        }
         None if settings.certify => prove(
             instance,
             &site,
@@ -424,8 +428,9 @@ fn prove(
             }
         }
     };
+    let mut marked = claims.clone();
     let mut certified = Vec::new();
-    for claim in claims.iter_mut().filter(|c| c.applies()) {
+    for claim in marked.iter_mut().filter(|c| c.applies()) {
         let beta = site.beta_upper(claim.reading);
         if proven.proof.covers(beta).is_ok() && claim.certify(proven.t, proven.proof.rate_lower()) {
             certified.push((claim.reading, beta));
@@ -434,13 +439,18 @@ fn prove(
     // The certificate is that of the deciding claim, or of the strongest that it covers.
     certified.sort_by(|a, b| b.1.total_cmp(&a.1));
     let chosen = certified.iter().find(|c| c.0 == deciding);
-    match chosen.or(certified.first()) {
-        Some(&(reading, beta)) => {
-            let certificate = rate_certificate(instance, &proven, reading, beta)?;
-            Ok((Some(certificate), Some(proven)))
+    let Some(&(reading, beta)) = chosen.or(certified.first()) else {
+        return Ok((None, None));
+    };
+    let certificate = rate_certificate(instance, &proven, reading, beta)?;
+    if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
+        for (reading, _) in certified {
+            claims[reading as usize].not_rechecked(&why);
         }
-        None => Ok((None, None)),
+        return Ok((None, None));
     }
+    *claims = marked;
+    Ok((Some(certificate), Some(proven)))
 }
 
 impl Verification {

@@ -45,6 +45,12 @@ impl Claim {
         self.applies
     }
 
+    /// Takes note that a proof was found, but not accepted by the independent check.
+    pub(crate) fn not_rechecked(&mut self, why: &str) {
+        self.reason +=
+            &format!("; a proof that covers it was found, but the independent check does not accept it: {why}");
+    }
+
     /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
     pub(crate) fn needs_proven_beta(&self) -> bool {
         self.first_violation.is_some() || self.beta_hidden
@@ -287,7 +293,7 @@ impl Failing {
 }
 
 /// Four decimals of numbers of ordinary size.
-fn number(x: f64) -> String {
+pub(crate) fn number(x: f64) -> String {
     if (1e-3..1e6).contains(&x) {
         format!("{x:.4}")
     } else {

@@ -5,6 +5,7 @@ mod claim;
 mod file;
 
 pub use claim::Claim;
+pub(crate) use claim::number;
 pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::{Error, Result};
