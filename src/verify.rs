@@ -90,7 +90,7 @@ impl Eta {
 }
 
 /// A relative error of |J_0| that needs no second look.
-const SURE: f64 = 1.0 / (1u64 << 30) as f64;
+const SURE: f64 = 1.0 / (1u64 << 20) as f64;
 
 /// The enclosure of |J_0| may be as wide as this: the step is then what it is called to 2^-9 at least.
 const WIDEST: f64 = 1.0 + 1.0 / 1024.0;
@@ -248,6 +248,14 @@ pub fn verify(
             proof.map_err(fail)?.eta()
         }
     };
+    // Where the error model can not tell sigma_min(B_0) from 0, the enclosure may.
+    if spectrum.sigma_min_B0.lower() == 0.0
+        && spectrum.sigma_min_B0.value > 0.0
+        && let Ok(sigma) = site.enclosure().sigma_min_B()
+    {
+        let computed = spectrum.sigma_min_B0.value;
+        spectrum.sigma_min_B0 = Estimate::enclosed(computed, sigma.lo(), sigma.hi());
+    }
     let start = Start::new(instance, trained, spectrum);
     let trajectory = descend_in(
         settings.precision,

@@ -457,14 +457,13 @@ mod tests {
             jacobian: exact(2.0),
             residual: exact(0.1),
         };
-        let radii = [0.2, 0.0, 0.0].map(exact);
+        let radii = [0.2; 3].map(exact);
         let matrix = |h: Interval| [[h, exact(0.0), exact(0.0)], [exact(0.0); 3], [exact(0.0); 3]];
         for region in [Region::Ball, Region::Box] {
             let closes = |inputs: &Inputs<Interval>, H: Interval, radii: [Interval; 3], eta| {
                 let found = conditions(region, inputs, &matrix(H), &radii, exact(eta));
                 found.failure(&radii).is_none()
             };
-            let radii = if region == Region::Ball { [radii[0]; 3] } else { radii };
             assert!(closes(&inputs, exact(0.1), radii, 0.1));
             let zero_to_infinity = Interval::new(0.0, f64::INFINITY);
             for H in [Interval::ENTIRE, zero_to_infinity, exact(-1.0)] {

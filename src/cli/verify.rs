@@ -6,7 +6,7 @@ use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print, whole};
 use crate::Result;
 use crate::certify::CERTIFICATE_FILES;
-use crate::descent::Steps;
+use crate::descent::{End, Steps};
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
 use crate::spectrum::Reading;
@@ -110,7 +110,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             eprintln!("gdcert: expected {expected} for the reading {deciding}, found {verdict}");
             Outcome::Refuted
         }
-        None if matches!(verdict, Verdict::Violated | Verdict::Diverged) => Outcome::Refuted,
+        None if matches!(verdict, Verdict::Violated | Verdict::Diverged)
+            || found.trajectory.end == End::Diverged =>
+        {
+            Outcome::Refuted
+        }
         None => Outcome::Fine,
     })
 }
