@@ -1,14 +1,14 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
 use crate::certificate::{
-    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Refusal, Site,
-    obstructed_statement, obstruction, prove_from, sha256, theorem_a::Step,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Obstruction, Proven, Refusal, Site,
+    check, obstructed_statement, obstruction, prove_from, sha256, theorem_a::Step,
 };
 use crate::model::Trained;
 use crate::number::{exact, short};
-use crate::problem::Instance;
+use crate::problem::{Dims, Instance};
 use crate::spectrum::{Reading, jacobian_norm};
-use crate::verify::{Eta, THETA, deciding_reading};
+use crate::verify::{AUTO, Eta, THETA, deciding_reading};
 use crate::{Error, Result};
 use std::ops::ControlFlow;
 
@@ -78,7 +78,10 @@ pub fn certify(
     let Goal { trained, tail, .. } = *goal;
     if let Some(found) = obstruction(instance, trained) {
         let certificate = obstructed_certificate(instance, trained, &found)?;
-        return Ok(Certified::Obstructed(certificate));
+        return Ok(match check_refuses(&certificate, instance, None)? {
+            None => Certified::Obstructed(certificate),
+            Some(why) => Certified::Refused(not_rechecked(&why)),
+        });
     }
     let reading = goal.reading.unwrap_or(deciding_reading(trained));
     if let Some(missing) = reading.missing_hypothesis(instance.dims(), trained) {
@@ -92,12 +95,21 @@ pub fn certify(
         ));
     }
     let site = Site::new(instance, trained);
+    let exact = site.enclosure().beta(reading);
+    // NaN never appears as an end.
+    if exact.lo() <= 0.0 {
+        return Ok(Certified::Refused(format!(
+            "the reading {reading} needs beta > 0, which is not proven: beta = {} lies between 0 and {:e}",
+            reading.formula(),
+            exact.hi()
+        )));
+    }
     let beta = site.beta_upper(reading);
     let found = match goal.eta {
         Eta::Certified => covered(&site, Step::Theta(THETA), beta),
         _ if tail > 0 => {
+            let eta = fixed(goal.eta, &site)?;
             drop(site);
-            let eta = fixed(goal.eta, instance, trained)?;
             match prove_from(instance, trained, eta, beta, tail, observe)? {
                 Ok(proven) => Ok(proven),
                 Err(not) => {
@@ -109,11 +121,14 @@ pub fn certify(
                 }
             }
         }
-        _ => covered(&site, Step::Eta(fixed(goal.eta, instance, trained)?), beta),
+        _ => covered(&site, Step::Eta(fixed(goal.eta, &site)?), beta),
     };
     match found {
         Ok(proven) if proven.proof.eta() * beta < 1.0 => {
             let certificate = rate_certificate(instance, &proven, reading, beta)?;
+            if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
+                return Ok(Certified::Refused(not_rechecked(&why)));
+            }
             Ok(Certified::Rate {
                 certificate,
                 proven: Box::new(proven),
@@ -127,6 +142,47 @@ pub fn certify(
     }
 }
 
+/// Why [`check`] does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
+pub(crate) fn check_refuses(
+    certificate: &Certificate,
+    instance: &Instance,
+    centre: Option<&Instance>,
+) -> Result<Option<String>> {
+    if !cheap_to_check(instance.dims()) {
+        return Ok(None);
+    }
+    let fail = |e: std::io::Error| {
+        Error::input(format!(
+            "cannot write a certificate to the temporary folder to check it: {e}; set TMPDIR to a folder with room"
+        ))
+    };
+    let folder = tempfile::tempdir().map_err(fail)?;
+    let mut files = vec![(INSTANCE, instance.to_bytes()?)];
+    files.extend(certificate_files(certificate, centre)?);
+    for (name, bytes) in files {
+        std::fs::write(folder.path().join(name), bytes).map_err(fail)?;
+    }
+    Ok(match check(&folder.path().join(CERTIFICATE))? {
+        Checked::Valid(_) => None,
+        Checked::Unproven(why) => Some(why),
+    })
+}
+
+/// Multiplications in double-double that a check may need to count as cheap.
+const CHEAP: u128 = 1 << 23;
+
+fn cheap_to_check(dims: Dims) -> bool {
+    let m = dims.m() as u128;
+    let Dims { N, n, D, d, H, .. } = dims;
+    let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
+    let model = H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n) + 3 * D * d);
+    model + m * m * (D + d + n) * H <= CHEAP
+}
+
+fn not_rechecked(why: &str) -> String {
+    format!("a proof was found, but the independent check does not accept its certificate: {why}")
+}
+
 fn covered(site: &Site, step: Step, beta: f64) -> std::result::Result<Proven, Refusal> {
     let proof = site.prove(step, beta)?;
     proof.covers(beta).map_err(Refusal::Condition)?;
@@ -138,16 +194,20 @@ fn covered(site: &Site, step: Step, beta: f64) -> std::result::Result<Proven, Re
 }
 
 /// The number that a step stands for, where it is known before any proof.
-fn fixed(eta: Eta, instance: &Instance, trained: Trained) -> Result<f64> {
-    match eta {
-        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => Ok(eta),
-        Eta::Fixed(eta) => Err(Error::input(format!(
-            "the step eta must be a finite number above 0, not {}",
-            exact(eta)
-        ))),
-        Eta::Relative(multiple) => Ok(Eta::relative(multiple, jacobian_norm(instance, trained)?)),
-        Eta::Auto | Eta::Certified => Ok(Eta::auto(jacobian_norm(instance, trained)?)),
-    }
+fn fixed(eta: Eta, site: &Site) -> Result<f64> {
+    let multiple = match eta {
+        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => return Ok(eta),
+        Eta::Fixed(eta) => {
+            return Err(Error::input(format!(
+                "the step eta must be a finite number above 0, not {}",
+                exact(eta)
+            )));
+        }
+        Eta::Relative(multiple) => multiple,
+        Eta::Auto | Eta::Certified => AUTO,
+    };
+    let mut norm = jacobian_norm(site.instance(), site.trained())?;
+    Eta::relative(multiple, site, &mut norm)
 }
 
 fn refused(refusal: &Refusal, reading: Reading, centre: &str) -> String {

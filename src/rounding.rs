@@ -31,8 +31,17 @@
 //! off by at most 8 c E1 xi^2 (Q + K) ups / sqrt(d), a row of the value block by 2 c E1 xi O
 //! (each weight S_kj (u_j - out) is a product of terms bounded above).
 //!
-//! Underflow: attention weights below 2^-1022 may be flushed to 0; that is covered by the relative
-//! slack of 2^-10 put on every bound, which also covers the rounding of the bounds themselves.
+//! **Underflow.** A product or quotient whose result is subnormal is off by at most w = 2^-1074 as well; sums are not. (Products
+//! with an exact 0 are exact.) A component of q or kappa takes D such errors, so |delta q| <= sqrt(d) D w; a score
+//! q . kappa takes d, and its quotient by sqrt(d) one: beside eps, at most w (sqrt(d) D xi (Q + K) + d) / sqrt(d) + w. For the Gaussian |w|
+//! is off by at most 2 sqrt(d) D w more, and the exponent by (d + 1) w. An attention weight itself may be flushed to 0
+//! below 2^-1022. A row of W^V W^O takes d, a component of u_j D more: |delta u_j| <= sqrt(p) (sqrt(D) d xi + D) w, and the n products S_kj u_j take
+//! n: in all c |delta u_j| + sqrt(p) n w + sqrt(n) 2^-1022 ups for each head and token. The m squares of the loss take m w. Of a row of the query or
+//! key block, products of at most twelve factors in at most n + D + d terms, each of which is at most (1 + xi)^2 (1 + xi (Q + K)) (1 + ups),
+//! no more is lost than 16 (n + D + d)^2 sqrt(D d) w times that; of a row of the value block not more than
+//! (1 + xi) (1 + O) (n + 1) sqrt(D d) w. Norms are computed from scaled numbers, but those of the weights of a
+//! run, whose squares are kept: each is widened by 2^-537 sqrt(D d), all that those can have lost. What a bound itself loses by underflow is
+//! in the slack of 2^-10 put on every bound, which also covers the roundings of the bounds, or in w.
 //!
 //! **Double-double.** With the unit v = 8 u^2 = 2^-103 in the place of u the same counts hold for the
 //! residual and the loss of a run in [`DoubleDouble`](crate::model::DoubleDouble), whose operations are
@@ -45,12 +54,12 @@
 //! - the Gaussian's exponent takes d for the sum of squares, 1 for the root and 2 for the quotient, d + 3 of d + 6.
 //!
 //! exp is good to 2^-98 = 32 v. Products with a result below 2^-968 lose their low half: an absolute error
-//! of 2^-1021, covered by the slack as long as n ups + |y| is above 2^-800 or so. The loss is reported as
-//! the nearest f64, which adds u f. Weights M_t that are not f64 numbers enter the norms rounded (slack). Most
+//! of 2^-1021, which takes the place of w. The loss is reported as the nearest f64, which adds u f. Weights M_t that are not f64 numbers enter the norms rounded (slack). Most
 //! operations are off by much less than v: the bounds are pessimistic by three to five digits here.
 
-use crate::model::{Kernel, Precision};
+use crate::model::{Kernel, Precision, power_of_two};
 use crate::problem::{Dims, Instance, Weights};
+use nalgebra::DMatrix;
 
 /// Unit roundoff of f64.
 pub(crate) const U: f64 = f64::EPSILON / 2.0;
@@ -74,8 +83,56 @@ fn gamma_of(k: usize, unit: f64) -> f64 {
     ku / (1.0 - ku)
 }
 
-/// Slack for the rounding of the bounds themselves, and for underflow.
+/// w of the module's header: the smallest f64.
+const UNDERFLOW: f64 = f64::from_bits(1);
+
+/// The same for an operation in double-double.
+const DOUBLE_DOUBLE_UNDERFLOW: f64 = 2.0 * f64::MIN_POSITIVE;
+
+/// 2^-537: its square is the smallest f64.
+const ROOT_OF_UNDERFLOW: f64 = power_of_two(-537);
+
+/// Slack for the rounding of the bounds themselves.
 const SLACK: f64 = 1.0 + 1.0 / 1024.0;
+
+/// x 2^k; rounded only where the result is subnormal, infinite where it overflows.
+pub(crate) fn scale_by(x: f64, k: i32) -> f64 {
+    // Three factors within f64's exponents, of which the first keeps a subnormal x away from underflow.
+    let third = k / 3;
+    x * power_of_two(third) * power_of_two(third) * power_of_two(k - 2 * third)
+}
+
+/// k such that the largest modulus is 2^k c, 1 <= c < 2; `None` if it is 0 or not finite.
+pub(crate) fn exponent(values: &[f64]) -> Option<i32> {
+    let largest = values.iter().fold(0.0, |a: f64, x| {
+        // f64's own max would drop a NaN.
+        if a >= x.abs() || a.is_nan() {
+            a
+        } else {
+            x.abs()
+        }
+    });
+    if !(largest.is_finite() && largest > 0.0) {
+        return None;
+    }
+    let (normal, shift) = if largest < f64::MIN_POSITIVE {
+        (largest * power_of_two(64), 64)
+    } else {
+        (largest, 0)
+    };
+    Some((normal.to_bits() >> 52) as i32 - 1023 - shift)
+}
+
+/// |x|_2, scaled by a power of two so that squares neither overflow nor underflow.
+pub(crate) fn norm(values: &[f64]) -> f64 {
+    match exponent(values) {
+        None => values.iter().map(|x| x.abs()).sum(),
+        Some(k) => {
+            let squares = values.iter().map(|&x| scale_by(x, -k).powi(2));
+            scale_by(squares.sum::<f64>().sqrt(), k)
+        }
+    }
+}
 
 /// |W^Q_h|_F, |W^K_h|_F, |W^V_h|_F of one head.
 pub(crate) type BlockNorms = [f64; 3];
@@ -96,35 +153,46 @@ pub(crate) struct Rounding {
     exp: f64,
     /// The same for reporting a loss as f64.
     reported: f64,
+    /// Bound on what one operation may lose to underflow.
+    tiny: f64,
 }
 
 impl Rounding {
     /// Bounds for an evaluation in `precision`.
     pub(crate) fn new(instance: &Instance, precision: Precision) -> Self {
-        let (unit, exp_roundings, reported) = match precision {
-            Precision::F64 => (U, EXP_ROUNDINGS, 0.0),
-            Precision::DoubleDouble => (DOUBLE_DOUBLE_U, DOUBLE_DOUBLE_EXP_ROUNDINGS, U),
+        let (unit, exp_roundings, reported, tiny) = match precision {
+            Precision::F64 => (U, EXP_ROUNDINGS, 0.0, UNDERFLOW),
+            Precision::DoubleDouble => (
+                DOUBLE_DOUBLE_U,
+                DOUBLE_DOUBLE_EXP_ROUNDINGS,
+                U,
+                DOUBLE_DOUBLE_UNDERFLOW,
+            ),
         };
-        let xi = instance
-            .X()
-            .iter()
-            .map(|x| x.row_iter().map(|row| row.norm()).fold(0.0, f64::max))
-            .collect();
+        let longest = |x: &DMatrix<f64>| {
+            let rows = x.row_iter();
+            rows.map(|row| norm(&row.iter().copied().collect::<Vec<_>>()))
+                .fold(0.0, f64::max)
+        };
+        let xi = instance.X().iter().map(longest).collect();
+        let samples: Vec<f64> = instance.y().iter().map(|y| norm(y.as_slice())).collect();
         Rounding {
             dims: instance.dims(),
             kernel: instance.kernel(),
             xi,
-            o: instance.W().O.iter().map(|o| o.norm()).collect(),
-            y: instance
-                .y()
-                .iter()
-                .map(|y| y.norm_squared())
-                .sum::<f64>()
-                .sqrt(),
+            o: instance.W().O.iter().map(|o| norm(o.as_slice())).collect(),
+            y: norm(&samples),
             unit,
             exp: exp_roundings * unit,
             reported,
+            tiny,
         }
+    }
+
+    /// At least the norms that these were computed from squares for.
+    fn widened(&self, norms: BlockNorms) -> BlockNorms {
+        let Dims { D, d, .. } = self.dims;
+        norms.map(|norm| norm + ROOT_OF_UNDERFLOW * ((D * d) as f64).sqrt())
     }
 
     fn gamma(&self, k: usize) -> f64 {
@@ -135,13 +203,15 @@ impl Rounding {
     fn attention(&self, xi: f64, [q, k, _]: BlockNorms) -> f64 {
         let Dims { n, D, d, .. } = self.dims;
         let root_d = (d as f64).sqrt();
+        let lost = self.tiny * root_d * D as f64;
         match self.kernel {
             Kernel::Softmax => {
-                let eps = self.gamma(2 * D + d + 6) * xi * xi * q * k / root_d;
+                let lost = lost * xi * (q + k) / root_d + self.tiny * (d as f64 + 1.0);
+                let eps = self.gamma(2 * D + d + 6) * xi * xi * q * k / root_d + lost;
                 (2.0 * eps + self.gamma(n + 2) + 2.0 * self.exp).exp_m1()
             }
             Kernel::Gaussian => {
-                let delta = self.gamma(D + 1) * xi * (q + k);
+                let delta = self.gamma(D + 1) * xi * (q + k) + 2.0 * lost;
                 (-0.5f64).exp() / root_d.sqrt() * delta + 0.4 * self.gamma(d + 6) + self.exp
             }
         }
@@ -157,33 +227,45 @@ impl Rounding {
 
     /// Bound on |delta r|, given every head's block norms.
     pub(crate) fn residual(&self, norms: &[BlockNorms]) -> f64 {
-        let Dims { n, D, d, H, .. } = self.dims;
+        let Dims { n, D, d, H, p, .. } = self.dims;
         let sums = self.gamma(H + 1);
-        let squares: f64 = self
-            .xi
-            .iter()
-            .map(|&xi| {
+        let [by_n, by_D, by_d, root_p] = [n, D, d, p].map(|x| x as f64);
+        let root_p = root_p.sqrt();
+        let tokens = self.xi.iter().map(|&xi| {
                 let per_token: f64 = norms
                     .iter()
                     .zip(&self.o)
                     .map(|(&head, &o)| {
+                        let head = self.widened(head);
                         let size = self.row_sum() * xi * head[2] * o;
                         let tau = self.attention(xi, head);
                         let g = self.gamma(n + D + d + 2);
-                        size * (tau + g + tau * g + sums)
+                        let u = root_p * (by_D.sqrt() * by_d * xi + by_D) * self.tiny;
+                        let flushed = by_n.sqrt() * f64::MIN_POSITIVE * xi * head[2] * o;
+                        let lost = self.row_sum() * u + root_p * by_n * self.tiny + flushed;
+                        size * (tau + g + tau * g + sums) + lost
                     })
                     .sum();
-                n as f64 * per_token * per_token
-            })
-            .sum();
-        SLACK * (squares.sqrt() + sums * self.y)
+                by_n.sqrt() * per_token
+            });
+        // Without a vector: this is asked at every step. Squares that leave f64's range are rare.
+        let squares: f64 = tokens.clone().map(|x| x * x).sum();
+        let tokens = match squares > 1e-280 && squares < 1e300 {
+            true => squares.sqrt(),
+            false => norm(&tokens.collect::<Vec<_>>()),
+        };
+        SLACK * (tokens + sums * self.y)
     }
 
     /// Bound on |delta f|, given the computed loss and a bound on |delta r|.
     pub(crate) fn loss(&self, f: f64, residual: f64) -> f64 {
-        let r = (2.0 * f).sqrt();
+        // Of every square, of f as reported, and of the products below.
+        let lost = (self.dims.m() + 8) as f64 * self.tiny;
+        let r = (2.0 * (f + lost)).sqrt();
         let relative = self.gamma(self.dims.m() + 2) + self.reported;
-        SLACK * (r * residual + 0.5 * residual * residual + relative * f)
+        let error = SLACK * (r * residual + 0.5 * residual * residual + relative * f) + lost;
+        // 0 times infinity: something overflowed, and nothing is known.
+        if error.is_nan() { f64::INFINITY } else { error }
     }
 
     /// Bound on |delta B|_F for B_0.
@@ -191,7 +273,8 @@ impl Rounding {
         let Dims { n, .. } = self.dims;
         self.over_rows(norms, |xi, head, _| {
             let tau = self.attention(xi, head);
-            self.row_sum() * xi * (tau + self.gamma(n + 2) * (1.0 + tau))
+            let lost = self.tiny * (self.dims.D as f64).sqrt() * n as f64;
+            self.row_sum() * xi * (tau + self.gamma(n + 2) * (1.0 + tau)) + lost
         })
     }
 
@@ -203,20 +286,25 @@ impl Rounding {
             let g = self.gamma(n + 2 * D + d + 8);
             tau + g + tau * g
         };
+        let tiny = self.tiny * ((D * d) as f64).sqrt();
         let scores = self.over_rows(norms, |xi, head, o| {
             let ups = xi * head[2] * o;
-            8.0 * self.row_sum() * e1(xi, head) * xi * xi * (head[0] + head[1]) * ups
-                / (d as f64).sqrt()
+            let scores = xi * (head[0] + head[1]);
+            let terms = (n + D + d) as f64;
+            let lost =
+                16.0 * terms * terms * (1.0 + xi).powi(2) * (1.0 + scores) * (1.0 + ups) * tiny;
+            8.0 * self.row_sum() * e1(xi, head) * xi * scores * ups / (d as f64).sqrt() + lost
         });
         let value = self.over_rows(norms, |xi, head, o| {
-            2.0 * self.row_sum() * e1(xi, head) * xi * o
+            let lost = (1.0 + xi) * (1.0 + o) * (n as f64 + 1.0) * tiny;
+            2.0 * self.row_sum() * e1(xi, head) * xi * o + lost
         });
         (scores, value)
     }
 
     /// The Frobenius norm over all rows (i, k) and heads of a row's bound.
     fn over_rows(&self, norms: &[BlockNorms], row: impl Fn(f64, BlockNorms, f64) -> f64) -> f64 {
-        let squares: f64 = self
+        let rows: Vec<f64> = self
             .xi
             .iter()
             .flat_map(|&xi| {
@@ -225,9 +313,10 @@ impl Rounding {
                     .zip(&self.o)
                     .map(move |(&head, &o)| (xi, head, o))
             })
-            .map(|(xi, head, o)| row(xi, head, o).powi(2))
-            .sum();
-        SLACK * (self.dims.n as f64 * squares).sqrt()
+            .map(|(xi, head, o)| row(xi, self.widened(head), o))
+            .collect();
+        let error = SLACK * (self.dims.n as f64).sqrt() * norm(&rows);
+        if error.is_nan() { f64::INFINITY } else { error }
     }
 }
 
@@ -236,6 +325,6 @@ pub(crate) fn block_norms(W: &Weights) -> Vec<BlockNorms> {
     W.Q.iter()
         .zip(&W.K)
         .zip(&W.V)
-        .map(|((q, k), v)| [q.norm(), k.norm(), v.norm()])
+        .map(|((q, k), v)| [q, k, v].map(|w| norm(w.as_slice())))
         .collect()
 }

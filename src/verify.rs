@@ -1,14 +1,15 @@
 //! From an instance and settings to a verdict: one call.
 
 use crate::certificate::{
-    Certificate, Curvature, Obstruction, Proven, Refusal, Site, f_hull, obstruction, prove_from,
-    theorem_a::Step,
+    Certificate, Curvature, Obstruction, Proven, Refusal, Site, f_hull, nothing_moves, obstruction,
+    prove_from, theorem_a::Step,
 };
-use crate::certify::{obstructed_certificate, rate_certificate};
+use crate::certify::{check_refuses, obstructed_certificate, rate_certificate};
 use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
 use crate::input::same_word;
 use crate::model::{self, Precision, Trained};
 use crate::problem::{Dims, Instance};
+use crate::rounding::norm;
 use crate::spectrum::{Estimate, Reading, Spectrum};
 use crate::verdict::{Claim, Verdict};
 use crate::{Error, Kernel, Result};
@@ -16,13 +17,17 @@ use std::ops::ControlFlow;
 use std::str::FromStr;
 
 /// The step of gradient descent.
+///
+/// A step that divides by |J_0| is that number or an error, never another one: where the error of the computed |J_0| is not
+/// small, a rigorous enclosure decides. Where J_0 = 0 by structure (no value depends on its token, W^O = 0, ...) nothing moves whatever
+/// the step, and 1 is taken; the claims' reasons say so.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Eta {
-    /// 0.5 / |J_0|^2; 1 if |J_0| is within its error of 0.
+    /// 0.5 / |J_0|^2.
     Auto,
     /// The step that Theorem A chooses at M_0: 1/2 over L, the smoothness that the proof finds.
     Certified,
-    /// This multiple of 1 / |J_0|^2; 1 if |J_0| is within its error of 0.
+    /// This multiple of 1 / |J_0|^2.
     Relative(f64),
     /// This number.
     Fixed(f64),
@@ -32,22 +37,64 @@ pub enum Eta {
 /// room on both sides.
 pub(crate) const THETA: f64 = 0.5;
 
+/// eta |J_0|^2 of [`Eta::Auto`].
+pub(crate) const AUTO: f64 = 0.5;
+
+/// The step where nothing moves.
+const ANY_STEP: f64 = 1.0;
+
 impl Eta {
     /// [`Eta::Auto`] as a number.
-    pub(crate) fn auto(jacobian_norm: Estimate) -> f64 {
-        Eta::relative(0.5, jacobian_norm)
+    pub(crate) fn auto(site: &Site, jacobian_norm: &mut Estimate) -> Result<f64> {
+        Eta::relative(AUTO, site, jacobian_norm)
     }
 
-    /// [`Eta::Relative`] as a number.
-    pub(crate) fn relative(multiple: f64, jacobian_norm: Estimate) -> f64 {
-        // Where J_0 is not distinguishable from 0 its inverse would be noise, and nothing moves anyway.
-        if jacobian_norm.lower() == 0.0 {
-            1.0
-        } else {
-            multiple / jacobian_norm.value.powi(2)
+    /// [`Eta::Relative`] as a number. Where the computed |J_0| is not known well enough, it is replaced by its enclosure.
+    ///
+    /// # Errors
+    /// Rounding hides |J_0|, or the step is no f64 above 0.
+    pub(crate) fn relative(
+        multiple: f64,
+        site: &Site,
+        jacobian_norm: &mut Estimate,
+    ) -> Result<f64> {
+        if nothing_moves(site.instance(), site.trained()) {
+            return Ok(ANY_STEP);
         }
+        // NaN is not known well either.
+        let known = jacobian_norm.error <= SURE * jacobian_norm.value && jacobian_norm.value > 0.0;
+        if !known {
+            let norm = site.enclosure().jacobian_norm();
+            if !(norm.lo() > 0.0 && norm.hi() <= WIDEST * norm.lo()) {
+                return Err(Error::input(format!(
+                    "--eta auto: rounding hides |J_0|, which is between {:e} and {:e}; give --eta a number",
+                    norm.lo(),
+                    norm.hi()
+                )));
+            }
+            *jacobian_norm = Estimate::enclosed(jacobian_norm.value, norm.lo(), norm.hi());
+        }
+        let norm = jacobian_norm.value;
+        let square = norm * norm;
+        let eta = if square.is_normal() {
+            multiple / square
+        } else {
+            multiple / norm / norm
+        };
+        if eta.is_finite() && eta > 0.0 {
+            return Ok(eta);
+        }
+        Err(Error::input(format!(
+            "--eta auto: {multiple} / |J_0|^2 with |J_0| = {norm:e} is no step that an f64 can hold; give --eta a number"
+        )))
     }
 }
+
+/// A relative error of |J_0| that needs no second look.
+const SURE: f64 = 1.0 / (1u64 << 20) as f64;
+
+/// The enclosure of |J_0| may be as wide as this: the step is then what it is called to 2^-9 at least.
+const WIDEST: f64 = 1.0 + 1.0 / 1024.0;
 
 impl FromStr for Eta {
     type Err = Error;
@@ -186,13 +233,13 @@ pub fn verify(
         .curvature_at
         .iter()
         .map(|&rho| (rho, curvature.h(rho)));
-    let spectrum = Spectrum::new(instance, trained)?;
+    let mut spectrum = Spectrum::new(instance, trained)?;
     let deciding = settings.deciding();
     let site = Site::new(instance, trained);
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
-        Eta::Auto => Eta::auto(spectrum.jacobian_norm),
-        Eta::Relative(multiple) => Eta::relative(multiple, spectrum.jacobian_norm),
+        Eta::Auto => Eta::auto(&site, &mut spectrum.jacobian_norm)?,
+        Eta::Relative(multiple) => Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?,
         Eta::Certified => {
             let proof = site.prove(Step::Theta(THETA), site.beta_upper(deciding));
             let fail = |refusal: Refusal| {
@@ -203,6 +250,14 @@ pub fn verify(
             proof.map_err(fail)?.eta()
         }
     };
+    // Where the error model can not tell sigma_min(B_0) from 0, the enclosure may.
+    if spectrum.sigma_min_B0.lower() == 0.0
+        && spectrum.sigma_min_B0.value > 0.0
+        && let Ok(sigma) = site.enclosure().sigma_min_B()
+    {
+        let computed = spectrum.sigma_min_B0.value;
+        spectrum.sigma_min_B0 = Estimate::enclosed(computed, sigma.lo(), sigma.hi());
+    }
     let start = Start::new(instance, trained, spectrum);
     let trajectory = descend_in(
         settings.precision,
@@ -212,13 +267,17 @@ pub fn verify(
         settings.steps,
         &mut |point| observe(Event::Point(point)),
     )?;
-    let mut found = start.conclude(instance, trained, trajectory);
+    let mut found = start.conclude(&site, trajectory);
     found.curvature = curvature.collect();
     (found.certificate, found.proven) = match &found.obstruction {
-        Some(obstruction) => (
-            Some(obstructed_certificate(instance, trained, obstruction)?),
-            None,
-        ),
+        Some(obstruction) => {
+            let certificate = obstructed_certificate(instance, trained, obstruction)?;
+            let refused = check_refuses(&certificate, instance, None)?;
+            if let Some(why) = &refused {
+                found.claims.iter_mut().for_each(|c| c.not_rechecked(why));
+            }
+            (refused.is_none().then_some(certificate), None)
+        }
         None if settings.certify => prove(
             instance,
             &site,
@@ -247,13 +306,16 @@ pub(crate) fn verify_lanes(
     let mut started = Vec::new();
     let (mut at, mut etas) = (Vec::new(), Vec::new());
     for (i, (instance, &multiple)) in instances.iter().zip(multiples).enumerate() {
-        let start = Spectrum::new(instance, trained)
-            .map(|spectrum| Start::new(instance, trained, spectrum));
-        if let Ok(start) = &start {
+        let site = Site::new(instance, trained);
+        let start = Spectrum::new(instance, trained).and_then(|mut spectrum| {
+            let eta = Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?;
+            Ok((Start::new(instance, trained, spectrum), eta))
+        });
+        started.push(start.map(|(start, eta)| {
             at.push(i);
-            etas.push(Eta::relative(multiple, start.spectrum.jacobian_norm));
-        }
-        started.push(start);
+            etas.push(eta);
+            (start, site)
+        }));
     }
     let sound: Vec<Instance> = at.iter().map(|&i| instances[i].clone()).collect();
     let mut runs = if sound.is_empty() {
@@ -262,12 +324,12 @@ pub(crate) fn verify_lanes(
         descend_lanes(&sound, trained, &etas, steps, observe)?
     }
     .into_iter();
-    let conclude = |(start, instance): (Result<Start>, &Instance)| {
-        let start = start?;
+    let conclude = |start: Result<(Start, Site)>| {
+        let (start, site) = start?;
         let run = runs.next().expect("a run for each that started");
-        Ok(start.conclude(instance, trained, run))
+        Ok(start.conclude(&site, run))
     };
-    Ok(started.into_iter().zip(instances).map(conclude).collect())
+    Ok(started.into_iter().map(conclude).collect())
 }
 
 /// What is known of an instance before any step.
@@ -277,40 +339,48 @@ struct Start {
     spectrum: Spectrum,
     f_hull: Option<f64>,
     obstruction: Option<Obstruction>,
+    /// Whether J_0 = 0 by structure.
+    still: bool,
 }
 
 impl Start {
     fn new(instance: &Instance, trained: Trained, spectrum: Spectrum) -> Self {
         let r = model::residual(instance, instance.W());
         let gradient = model::gradient(instance, instance.W());
-        let norm = |block: &[nalgebra::DMatrix<f64>]| -> f64 {
-            block.iter().map(|w| w.norm_squared()).sum::<f64>().sqrt()
+        let of_block = |block: &[nalgebra::DMatrix<f64>]| -> f64 {
+            norm(&block.iter().map(|w| norm(w.as_slice())).collect::<Vec<_>>())
         };
         Start {
-            residual_norm: r.iter().map(|r| r * r).sum::<f64>().sqrt(),
-            grad_norms: [norm(&gradient.Q), norm(&gradient.K), norm(&gradient.V)],
+            residual_norm: norm(&r),
+            grad_norms: [&gradient.Q, &gradient.K, &gradient.V].map(|block| of_block(block)),
             spectrum,
             f_hull: f_hull(instance),
             obstruction: obstruction(instance, trained),
+            still: nothing_moves(instance, trained),
         }
     }
 
     /// Holds every reading against a run. Curvature and certificates are not sought.
-    fn conclude(
-        self,
-        instance: &Instance,
-        trained: Trained,
-        trajectory: Trajectory,
-    ) -> Verification {
+    ///
+    /// Betas are computed in f64 first; what would rest on their error model is decided again with proven ends.
+    fn conclude(mut self, site: &Site, trajectory: Trajectory) -> Verification {
+        let (instance, trained) = (site.instance(), site.trained());
         let claims = Reading::ALL.map(|reading| {
-            Claim::new(
-                reading,
-                instance.dims(),
-                trained,
-                &self.spectrum,
-                self.obstruction.as_ref(),
-                &trajectory,
-            )
+            let judge = |spectrum: &Spectrum| {
+                let obstruction = self.obstruction.as_ref();
+                let dims = instance.dims();
+                Claim::new(reading, dims, trained, spectrum, obstruction, &trajectory)
+            };
+            let mut claim = judge(&self.spectrum);
+            if claim.needs_proven_beta() {
+                let beta = site.enclosure().beta(reading);
+                self.spectrum.enclose(reading, beta.lo(), beta.hi());
+                claim = judge(&self.spectrum);
+            }
+            if self.still {
+                claim.reason += "; J_0 = 0 exactly, so that nothing moves whatever the step";
+            }
+            claim
         });
         Verification {
             dims: instance.dims(),
@@ -368,8 +438,9 @@ fn prove(
             }
         }
     };
+    let mut marked = claims.clone();
     let mut certified = Vec::new();
-    for claim in claims.iter_mut().filter(|c| c.applies()) {
+    for claim in marked.iter_mut().filter(|c| c.applies()) {
         let beta = site.beta_upper(claim.reading);
         if proven.proof.covers(beta).is_ok() && claim.certify(proven.t, proven.proof.rate_lower()) {
             certified.push((claim.reading, beta));
@@ -378,13 +449,18 @@ fn prove(
     // The certificate is that of the deciding claim, or of the strongest that it covers.
     certified.sort_by(|a, b| b.1.total_cmp(&a.1));
     let chosen = certified.iter().find(|c| c.0 == deciding);
-    match chosen.or(certified.first()) {
-        Some(&(reading, beta)) => {
-            let certificate = rate_certificate(instance, &proven, reading, beta)?;
-            Ok((Some(certificate), Some(proven)))
+    let Some(&(reading, beta)) = chosen.or(certified.first()) else {
+        return Ok((None, None));
+    };
+    let certificate = rate_certificate(instance, &proven, reading, beta)?;
+    if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
+        for (reading, _) in certified {
+            claims[reading as usize].not_rechecked(&why);
         }
-        None => Ok((None, None)),
+        return Ok((None, None));
     }
+    *claims = marked;
+    Ok((Some(certificate), Some(proven)))
 }
 
 impl Verification {

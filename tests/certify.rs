@@ -457,3 +457,40 @@ fn sizes_beyond_memory_or_the_sharp_bound_are_refused() {
     let large = "certify -N 64 -n 16 -D 128 -d 32 -H 16 --init lazy --search-scale";
     folder.refused(large, &["sharp bound", "smaller sizes"]);
 }
+
+/// One token, and rows of attention that are one-hot up to rounding: the sharp bound is finite, so that a scale is found.
+#[test]
+fn one_token_has_a_smallest_scale() {
+    for kernel in ["softmax", "gaussian"] {
+        let folder = Folder::new();
+        let line = format!("-N 2 -n 1 -D 8 -d 4 -H 3 --init lazy --search-scale --kernel {kernel}");
+        let text = folder.certified(&line);
+        assert!(text.starts_with("Smallest scale of --init lazy: "), "{text}");
+        assert_eq!(folder.run("check gdcert-out/certify/certificate.json").status.code(), Some(0));
+    }
+}
+
+/// beta_per_head = 0 makes no claim; the sharp constant of the same instance does.
+#[test]
+fn a_reading_with_beta_0_is_not_certified() {
+    let dims = Dims {
+        N: 2,
+        n: 2,
+        D: 8,
+        d: 4,
+        H: 3,
+        p: 1,
+    };
+    let drawn = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0).unwrap();
+    let mut W = drawn.W().clone();
+    W.O[1].fill(0.0);
+    let folder = Folder::new();
+    let instance = drawn.with_weights(W).unwrap();
+    instance.write(&folder.path("dead.safetensors")).unwrap();
+    folder.not_certified(
+        "--instance dead.safetensors",
+        &["the reading per_head needs beta > 0", "min_h sigma_min(W^O_h)^2"],
+    );
+    folder.certified("--instance dead.safetensors --reading ntk");
+    assert_eq!(folder.run("check gdcert-out/certify/certificate.json").status.code(), Some(0));
+}

@@ -136,11 +136,7 @@ impl<'a> Enclosure<'a> {
 
     /// |r|.
     pub fn residual_norm(&self) -> Interval {
-        let zero = Interval::from_f64(0.0);
-        self.residual
-            .iter()
-            .fold(zero, |s, r| s + r.square())
-            .sqrt()
+        Interval::norm(&self.residual)
     }
 
     /// The midpoint of B, Nn x HD, and a bound on |B - midpoint|_F.
@@ -203,10 +199,9 @@ impl<'a> Enclosure<'a> {
 
     /// |W^O_h|_F.
     fn output_norms(&self) -> Vec<Interval> {
-        let zero = Interval::from_f64(0.0);
         let norm = |o: &DMatrix<f64>| {
-            let squares = o.iter().map(|&x| Interval::from_f64(x).square());
-            squares.fold(zero, |s, x| s + x).sqrt()
+            let entries: Vec<_> = o.iter().map(|&x| Interval::from_f64(x)).collect();
+            Interval::norm(&entries)
         };
         self.instance.W().O.iter().map(norm).collect()
     }
@@ -234,16 +229,21 @@ impl<'a> Enclosure<'a> {
         self.J().0
     }
 
+    /// |J| over the trained blocks.
+    pub fn jacobian_norm(&self) -> Interval {
+        self.J().1
+    }
+
     /// An upper bound of |J| over the trained blocks.
     pub fn jacobian_norm_upper(&self) -> f64 {
-        self.J().1
+        self.jacobian_norm().hi()
     }
 
     /// Upper bounds of |J_Q|, |J_K|, |J_V|; 0 for a block that is not trained.
     pub fn block_norms_upper(&self) -> [f64; 3] {
         [0, 1, 2].map(|b| {
             if self.trained.flags()[b] {
-                self.extreme([0, 1, 2].map(|c| c == b)).1
+                self.extreme([0, 1, 2].map(|c| c == b)).1.hi()
             } else {
                 0.0
             }
@@ -260,7 +260,7 @@ impl<'a> Enclosure<'a> {
         let no_values = self.instance.W().V.iter().all(|w| w.amax() == 0.0);
         match (no_values, v) {
             (true, true) => self.value(),
-            (true, false) => (Ok(Interval::from_f64(0.0)), 0.0),
+            (true, false) => (Ok(Interval::from_f64(0.0)), Interval::from_f64(0.0)),
             (false, true) if !(q || k) => self.value(),
             _ => {
                 let index = usize::from(q) + 2 * usize::from(k) + 4 * usize::from(v);
@@ -378,9 +378,10 @@ impl<'a> Enclosure<'a> {
     pub(super) fn extreme_by_gram(&self, blocks: [bool; 3]) -> Extreme {
         let (gram, radius) = self.gram(blocks);
         if !radius.is_finite() {
-            return (Err(NotResolved::NOTHING_KNOWN), f64::INFINITY);
+            let any = Interval::new(0.0, f64::INFINITY);
+            return (Err(NotResolved::NOTHING_KNOWN), any);
         }
-        let norm = Interval::new(0.0, gram.largest_up()).sqrt();
+        let norm = gram.largest().sqrt() + Interval::new(-radius, radius);
         let found = gram.smallest();
         let root = Interval::new(found.lower.max(0.0), found.upper.max(0.0)).sqrt();
         let sigma = root + Interval::new(-radius, radius);
@@ -392,7 +393,7 @@ impl<'a> Enclosure<'a> {
                 error: add_up(sigma.hi(), -sigma.lo()),
             })
         };
-        (smallest, add_up(norm.hi(), radius))
+        (smallest, Interval::new(norm.lo().max(0.0), norm.hi()))
     }
 
     /// J J' over the given blocks from structure, and a bound on |J - Jm|_F.

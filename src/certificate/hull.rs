@@ -1,8 +1,9 @@
 //! The hull bound: where no choice of W^Q and W^K can bring a softmax model to zero loss.
 
-use crate::model::{Head, Kernel, Trained};
+use super::{Bound, Interval};
+use crate::model::{Kernel, Scalar, Trained, product};
 use crate::problem::{Dims, Instance};
-use crate::rounding::gamma;
+use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
 /// Why the loss can not reach 0, with a lower bound on every loss reachable by the trained blocks.
@@ -26,53 +27,53 @@ pub enum Reason {
 
 /// f_hull, the hull bound: softmax rows are convex weights, so output (i, k, c) lies in
 /// [sum_h min_j u_hijc, sum_h max_j u_hijc] for every W^Q and W^K, and
-/// f >= f_hull = 1/2 sum dist(y_ikc, interval)^2. `None` for the Gaussian kernel, whose weights do not sum to 1.
+/// f >= f_hull = 1/2 sum dist(y_ikc, interval)^2. Rounded downwards: what overflows, or is hidden by rounding, counts 0.
+/// `None` for the Gaussian kernel, whose weights do not sum to 1.
 pub fn f_hull(instance: &Instance) -> Option<f64> {
-    (instance.kernel() == Kernel::Softmax).then(|| hull_distance(instance, 0.0))
+    (instance.kernel() == Kernel::Softmax).then(|| hull_distance(instance).lo().max(0.0))
 }
 
-/// 1/2 the squared distance of the labels to the hulls, each widened on both sides by `margin` times
-/// |X_i|_F sum_h |W^V_h|_F |W^O_h|_F, and by what underflow can do.
-fn hull_distance(instance: &Instance, margin: f64) -> f64 {
+/// 1/2 the squared distance of the labels to the hulls.
+fn hull_distance(instance: &Instance) -> Interval {
     let Dims { N, n, H, p, .. } = instance.dims();
     let W = instance.W();
-    let sizes: f64 = W.V.iter().zip(&W.O).map(|(v, o)| norm(v) * norm(o)).sum();
-    let mut sum = 0.0;
+    let [zero, half] = [0.0, 0.5].map(Interval::from_f64);
+    let exact = |a: &DMatrix<f64>| a.map(Interval::from_f64);
+    let values: Vec<_> = (0..H)
+        .map(|h| product(&exact(&W.V[h]), &exact(&W.O[h])))
+        .collect();
+    let mut sum = zero;
     for i in 0..N {
-        let (X, y) = (&instance.X()[i], &instance.y()[i]);
-        let widen = margin * norm(X) * sizes + underflow(instance, X.amax(), margin);
-        let (mut low, mut high) = (vec![-widen; p], vec![widen; p]);
-        for h in 0..H {
-            let u = Head::new(instance, W, i, h).u;
-            for c in 0..p {
-                low[c] += u.column(c).min();
-                high[c] += u.column(c).max();
+        let X = exact(&instance.X()[i]);
+        let (mut low, mut high) = (vec![zero; p], vec![zero; p]);
+        for values in &values {
+            let u = product(&X, values);
+            for (c, u) in u.column_iter().enumerate() {
+                let end = |pick: fn(Interval, Interval) -> Interval| {
+                    u.iter().copied().reduce(pick).unwrap_or(zero)
+                };
+                low[c] += end(Bound::min);
+                high[c] += end(Bound::max);
             }
         }
         for k in 0..n {
             for c in 0..p {
-                let outside = (low[c] - y[(k, c)]).max(y[(k, c)] - high[c]).max(0.0);
-                sum += outside * outside;
+                let y = Interval::from_f64(instance.y()[i][(k, c)]);
+                let outside = Bound::max(Bound::max(low[c] - y, y - high[c]), zero);
+                sum += outside.square();
             }
         }
     }
-    0.5 * sum
+    sum * half
 }
 
-/// The obstruction, if there is one: softmax, trained blocks within {Q, K}, and a hull bound that
-/// stays positive when the intervals are widened by their evaluation error.
-///
-/// u_j is a sum of D d products with at most D + d roundings each, and H of them are added, so an
-/// interval's ends are off by at most gamma_{D+d+H+2} xi sum_h |W^V_h| |W^O_h|, xi <= |X_i|_F the largest token norm. The squared distances are added
-/// up with relative error gamma_{m+4}, and exact u equal over j make f_hull = f_0.
+/// The obstruction, if there is one: softmax, trained blocks within {Q, K}, and a hull bound that is positive in interval
+/// arithmetic. Exact u equal over j make f_hull = f_0.
 pub(crate) fn obstruction(instance: &Instance, trained: Trained) -> Option<Obstruction> {
     if instance.kernel() != Kernel::Softmax || trained.v() {
         return None;
     }
-    let Dims { D, d, H, .. } = instance.dims();
-    let margin = 2.0 * gamma(D + d + H + 2);
-    let distance = hull_distance(instance, margin);
-    let loss_lower = distance * (1.0 - 2.0 * gamma(instance.dims().m() + 4));
+    let loss_lower = hull_distance(instance).lo();
     let reason = if values_ignore_token(instance) {
         Reason::ZeroGradient
     } else {
@@ -81,39 +82,38 @@ pub(crate) fn obstruction(instance: &Instance, trained: Trained) -> Option<Obstr
     (loss_lower > 0.0).then_some(Obstruction { reason, loss_lower })
 }
 
-/// |a|_F, scaled so that no square overflows, and none that matters underflows.
-fn norm(a: &nalgebra::DMatrix<f64>) -> f64 {
-    match a.amax() {
-        0.0 => 0.0,
-        largest => largest * (a / largest).norm(),
+/// Whether J = 0 by structure, in exact arithmetic, at the instance's weights: then no step of gradient descent moves anything.
+pub(crate) fn nothing_moves(instance: &Instance, trained: Trained) -> bool {
+    if trained.v() {
+        let zero = |a: &[DMatrix<f64>]| a.iter().all(|a| a.iter().all(|x| *x == 0.0));
+        return zero(instance.X()) || zero(&instance.W().O);
     }
-}
-
-/// What underflow can add to the error of sum_h u_h: at most 2^-1074 in each of the H D d products
-/// of W^V W^O, times an entry of X, and again in the H D products with X. 0 if no margin is asked for.
-fn underflow(instance: &Instance, x: f64, margin: f64) -> f64 {
-    if margin == 0.0 {
-        return 0.0;
+    match instance.kernel() {
+        Kernel::Softmax => values_ignore_token(instance),
+        // u = 0.
+        Kernel::Gaussian => only_read(instance, |column| column.iter().all(|x| *x == 0.0)),
     }
-    let Dims { D, d, H, .. } = instance.dims();
-    (H * D * d) as f64 * (1.0 + x) * f64::MIN_POSITIVE
 }
 
 /// Whether u_hij is the same for all j by structure, in exact arithmetic: every feature of X_i that
 /// varies over tokens is read by zero rows of W^V only (or n = 1, or W^O_h = 0).
 fn values_ignore_token(instance: &Instance) -> bool {
-    let Dims { D, .. } = instance.dims();
-    let varies = |e: usize| {
-        let differs = |x: &nalgebra::DMatrix<f64>| x.column(e).iter().any(|v| *v != x[(0, e)]);
-        instance.X().iter().any(differs)
-    };
+    only_read(instance, |column| column.iter().all(|x| *x == column[0]))
+}
+
+/// Whether the values read no other features (columns of X_i) than those that are `harmless` in every sample.
+fn only_read(instance: &Instance, harmless: impl Fn(&[f64]) -> bool) -> bool {
     let W = instance.W();
     let read = |e: usize| {
         W.V.iter()
             .zip(&W.O)
             .any(|(v, o)| v.row(e).iter().any(|w| *w != 0.0) && o.iter().any(|w| *w != 0.0))
     };
-    (0..D).all(|e| !read(e) || !varies(e))
+    let n = instance.dims().n;
+    (0..instance.dims().D).all(|e| {
+        let column = |X: &DMatrix<f64>| harmless(&X.as_slice()[e * n..(e + 1) * n]);
+        !read(e) || instance.X().iter().all(column)
+    })
 }
 
 #[cfg(test)]
@@ -140,5 +140,58 @@ mod tests {
         assert_eq!(obstruction(&softmax, Trained::QKV), None);
         let gaussian = softmax.with_kernel(Kernel::Gaussian);
         assert_eq!(obstruction(&gaussian, Trained::Q), None);
+    }
+
+    /// What is wrong with each of these in plain f64: a square that rounds up from below the smallest number, and
+    /// u = inf - inf, a NaN that min and max drop.
+    #[test]
+    fn what_underflows_or_overflows_obstructs_nothing() {
+        let dims = Dims {
+            N: 1,
+            n: 2,
+            D: 2,
+            d: 1,
+            H: 1,
+            p: 1,
+        };
+        let drawn = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0).unwrap();
+        let with = |x: [f64; 4], y: [f64; 2], v: [f64; 2], o: f64| {
+            let mut W = drawn.W().clone();
+            W.V[0] = DMatrix::from_column_slice(2, 1, &v);
+            W.O[0] = DMatrix::from_element(1, 1, o);
+            let X = vec![DMatrix::from_row_slice(2, 2, &x)];
+            let y = vec![DMatrix::from_column_slice(2, 1, &y)];
+            Instance::new(Kernel::Softmax, X, y, W).unwrap()
+        };
+        // Outside by 1.9e-162: 1/2 of its square is 1.8e-324, which is no f64 but rounds to 5e-324.
+        let tiny = with([0.0; 4], [1.9e-162, 0.0], [1.0, 1.0], 1.0);
+        assert_eq!(obstruction(&tiny, Trained::Q), None);
+        // u = 1e200 (1e200 - 1e200) = 0 exactly for the first token, 1e200 for the second: y lies between.
+        let huge = with([1e200, -1e200, 1.0, 0.0], [1.0, 1.0], [1e200, 1e200], 1.0);
+        assert_eq!(obstruction(&huge, Trained::Q), None);
+        assert_eq!(f_hull(&huge), Some(0.0));
+    }
+
+    #[test]
+    fn nothing_moves_where_the_jacobian_is_0_by_structure() {
+        let dims = Dims {
+            N: 2,
+            n: 3,
+            D: 6,
+            d: 3,
+            H: 2,
+            p: 1,
+        };
+        let draw = |kernel, init| Instance::random(dims, kernel, init, 3).unwrap();
+        let constant = Init::ConstantValue { s: 2.0 };
+        assert!(nothing_moves(&draw(Kernel::Softmax, constant), Trained::Q));
+        assert!(!nothing_moves(&draw(Kernel::Softmax, constant), Trained::QKV));
+        assert!(!nothing_moves(&draw(Kernel::Gaussian, constant), Trained::Q));
+        let lazy = Init::Lazy { omega: 2.0 };
+        for kernel in [Kernel::Softmax, Kernel::Gaussian] {
+            assert!(nothing_moves(&draw(kernel, lazy), Trained::Q));
+            assert!(!nothing_moves(&draw(kernel, lazy), Trained::QKV));
+            assert!(!nothing_moves(&draw(kernel, Init::Lecun), Trained::Q));
+        }
     }
 }

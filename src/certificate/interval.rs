@@ -16,6 +16,7 @@
 
 use super::Bound;
 use crate::model::{DoubleDouble, Scalar, exp_parts, power_of_two, two_product, two_sum};
+use crate::rounding::{exponent, scale_by};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
 /// All real numbers from `lo` to `hi`; an operation's result holds every exact result.
@@ -102,6 +103,28 @@ impl Interval {
     /// Whether x lies in the interval.
     pub fn contains(self, x: f64) -> bool {
         self.lo <= x && x <= self.hi
+    }
+
+    /// {x 2^k}, exact unless it leaves the range of normal numbers.
+    pub(crate) fn scaled(self, k: i32) -> Self {
+        if k == 0 {
+            return self;
+        }
+        let exact = |x: f64, y: f64| x == 0.0 || y.abs() > f64::MIN_POSITIVE;
+        let (lo, hi) = (scale_by(self.lo, k), scale_by(self.hi, k));
+        Interval::new(
+            if exact(self.lo, lo) { lo.min(f64::MAX) } else { lo.next_down() },
+            if exact(self.hi, hi) { hi.max(f64::MIN) } else { hi.next_up() },
+        )
+    }
+
+    /// |x|_2 of a vector of intervals, scaled by a power of two so that squares neither overflow nor underflow.
+    pub(crate) fn norm(values: &[Interval]) -> Interval {
+        let sizes: Vec<f64> = values.iter().map(|x| x.magnitude()).collect();
+        let k = exponent(&sizes).unwrap_or(0);
+        let squares = values.iter().map(|x| x.scaled(-k).square());
+        let sum = squares.fold(Interval::from_f64(0.0), |sum, x| sum + x);
+        sum.sqrt().scaled(k)
     }
 
     /// {x^2}: unlike x * x never below 0.

@@ -28,7 +28,7 @@ pub(crate) use file::sha256;
 pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, PerBlock, SCHEMA, TheoremA,
 };
-pub(crate) use hull::obstruction;
+pub(crate) use hull::{nothing_moves, obstruction};
 pub use hull::{Obstruction, Reason, f_hull};
 pub use interval::Interval;
 pub use prove::{Proof, Refusal, Site};

@@ -126,7 +126,7 @@ impl Proof {
 pub struct Site<'a> {
     instance: &'a Instance,
     trained: Trained,
-    enclosure: Enclosure<'a>,
+    enclosure: OnceLock<Enclosure<'a>>,
     crude: OnceLock<Curvature<Interval>>,
     sharp: OnceLock<Sharp<f64>>,
     rigorous_sharp: OnceLock<Sharp<Interval>>,
@@ -149,7 +149,7 @@ impl<'a> Site<'a> {
         Site {
             instance,
             trained,
-            enclosure: Enclosure::new(instance, trained),
+            enclosure: OnceLock::new(),
             crude: OnceLock::new(),
             sharp: OnceLock::new(),
             rigorous_sharp: OnceLock::new(),
@@ -161,14 +161,20 @@ impl<'a> Site<'a> {
         self.trained
     }
 
+    /// The instance whose weights are the centre.
+    pub fn instance(&self) -> &'a Instance {
+        self.instance
+    }
+
     /// The enclosures at this centre.
     pub fn enclosure(&self) -> &Enclosure<'a> {
-        &self.enclosure
+        let evaluate = || Enclosure::new(self.instance, self.trained);
+        self.enclosure.get_or_init(evaluate)
     }
 
     /// beta of a reading at this point from above, relaxed by [`MARGIN`].
     pub fn beta_upper(&self, reading: Reading) -> f64 {
-        relax_up(self.enclosure.beta(reading).hi())
+        relax_up(self.enclosure().beta(reading).hi())
     }
 
     /// Proves a rate for every t with this step, if possible one that covers `beta`.
@@ -314,20 +320,20 @@ impl<'a> Site<'a> {
     fn inputs(&self, form: Form) -> Result<Inputs, NotResolved> {
         let on = self.trained.flags();
         let (resolved, alpha) = match form {
-            Form::Crude | Form::Ball => (on, self.enclosure.alpha_lower()?),
-            Form::Box(A) => (A.flags(), self.enclosure.alpha_lower_of(A)?),
+            Form::Crude | Form::Ball => (on, self.enclosure().alpha_lower()?),
+            Form::Box(A) => (A.flags(), self.enclosure().alpha_lower_of(A)?),
         };
-        let jacobian = self.enclosure.jacobian_norm_upper();
+        let jacobian = self.enclosure().jacobian_norm_upper();
         let blocks = match form {
             Form::Crude | Form::Ball => on.map(|on| if on { jacobian } else { 0.0 }),
-            Form::Box(_) => self.enclosure.block_norms_upper(),
+            Form::Box(_) => self.enclosure().block_norms_upper(),
         };
         Ok(Inputs {
             alpha: alpha * (1.0 - MARGIN),
             resolved,
             blocks: blocks.map(relax_up),
             jacobian: relax_up(jacobian),
-            residual: relax_up(self.enclosure.residual_norm().hi()),
+            residual: relax_up(self.enclosure().residual_norm().hi()),
         })
     }
 
@@ -356,7 +362,7 @@ impl<'a> Site<'a> {
     }
 
     fn crude(&self) -> &Curvature<Interval> {
-        self.crude.get_or_init(|| self.enclosure.curvature())
+        self.crude.get_or_init(|| self.enclosure().curvature())
     }
 }
 

@@ -477,9 +477,15 @@ fn model_enclosures_hold_the_exact_values() {
         let J = J.map(Oracle::get);
         // Both routes: J formed, and J J' from structure.
         let by_gram = enclosure.extreme_by_gram(trained.flags());
-        let formed = (enclosure.sigma_min_J(), enclosure.jacobian_norm_upper());
-        for (smallest, largest) in [by_gram, formed] {
+        let formed = (enclosure.sigma_min_J(), enclosure.jacobian_norm());
+        for (smallest, norm) in [by_gram, formed] {
             let tiny = big(1.0 - 2f64.powi(-50));
+            let least = big(norm.lo()) * big(norm.lo()) * &tiny;
+            assert!(
+                least == big(0.0) || !definite(&J, &least, -1.0),
+                "|J| {norm:?} {dims} {trained}"
+            );
+            let largest = norm.hi();
             let bound = big(largest) * big(largest) / &tiny + big(1e-300);
             assert!(
                 definite(&J, &bound, -1.0),
@@ -680,11 +686,12 @@ fn enclosures_are_tight() {
             enclosure.jacobian_norm_upper(),
         );
         let gram = smallest.unwrap();
-        eprintln!("  sigma_min {formed:?} by Gram {gram:?}; |J| {norm:e} {largest:e}");
+        eprintln!("  sigma_min {formed:?} by Gram {gram:?}; |J| {norm:e} {largest:?}");
         for s in [formed, gram] {
             assert!(s.lo() >= s.hi() * (1.0 - 1e-7));
         }
-        assert!((largest / norm - 1.0).abs() < 1e-7);
+        assert!((largest.hi() / norm - 1.0).abs() < 1e-7);
+        assert!(largest.lo() > norm * (1.0 - 1e-7));
     }
 }
 

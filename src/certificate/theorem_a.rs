@@ -82,7 +82,8 @@ pub struct Conditions<T = f64> {
 /// Evaluates Theorem A at radii rho_b (equal ones for the ball) and step eta, where `H` bounds the curvature over that region.
 ///
 /// Runs on any [`Bound`] scalar: on intervals the lower ends of `alpha`, `contraction`, `rate` and
-/// the upper ends of `smoothness`, `path` and `need` are what is proven.
+/// the upper ends of `smoothness`, `path` and `need` are what is proven. Of an H that is not symmetric the larger entries
+/// count; a step, radius, norm or bound that may be below 0, or is no number, gives conditions that [fail](Conditions::failure).
 pub fn conditions<T: Bound>(
     region: Region,
     inputs: &Inputs<T>,
@@ -92,6 +93,12 @@ pub fn conditions<T: Bound>(
 ) -> Conditions<T> {
     let [zero, one, two] = [0.0, 1.0, 2.0].map(T::from_f64);
     let [less, more] = [1.0 - MARGIN, 1.0 + MARGIN].map(T::from_f64);
+    let H = &[0, 1, 2].map(|b| [0, 1, 2].map(|c| H[b][c].max(H[c][b])));
+    // Rounding outward may leave a bound's lower end a little below 0; its upper end is what counts.
+    let bounds = H.iter().flatten().chain(&inputs.blocks);
+    let mut bounds = bounds.chain([&inputs.jacobian, &inputs.residual]);
+    let meaningful = bounds.all(|x| x.upper() >= 0.0)
+        && radii.iter().chain([&eta]).all(|x| x.lower() >= 0.0);
     let h = matrix_norm(H);
     let e = apply(H, radii);
     // By how much the Jacobian changes: all of it, and the part that alpha_c was computed from.
@@ -108,7 +115,10 @@ pub fn conditions<T: Bound>(
             (norm(&e), norm(&in_A))
         }
     };
-    let alpha = (inputs.alpha - loss) * less;
+    let alpha = match meaningful {
+        true => (inputs.alpha - loss) * less,
+        false => T::from_f64(f64::NAN),
+    };
     let jacobian = inputs.jacobian + change;
     let smoothness = (jacobian * jacobian + inputs.residual * h) * more;
     let contraction = one - eta * smoothness / two;
@@ -362,7 +372,8 @@ fn matrix_norm<T: Bound>(H: &BlockMatrix<T>) -> T {
     let Hv = apply(H, &v);
     let mut bound = T::from_f64(0.0);
     for (row, (&v, &Hv)) in H.iter().zip(v.iter().zip(&Hv)) {
-        if row.iter().any(|h| h.value() != 0.0) {
+        // Not its value: the interval of all numbers has the value 0.
+        if row.iter().any(|h| h.lower() != 0.0 || h.upper() != 0.0) {
             bound = bound.max(Hv / v);
         }
     }
@@ -372,6 +383,7 @@ fn matrix_norm<T: Bound>(H: &BlockMatrix<T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::certificate::Interval;
 
     fn one_block(residual: f64) -> Inputs {
         Inputs {
@@ -438,6 +450,38 @@ mod tests {
             assert!(Bound::max(a, b).is_nan() && Bound::min(a, b).is_nan());
         }
         assert!(one(0.1, f64::NAN, Step::Theta(0.5)).is_err());
+    }
+
+    /// Of an unknown H nothing follows, though its midpoint is 0; nor of what has no meaning.
+    #[test]
+    fn conditions_can_be_asked_anything() {
+        let exact = Interval::from_f64;
+        let inputs = Inputs {
+            alpha: exact(1.0),
+            resolved: [true, false, false],
+            blocks: [2.0, 0.0, 0.0].map(exact),
+            jacobian: exact(2.0),
+            residual: exact(0.1),
+        };
+        let radii = [0.2; 3].map(exact);
+        let matrix = |h: Interval| [[h, exact(0.0), exact(0.0)], [exact(0.0); 3], [exact(0.0); 3]];
+        for region in [Region::Ball, Region::Box] {
+            let closes = |inputs: &Inputs<Interval>, H: Interval, radii: [Interval; 3], eta| {
+                let found = conditions(region, inputs, &matrix(H), &radii, exact(eta));
+                found.failure(&radii).is_none()
+            };
+            assert!(closes(&inputs, exact(0.1), radii, 0.1));
+            let zero_to_infinity = Interval::new(0.0, f64::INFINITY);
+            for H in [Interval::ENTIRE, zero_to_infinity, exact(-1.0)] {
+                assert!(!closes(&inputs, H, radii, 0.1), "{H:?}");
+            }
+            assert!(!closes(&inputs, exact(0.1), radii, -0.1));
+            assert!(!closes(&inputs, exact(0.1), radii.map(|r| -r), 0.1));
+            let residual = exact(-0.1);
+            assert!(!closes(&Inputs { residual, ..inputs }, exact(0.1), radii, 0.1));
+            let alpha = Interval::ENTIRE;
+            assert!(!closes(&Inputs { alpha, ..inputs }, exact(0.1), radii, 0.1));
+        }
     }
 
     #[test]

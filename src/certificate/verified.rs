@@ -53,7 +53,7 @@
 
 use super::interval::{Interval, add_down, add_up, mul_up, sqrt_down, sqrt_up};
 use crate::model::Scalar;
-use crate::rounding::{U, gamma};
+use crate::rounding::{U, exponent, gamma, scale_by};
 use crate::spectrum::dot_in_lanes;
 use crate::spectrum::lanczos::{column, dot, lanczos, multiply, start_vector};
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -91,14 +91,36 @@ fn down(a: f64, b: f64) -> f64 {
 }
 
 /// An upper bound of sqrt(sum of squares).
-pub(super) fn norm_up(values: impl IntoIterator<Item = f64>) -> f64 {
+pub(super) fn norm_up<I>(values: I) -> f64
+where
+    I: IntoIterator<Item = f64>,
+    I::IntoIter: Clone,
+{
+    let values = values.into_iter();
     let (mut sum, mut count) = (0.0, 2);
-    for x in values {
+    for x in values.clone() {
         sum += x * x;
         count += 1;
     }
-    sqrt_up(up(sum, count))
+    if sum > SQUARES.0 && sum < SQUARES.1 {
+        return sqrt_up(up(sum, count));
+    }
+    // Squares near under- or overflow: scaled.
+    let values: Vec<f64> = values.collect();
+    let Some(k) = exponent(&values) else {
+        return values.iter().map(|x| x.abs()).sum(); // all 0, or not finite
+    };
+    let sum = values.iter().map(|&x| scale_by(x, -k).powi(2)).sum();
+    let norm = scale_by(sqrt_up(up(sum, count)), k);
+    if norm > f64::MIN_POSITIVE {
+        norm
+    } else {
+        norm.next_up()
+    }
 }
+
+/// Sums of squares inside these ends have lost nothing that [`up`] does not cover a thousand times.
+const SQUARES: (f64, f64) = (1e-270, 1e300);
 
 /// A lower bound of sqrt(sum of squares): no rounding is lost but 2 gamma_{k+1} and underflow.
 fn norm_down(values: &[f64]) -> f64 {
@@ -238,17 +260,23 @@ impl Symmetric {
         }
     }
 
-    /// An upper bound on the largest eigenvalue of the exact matrix, which must be positive
-    /// semidefinite; infinity if an entry is not finite.
-    pub fn largest_up(&self) -> f64 {
-        let n = self.G.nrows();
+    /// The largest eigenvalue of the exact matrix, which must be positive semidefinite; up to infinity if an entry is
+    /// not finite.
+    pub fn largest(&self) -> Interval {
         if !self.finite() {
-            return f64::INFINITY;
+            return Interval::new(0.0, f64::INFINITY);
         }
+        let found = lanczos(self.G.nrows(), CANDIDATE, |v| multiply(&self.G, v));
+        let lower = self.rayleigh(&found.vector).lo().max(0.0);
+        Interval::new(lower, self.largest_up(found.value))
+    }
+
+    /// The upper end of [`Self::largest`], from about this number.
+    fn largest_up(&self, estimate: f64) -> f64 {
+        let n = self.G.nrows();
         // Positive semidefinite: lambda_max <= tr <= n max_a (G_aa + error).
         let trace = up((0..n).map(|a| self.G[(a, a)].abs()).sum(), n);
         let crude = up(trace + n as f64 * self.error, 3);
-        let estimate = lanczos(n, CANDIDATE, |v| multiply(&self.G, v)).value;
         let noise = n as f64 * U * trace;
         for margin in MARGINS {
             let c = estimate * (1.0 + margin) + 2.0 * noise;
@@ -269,9 +297,14 @@ impl Symmetric {
         crude
     }
 
-    /// lambda_min <= v'Gv / v'v + error for any v. With w = fl(G v) and t = fl(v'w), by (1)
-    /// |t - v'Gv| <= gamma_{2n} |v|' |G| |v| + underflow <= gamma_{2n} |G|_F |v|^2 + n (1 + |v|_1) 2^-1073.
+    /// lambda_min <= v'Gv / v'v + error for any v.
     fn rayleigh_up(&self, v: &[f64]) -> f64 {
+        self.rayleigh(v).hi()
+    }
+
+    /// v'Av / v'v for the exact matrix A, between lambda_min and lambda_max. With w = fl(G v) and t = fl(v'w), by (1)
+    /// |t - v'Gv| <= gamma_{2n} |v|' |G| |v| + underflow <= gamma_{2n} |G|_F |v|^2 + n (1 + |v|_1) 2^-1073.
+    fn rayleigh(&self, v: &[f64]) -> Interval {
         let n = v.len();
         let norm = Interval::new(norm_down(v), norm_up(v.iter().copied()));
         let t = dot(v, &multiply(&self.G, v));
@@ -279,7 +312,8 @@ impl Symmetric {
         let tiny = up(f64::MIN_POSITIVE * (1.0 + norm.hi()), 2);
         let square = norm.square();
         let quotient = (Interval::from_f64(t) + Interval::new(-tiny, tiny)) / square;
-        add_up(quotient.hi(), add_up(relative, self.error))
+        let error = add_up(relative, self.error);
+        quotient + Interval::new(-error, error)
     }
 
     fn finite(&self) -> bool {
@@ -378,8 +412,42 @@ fn solve(L: &Mat<f64>, v: &[f64]) -> Vec<f64> {
 /// sigma_min as an interval, or why there is none.
 pub(super) type SigmaMin = std::result::Result<Interval, NotResolved>;
 
-/// sigma_min, and an upper bound of the largest singular value.
-pub(super) type Extreme = (SigmaMin, f64);
+/// sigma_min and the largest singular value.
+pub(super) type Extreme = (SigmaMin, Interval);
+
+/// A matrix times 2^-k, for numbers whose products or inverses would leave f64's range.
+struct Scaled {
+    A: Mat<f64>,
+    radius: f64,
+    k: i32,
+}
+
+/// Scales so that the largest entry lies in [1, 2), unless it is between 2^-300 and 2^300 anyway.
+fn scaled(A: MatRef<'_, f64>, radius: f64) -> Option<Scaled> {
+    let largest = (0..A.ncols()).flat_map(|j| A.col(j).iter().map(|x| x.abs()));
+    let k = exponent(&[largest.fold(0.0, f64::max)])?;
+    if k.abs() <= 300 {
+        return None;
+    }
+    // Entries that become subnormal lose less than 2^-1074 each, in the norm less than 2^-1022.
+    Some(Scaled {
+        A: Mat::from_fn(A.nrows(), A.ncols(), |i, j| scale_by(A[(i, j)], -k)),
+        radius: up(scale_by(radius, -k), 1),
+        k,
+    })
+}
+
+/// What holds for A where `sigma` holds for 2^-k A.
+fn unscaled(sigma: SigmaMin, k: i32) -> SigmaMin {
+    let up = |x: f64| Interval::new(0.0, x.max(0.0)).scaled(k).hi();
+    match sigma {
+        Ok(sigma) => Ok(sigma.scaled(k)),
+        Err(e) => Err(NotResolved {
+            upper: up(e.upper),
+            error: up(e.error),
+        }),
+    }
+}
 
 /// sigma_min of every matrix within `radius` (Frobenius norm) of A, from both sides. A is m x P; the m-th
 /// singular value is meant, 0 if P < m.
@@ -392,20 +460,34 @@ pub(super) fn sigma_min(A: MatRef<'_, f64>, radius: f64) -> SigmaMin {
     if !(radius.is_finite() && A.is_all_finite()) {
         return Err(NotResolved::NOTHING_KNOWN);
     }
+    if let Some(Scaled { A, radius, k }) = scaled(A, radius) {
+        return unscaled(sigma_min(A.as_ref(), radius), k);
+    }
     smallest_from(Symmetric::gram(A), A, radius)
 }
 
-/// [`sigma_min`] and [`sigma_max`], with one Gram matrix for both.
+/// sigma_min and the largest singular value, with one Gram matrix for both.
 pub(super) fn extreme(A: MatRef<'_, f64>, radius: f64) -> Extreme {
     if A.ncols() < A.nrows() || A.nrows() == 0 {
-        return (sigma_min(A, radius), sigma_max(A, radius));
+        return (sigma_min(A, radius), largest(A, radius));
     }
     if !(radius.is_finite() && A.is_all_finite()) {
-        return (Err(NotResolved::NOTHING_KNOWN), f64::INFINITY);
+        let any = Interval::new(0.0, f64::INFINITY);
+        return (Err(NotResolved::NOTHING_KNOWN), any);
+    }
+    if let Some(Scaled { A, radius, k }) = scaled(A, radius) {
+        let (smallest, largest) = extreme(A.as_ref(), radius);
+        return (unscaled(smallest, k), largest.scaled(k));
     }
     let gram = Symmetric::gram(A);
-    let largest = add_up(sqrt_up(gram.largest_up()), radius);
+    let largest = widened(gram.largest().sqrt(), radius);
     (smallest_from(gram, A, radius), largest)
+}
+
+/// All numbers of at least 0 that are within `radius` of the interval.
+fn widened(x: Interval, radius: f64) -> Interval {
+    let wide = x + Interval::new(-radius, radius);
+    Interval::new(wide.lo().max(0.0), wide.hi())
 }
 
 fn smallest_from(gram: Symmetric, A: MatRef<'_, f64>, radius: f64) -> SigmaMin {
@@ -457,6 +539,11 @@ pub fn sigma_min_upper(A: &DMatrix<f64>, radius: f64) -> f64 {
     if !A.is_all_finite() {
         return f64::INFINITY;
     }
+    if let Some(Scaled { A, radius, k }) = scaled(A, radius) {
+        let A = DMatrix::from_fn(A.nrows(), A.ncols(), |i, j| A[(i, j)]);
+        let upper = sigma_min_upper(&A, radius);
+        return Interval::new(0.0, upper).scaled(k).hi();
+    }
     let by_gram = sigma_min_up(A, &Symmetric::gram(A).smallest().vector);
     let by_qr = sigma_min_by_qr(A).map_or(f64::INFINITY, |(_, v)| sigma_min_up(A, &v));
     add_up(by_gram.min(by_qr), radius)
@@ -469,18 +556,26 @@ pub fn sigma_max_upper(A: &DMatrix<f64>, radius: f64) -> f64 {
 }
 
 pub(super) fn sigma_max(A: MatRef<'_, f64>, radius: f64) -> f64 {
+    largest(A, radius).hi()
+}
+
+/// The largest singular value of every matrix within `radius` (Frobenius norm) of A.
+fn largest(A: MatRef<'_, f64>, radius: f64) -> Interval {
     if A.nrows() == 0 || A.ncols() == 0 {
-        return radius;
+        return Interval::new(0.0, radius);
     }
     if !(radius.is_finite() && A.is_all_finite()) {
-        return f64::INFINITY;
+        return Interval::new(0.0, f64::INFINITY);
+    }
+    if let Some(Scaled { A, radius, k }) = scaled(A, radius) {
+        return largest(A.as_ref(), radius).scaled(k);
     }
     let A = if A.ncols() < A.nrows() {
         A.transpose()
     } else {
         A
     };
-    add_up(sqrt_up(Symmetric::gram(A).largest_up()), radius)
+    widened(Symmetric::gram(A).largest().sqrt(), radius)
 }
 
 /// sigma_min(A) <= |A'v| / |v|; with t = fl(A'v), |t - A'v| <= gamma_m |A|_F |v| + P m 2^-1073.

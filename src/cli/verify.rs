@@ -5,7 +5,7 @@ use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
-use crate::descent::Steps;
+use crate::descent::{End, Steps};
 use crate::memory::check_room;
 use crate::report::{summary, verification_files};
 use crate::spectrum::Reading;
@@ -134,7 +134,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let claim = found.claim(deciding);
     let verdict = claim.verdict;
     Ok(match &expect[..] {
-        [] if verdict.holds() => Outcome::Fine,
+        [] if verdict.holds() && found.trajectory.end != End::Diverged => Outcome::Fine,
         [] => {
             say(&format!(
                 "gdcert: the reading {deciding} is {verdict}: {}",

@@ -57,7 +57,7 @@ fn fast_two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// 2^k for -1022 <= k <= 1023.
 #[inline]
-pub(crate) fn power_of_two(k: i32) -> f64 {
+pub(crate) const fn power_of_two(k: i32) -> f64 {
     f64::from_bits(((k + 1023) as u64) << 52)
 }
 

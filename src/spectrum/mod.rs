@@ -8,7 +8,7 @@ mod reading;
 use crate::Result;
 use crate::model::{self, Precision, Trained, attention};
 use crate::problem::{Dims, Instance};
-use crate::rounding::{BlockNorms, Rounding, U, block_norms};
+use crate::rounding::{BlockNorms, Rounding, U, block_norms, norm, scale_by};
 use faer::Mat;
 use lanczos::{lanczos, multiply};
 use linalg::eigenvalues;
@@ -21,7 +21,7 @@ pub use reading::Reading;
 ///
 /// For singular values the error is that of the matrix's entries (see the source of `rounding`)
 /// plus 10 min(rows, cols) u |A|_F for the decomposition: the usual backward-error model, stated
-/// and tested but not proven.
+/// and tested but not proven. Nothing that must be proven rests on it: see [`Spectrum::is_proven`].
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// The computed number.
@@ -46,20 +46,27 @@ impl Estimate {
         self.value + self.error
     }
 
-    fn squared(self) -> Self {
-        Estimate {
-            value: self.value * self.value,
-            error: (2.0 * self.value + self.error) * self.error + U * self.value * self.value,
-        }
+    /// A number that was computed as `value` and is proven to lie in [`lo`, `hi`].
+    pub(crate) fn enclosed(value: f64, lo: f64, hi: f64) -> Self {
+        let value = value.max(lo).min(hi);
+        // Rounded up.
+        let error = (hi - value).max(value - lo).next_up();
+        Estimate { value, error }
     }
 
+    fn squared(self) -> Self {
+        self.times(self)
+    }
+
+    /// The last term is for what underflows here.
     fn times(self, b: Self) -> Self {
         Estimate {
             value: self.value * b.value,
             error: self.value * b.error
                 + b.value * self.error
                 + self.error * b.error
-                + U * self.value * b.value,
+                + U * self.value * b.value
+                + 8.0 * f64::from_bits(1),
         }
     }
 }
@@ -71,7 +78,9 @@ pub struct Spectrum {
     pub sigma_min_B0: Estimate,
     /// |J_0|, the largest singular value of the Jacobian over the trained blocks.
     pub jacobian_norm: Estimate,
-    pub(crate) betas: [Estimate; 4],
+    betas: [Estimate; 4],
+    /// Which betas are proven enclosures.
+    proven: [bool; 4],
 }
 
 impl Spectrum {
@@ -121,17 +130,36 @@ impl Spectrum {
         } else {
             smallest
         };
-        let b2 = sigma_min_B0.squared();
-        Ok(Spectrum {
+        // Products before squares: a large W^O and a small B_0 make a beta of ordinary size.
+        let of_B = |o: Estimate| o.times(sigma_min_B0).squared();
+        let betas = [of_B(stacked), of_B(per_head), value, ntk];
+        Ok(Spectrum::of(sigma_min_B0, jacobian_norm, betas))
+    }
+
+    /// Computed numbers, not proven ones.
+    pub(crate) fn of(
+        sigma_min_B0: Estimate,
+        jacobian_norm: Estimate,
+        betas: [Estimate; 4],
+    ) -> Self {
+        Spectrum {
             sigma_min_B0,
             jacobian_norm,
-            betas: [
-                stacked.squared().times(b2),
-                per_head.squared().times(b2),
-                value,
-                ntk,
-            ],
-        })
+            betas,
+            proven: [false; 4],
+        }
+    }
+
+    /// Takes note that a beta is proven to lie in [`lo`, `hi`].
+    pub(crate) fn enclose(&mut self, reading: Reading, lo: f64, hi: f64) {
+        let beta = &mut self.betas[reading as usize];
+        *beta = Estimate::enclosed(beta.value, lo, hi);
+        self.proven[reading as usize] = true;
+    }
+
+    /// Whether the ends of a beta are proven; else they rest on the error model of [`Estimate`].
+    pub fn is_proven(&self, reading: Reading) -> bool {
+        self.proven[reading as usize]
     }
 
     /// beta as a reading defines it at M_0, whether or not the reading applies to the trained blocks.
@@ -180,8 +208,7 @@ pub(crate) fn sigma_min(B: &DMatrix<f64>) -> Result<f64> {
 /// Smallest singular value over all rows (0 if there are fewer columns than rows) and largest.
 fn sigma(A: &DMatrix<f64>, entries: f64) -> Result<(Estimate, Estimate)> {
     let s = singular_values(A)?;
-    let norm = s.iter().map(|s| s * s).sum::<f64>().sqrt();
-    let error = entries + 10.0 * s.len() as f64 * U * norm;
+    let error = entries + 10.0 * s.len() as f64 * U * norm(&s);
     let smallest = if A.ncols() < A.nrows() {
         Estimate::ZERO
     } else {
@@ -229,7 +256,8 @@ fn value_factor(instance: &Instance, B: &DMatrix<f64>) -> DMatrix<f64> {
         .zip(&instance.W().O)
         .enumerate()
         .for_each(|(h, (block, W))| {
-            let R_t = W.clone().qr().r().transpose();
+            let (scaled, k) = linalg::scaled(W).unwrap_or_else(|| (W.clone(), 0));
+            let R_t = scaled.qr().r().transpose().map(|x| scale_by(x, k));
             let product = B.columns(h * D, D).kronecker(&R_t);
             block.copy_from_slice(product.as_slice());
         });
@@ -287,17 +315,24 @@ impl Blocks {
 /// The rounding error of J's entries over the trained blocks, as a Frobenius norm.
 fn entry_errors(trained: Trained, rounding: &Rounding, norms: &[BlockNorms]) -> f64 {
     let (scores, value) = rounding.jacobian(norms);
-    let squares = trained
+    let errors = trained
         .flags()
         .into_iter()
         .zip([scores, scores, value])
         .filter(|(on, _)| *on)
-        .map(|(_, e)| e * e);
-    squares.sum::<f64>().sqrt()
+        .map(|(_, e)| e);
+    norm(&errors.collect::<Vec<_>>())
 }
 
 /// |A| by Lanczos on A A', as close as rounding lets it come.
 fn factor_norm(A: &DMatrix<f64>, entries: f64) -> Result<Estimate> {
+    if let Some((A, k)) = linalg::scaled(A) {
+        let found = factor_norm(&A, scale_by(entries, -k))?;
+        return Ok(Estimate {
+            value: scale_by(found.value, k),
+            error: scale_by(found.error, k),
+        });
+    }
     let top = lanczos(A.nrows(), LANCZOS, |v| gram_times(A, v));
     if !top.value.is_finite() {
         return Err(linalg::overflows());
@@ -356,10 +391,12 @@ fn gram_norm(G: &Mat<f64>, dims: Dims, entries: f64) -> Result<(Estimate, f64)> 
     if !top.value.is_finite() {
         return Err(linalg::overflows());
     }
-    let norm = top.value.max(0.0).sqrt();
+    let norm = top.value.max(0.0).sqrt(); // |J|
     let trace: f64 = (0..dims.m()).map(|a| G[(a, a)]).sum();
     let products = (dims.D + dims.d + 2 * dims.n + 10 * dims.m()) as f64;
-    let error = (2.0 * norm + entries) * entries + products * U * trace;
+    // Every product may underflow.
+    let lost = products * dims.m() as f64 * f64::MIN_POSITIVE;
+    let error = (2.0 * norm + entries) * entries + products * U * trace + lost;
     let largest = Estimate {
         value: norm,
         error: (error + top.residual) / norm.max(f64::MIN_POSITIVE),

@@ -31,6 +31,8 @@ pub struct Claim {
     /// First step at which the comparison was too close for the errors.
     first_undecided: Option<usize>,
     applies: bool,
+    /// Whether it does not apply because beta can not be told from 0.
+    beta_hidden: bool,
 }
 
 impl Claim {
@@ -44,13 +46,26 @@ impl Claim {
         self.applies
     }
 
-    /// Takes note that f_{t+1} <= (1 - `rate`) f_t is proven from step `t` on, with a rate that covers the claim. Says
-    /// whether that certifies it: before `t` the run itself must have shown the bound, at every step.
+    /// Takes note that a proof was found, but not accepted by the independent check.
+    pub(crate) fn not_rechecked(&mut self, why: &str) {
+        self.reason +=
+            &format!("; a proof that covers it was found, but the independent check does not accept it: {why}");
+    }
+
+    /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
+    pub(crate) fn needs_proven_beta(&self) -> bool {
+        self.first_violation.is_some() || self.beta_hidden
+    }
+
+    /// Takes note that f_{t+1} <= (1 - `rate`) f_t is proven from step `t` on. Says whether that certifies the claim: the rate as
+    /// claimed must not be above the proven one, and before `t` the run itself must have shown the bound, at every step.
     pub(crate) fn certify(&mut self, t: usize, rate: f64) -> bool {
         let shown = t == 0
             || (self.checked_to >= t && self.first_undecided.is_none_or(|undecided| undecided > t));
+        let covered = self.rate <= rate;
         if !self.applies
             || !shown
+            || !covered
             || !matches!(self.verdict, Verdict::Held | Verdict::NotApplicable)
         {
             return false;
@@ -90,21 +105,47 @@ impl Claim {
             floor_at: None,
             first_undecided: None,
             applies: false,
+            beta_hidden: false,
         };
-        match hypothesis_failing(reading, dims, trained, spectrum, trajectory) {
-            Some(reason) => claim.reason = reason,
+        let failing = hypothesis_failing(reading, dims, trained, spectrum, trajectory);
+        let too_large = matches!(failing, Some(Failing::TooLarge));
+        match &failing {
+            Some(failing) => claim.reason = failing.words(spectrum.beta(reading), claim.rate),
             None => {
                 claim.applies = true;
                 claim.compare(beta, trajectory);
+                if claim.verdict == Verdict::Violated {
+                    let lower = beta.lower();
+                    claim.reason += &match spectrum.is_proven(reading) {
+                        true => format!("; beta is proven to be at least {lower:e}"),
+                        false => format!("; beta is at least {lower:e} by an error model that is not proven"),
+                    };
+                }
             }
         }
-        // These two belong to the run and to the instance, whatever the reading.
+        claim.beta_hidden = matches!(failing, Some(Failing::Zero));
+        // These two belong to the run and to the instance, whatever the reading: but no run says anything about a claim
+        // that its step makes meaningless.
         if trajectory.end == End::Diverged {
-            claim.verdict = Verdict::Diverged;
-            claim.reason = format!(
-                "the loss at t = {} is not finite or above {DIVERGED:e} f_0; choose a smaller --eta",
+            let diverged = format!(
+                "the loss at t = {} is not finite or above {DIVERGED:e} f_0",
                 trajectory.points.len() - 1
             );
+            if too_large {
+                claim.reason += &format!(" ({diverged})");
+            } else {
+                let J = spectrum.jacobian_norm.value;
+                let step = trajectory.eta * J * J;
+                claim.verdict = Verdict::Diverged;
+                claim.reason = format!(
+                    "{diverged}, with eta |J_0|^2 = {}{}; choose a smaller --eta",
+                    short(step),
+                    match step >= 2.0 {
+                        true => ", and from 2 on no descent is to be expected whatever the reading",
+                        false => "",
+                    },
+                );
+            }
         } else if let Some(obstruction) = obstruction {
             claim.verdict = Verdict::Obstructed;
             claim.reason = format!(
@@ -221,35 +262,56 @@ fn decay(log: f64, t: usize) -> f64 {
     (t as f64 * log).exp()
 }
 
-/// The first hypothesis of a reading that fails, in words.
+/// A hypothesis that fails.
+enum Failing {
+    /// About sizes and trained blocks.
+    Missing(String),
+    /// beta can not be told from 0.
+    Zero,
+    /// eta beta >= 1.
+    TooLarge,
+    /// f_0 = 0.
+    Nothing,
+}
+
+impl Failing {
+    fn words(&self, beta: Estimate, rate: f64) -> String {
+        match self {
+            Failing::Missing(what) => what.clone(),
+            Failing::Zero => format!(
+                "needs beta > 0; the computed {:.3e} is within its error {:.1e} of 0",
+                beta.value, beta.error
+            ),
+            Failing::TooLarge => format!(
+                "eta beta = {} >= 1 makes the bound meaningless; choose a smaller --eta",
+                short(rate)
+            ),
+            Failing::Nothing => {
+                "f_0 is 0, or too small for an f64: there is nothing to converge".to_owned()
+            }
+        }
+    }
+}
+
+/// The first hypothesis of a reading that fails.
 fn hypothesis_failing(
     reading: Reading,
     dims: Dims,
     trained: Trained,
     spectrum: &Spectrum,
     trajectory: &Trajectory,
-) -> Option<String> {
+) -> Option<Failing> {
     if let Some(missing) = reading.missing_hypothesis(dims, trained) {
-        return Some(missing);
+        return Some(Failing::Missing(missing));
     }
     let beta = spectrum.beta(reading);
     if beta.lower() <= 0.0 {
-        return Some(format!(
-            "needs beta > 0; the computed {:.3e} is within its error {:.1e} of 0",
-            beta.value, beta.error
-        ));
+        return Some(Failing::Zero);
     }
-    let rate = trajectory.eta * beta.value;
-    if rate >= 1.0 {
-        return Some(format!(
-            "eta beta = {} >= 1 makes the bound meaningless; choose a smaller --eta",
-            short(rate)
-        ));
+    if trajectory.eta * beta.value >= 1.0 {
+        return Some(Failing::TooLarge);
     }
-    if trajectory.points[0].loss == 0.0 {
-        return Some("f_0 = 0: there is nothing to converge".to_owned());
-    }
-    None
+    (trajectory.points[0].loss == 0.0).then_some(Failing::Nothing)
 }
 
 #[cfg(test)]
@@ -284,11 +346,7 @@ mod tests {
             value: rate,
             error: beta_error,
         };
-        let spectrum = Spectrum {
-            sigma_min_B0: beta,
-            jacobian_norm: beta,
-            betas: [beta; 4],
-        };
+        let spectrum = Spectrum::of(beta, beta, [beta; 4]);
         let point = |(t, &loss)| Point {
             t,
             loss,
@@ -364,6 +422,18 @@ mod tests {
         assert_eq!(c.verdict, Verdict::NotApplicable);
     }
 
+    /// Whatever a proof was asked for: what it proves is what counts.
+    #[test]
+    fn no_claim_is_certified_above_the_proven_rate() {
+        let losses = [1.0, 0.5];
+        let mut c = claim(0.1, &losses, 1e-15, 0.0);
+        assert!(!c.certify(0, 0.1f64.next_down()));
+        assert_eq!(c.verdict, Verdict::Held);
+        assert!(!c.certify(0, f64::NAN));
+        assert!(c.certify(0, 0.1));
+        assert_eq!(c.verdict, Verdict::Certified);
+    }
+
     #[test]
     fn nothing_is_compared_below_the_floor() {
         // The loss stalls at its error; the bound 0.1^t falls below ten times the error at t = 4.
@@ -394,6 +464,13 @@ mod tests {
             Some(&obstruction),
         );
         assert_eq!(c.verdict, Verdict::Diverged);
+        assert!(c.reason.contains("eta |J_0|^2 = 0.01"), "{}", c.reason);
+        // A step that leaves no claim is the first thing to say.
+        let c = judged(2.0, &[1.0, f64::NAN], 1e-15, 0.0, End::Diverged, None);
+        assert_eq!(c.verdict, Verdict::NotApplicable);
+        for words in ["eta beta = 2.0000 >= 1", "the loss at t = 1"] {
+            assert!(c.reason.contains(words), "{}", c.reason);
+        }
         for rate in [0.0, 1.0, 2.0] {
             let c = claim(rate, &losses, 1e-15, 0.0);
             assert_eq!((c.verdict, c.bound(1, 1.0)), (Verdict::NotApplicable, None));

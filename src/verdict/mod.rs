@@ -31,7 +31,7 @@ pub enum Verdict {
     /// is the verdict of every reading.
     Obstructed,
     /// The loss is not finite or above [`DIVERGED`](crate::descent::DIVERGED) times f_0: it belongs to
-    /// the run and is the verdict of every reading.
+    /// the run and is the verdict of every reading, but where eta beta >= 1 and there is no claim to speak of.
     Diverged,
     /// A hypothesis of the reading fails; the claim's reason says which.
     NotApplicable,

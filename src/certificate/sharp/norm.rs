@@ -4,7 +4,8 @@
 //! rank^{1/16} is lost on |M|_2 = lambda_max(M M')^{1/2}, and much less when one eigenvalue leads.
 
 use crate::certificate::Bound;
-use crate::model::product;
+use crate::model::{power_of_two, product};
+use crate::rounding::exponent;
 use nalgebra::DMatrix;
 
 /// |a|_2 of row `a`.
@@ -46,8 +47,9 @@ pub(super) fn gram<T: Bound>(M: &DMatrix<T>) -> DMatrix<T> {
     product(M, &M.transpose())
 }
 
-/// tr(A^8)^{1/16} for A similar to a matrix >= 0 (symmetric in [`spectral`]). A is divided by its
-/// trace first, so that powers neither overflow nor underflow; the trace itself bounds too.
+/// tr(A^8)^{1/16} for A similar to a matrix >= 0 (symmetric in [`spectral`]), and not more than tr(A)^{1/2}. A is divided first by
+/// its size, so that powers neither overflow nor underflow. Any positive number serves: the largest modulus of an entry, since
+/// the trace of an interval matrix may reach below 0 where its entries cancel.
 fn root_of_largest<T: Bound>(A: &DMatrix<T>) -> T {
     let zero = T::from_f64(0.0);
     let mut trace = zero;
@@ -55,10 +57,20 @@ fn root_of_largest<T: Bound>(A: &DMatrix<T>) -> T {
         trace += A[(i, i)];
     }
     let trace = trace.max(zero);
-    if trace.value() <= f64::MIN_POSITIVE {
-        return trace.sqrt();
+    let sizes: Vec<f64> = A
+        .iter()
+        .flat_map(|a| [a.lower(), a.upper()])
+        .collect();
+    if sizes.iter().any(|x| x.is_nan()) {
+        return T::from_f64(f64::NAN);
     }
-    let A = A.map(|a| a / trace);
+    // Zeros, or an entry that overflowed: the trace says all there is to say.
+    let Some(k) = exponent(&sizes) else {
+        return trace.sqrt();
+    };
+    // Two factors within f64's exponents.
+    let shrink = [-k / 2, -k - -k / 2].map(|k| T::from_f64(power_of_two(k)));
+    let A = A.map(|a| a * shrink[0] * shrink[1]);
     let A2 = product(&A, &A);
     let A4 = product(&A2, &A2);
     let mut t8 = zero;
@@ -68,7 +80,9 @@ fn root_of_largest<T: Bound>(A: &DMatrix<T>) -> T {
         }
     }
     let root = |x: T| x.max(zero).sqrt();
-    (trace * root(root(root(t8)))).sqrt()
+    let grow = [k / 2, k - k / 2].map(|k| T::from_f64(power_of_two(k)));
+    let powers = root(root(root(t8))) * grow[0] * grow[1];
+    powers.min(trace).sqrt()
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::{
     DRAWS, Draw, Drawn, MOVES, Observe, Search, Stage, Start, Trial, contradiction, proof,
 };
 use crate::Result;
+use crate::certificate::Site;
 use crate::model::Trained;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::{Reading, jacobian_norm};
@@ -144,7 +145,8 @@ fn certified(search: &Search, instance: &Instance, trial: &Trial) -> Result<bool
     if !trial.compared() {
         return Ok(false);
     }
-    let eta = Eta::auto(jacobian_norm(instance, search.trained)?);
+    let mut norm = jacobian_norm(instance, search.trained)?;
+    let eta = Eta::auto(&Site::new(instance, search.trained), &mut norm)?;
     match proof(search, instance, eta)? {
         Ok(statement) if trial.violates() => Err(contradiction(search, &statement)),
         outcome => Ok(outcome.is_ok()),

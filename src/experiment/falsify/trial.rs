@@ -1,7 +1,7 @@
 //! One run held against the bound, as cheaply as a search needs it.
 
 use super::{CLEAR, Search};
-use crate::certificate::obstruction;
+use crate::certificate::{Site, obstruction};
 use crate::descent::{DIVERGED, FLOOR_SHARE, Stepper};
 use crate::model::Precision;
 use crate::problem::Instance;
@@ -64,11 +64,22 @@ impl Trial {
                 ..Trial::NOTHING
             };
         }
-        let Ok(spectrum) = Spectrum::new(instance, search.trained) else {
+        let site = Site::new(instance, search.trained);
+        let Ok(mut spectrum) = Spectrum::new(instance, search.trained) else {
             return Trial::NOTHING;
         };
-        let beta = spectrum.beta(reading);
-        let eta = Eta::auto(spectrum.jacobian_norm);
+        // Where J_0 is not known no step is asked for.
+        let Ok(eta) = Eta::auto(&site, &mut spectrum.jacobian_norm) else {
+            return Trial::NOTHING;
+        };
+        let mut known = |reading| {
+            if spectrum.beta(reading).lower() <= 0.0 {
+                let beta = site.enclosure().beta(reading);
+                spectrum.enclose(reading, beta.lo(), beta.hi());
+            }
+            spectrum.beta(reading)
+        };
+        let beta = known(reading);
         if beta.lower() <= 0.0 || eta * beta.upper() >= 1.0 {
             return Trial::NOTHING;
         }
@@ -77,7 +88,10 @@ impl Trial {
         if per_step == 0.0 {
             return Trial::NOTHING;
         }
-        let per_head = spectrum.beta(Reading::PerHead);
+        let per_head = match reading {
+            Reading::Stacked => known(Reading::PerHead),
+            _ => beta,
+        };
         let needed = match reading {
             Reading::Stacked if per_head.lower() <= 0.0 => return Trial::NOTHING,
             Reading::Stacked => Some((-eta * per_head.upper()).ln_1p()),

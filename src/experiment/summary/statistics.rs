@@ -169,11 +169,20 @@ impl Statistics {
     /// Counts a row.
     pub fn add(&mut self, row: &Row) {
         self.trials += 1;
+        let key = Key::of(row);
+        let bin = |binned: bool, x| match binned {
+            true => Positive::binned(x),
+            false => Positive::of(x),
+        };
+        // Also where it is too small for a step to be made of it.
+        if let (Some(norm), true) = (row.jacobian_norm_q, self.logit_scales) {
+            let at = (key, bin(self.logit_bins, row.logit_scale));
+            self.vanishing.entry(at).or_default().push(norm);
+        }
         if row.error.is_some() {
             self.errors += 1;
             return;
         }
-        let key = Key::of(row);
         let dims = row.dims;
         let (width, tokens) = (dims.H * dims.D, dims.tokens());
         let wide = width >= tokens;
@@ -181,10 +190,6 @@ impl Statistics {
         let reached = relative.is_some_and(|share| share <= REACHED);
         self.groups.entry(key).or_default().add(row, wide, reached);
 
-        let bin = |binned: bool, x| match binned {
-            true => Positive::binned(x),
-            false => Positive::of(x),
-        };
         let ratio = Positive::of(width as f64 / tokens as f64);
         let scale = row.scale.map(|x| bin(self.scale_bins, x));
         let cell = self.phase.entry((key, ratio, scale)).or_default();
@@ -192,10 +197,6 @@ impl Statistics {
         cell.reached += u64::from(reached);
         count(&mut cell.verdicts, row);
 
-        if let (Some(norm), true) = (row.jacobian_norm_q, self.logit_scales) {
-            let at = (key, bin(self.logit_bins, row.logit_scale));
-            self.vanishing.entry(at).or_default().push(norm);
-        }
         if row.trained == Trained::Q {
             let [scale, logit, eta] =
                 [row.scale.unwrap_or(0.0), row.logit_scale, row.eta_multiple].map(f64::to_bits);

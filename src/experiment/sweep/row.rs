@@ -122,7 +122,7 @@ pub struct Row {
     pub certificate: Option<String>,
     /// The step T of the centre M_T from which the rate is proven; 0 for M_0.
     pub certificate_t: Option<u64>,
-    /// Why the trial could not be carried out; then nothing else was found.
+    /// Why the trial could not be carried out; then nothing else but `jacobian_norm_q` was found.
     pub error: Option<String>,
 }
 

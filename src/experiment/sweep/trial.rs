@@ -50,7 +50,12 @@ pub(super) fn carry_out(
         });
         match filled {
             Err(Error::Cancelled) => return Err(Error::Cancelled),
-            Err(other) => row.error = Some(spreadsheet(&other.to_string()).into_owned()),
+            Err(other) => {
+                row.error = Some(spreadsheet(&other.to_string()).into_owned());
+                // Without a step there is no run, but what is known at M_0 stays.
+                let norm_q = jacobian_norm(instance, Trained::Q).ok();
+                row.jacobian_norm_q = norm_q.and_then(|norm| finite(norm.value));
+            }
             Ok(()) => {}
         }
         rows.push(row);
