@@ -99,7 +99,7 @@ pub fn certify(
     // NaN never appears as an end.
     if exact.lo() <= 0.0 {
         return Ok(Certified::Refused(format!(
-            "the reading {reading} needs beta > 0, which is not proven: beta = {} lies between 0 and {:e}",
+            "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
             reading.formula(),
             exact.hi()
         )));

@@ -232,22 +232,22 @@ impl Rounding {
         let [by_n, by_D, by_d, root_p] = [n, D, d, p].map(|x| x as f64);
         let root_p = root_p.sqrt();
         let tokens = self.xi.iter().map(|&xi| {
-                let per_token: f64 = norms
-                    .iter()
-                    .zip(&self.o)
-                    .map(|(&head, &o)| {
-                        let head = self.widened(head);
-                        let size = self.row_sum() * xi * head[2] * o;
-                        let tau = self.attention(xi, head);
-                        let g = self.gamma(n + D + d + 2);
-                        let u = root_p * (by_D.sqrt() * by_d * xi + by_D) * self.tiny;
-                        let flushed = by_n.sqrt() * f64::MIN_POSITIVE * xi * head[2] * o;
-                        let lost = self.row_sum() * u + root_p * by_n * self.tiny + flushed;
-                        size * (tau + g + tau * g + sums) + lost
-                    })
-                    .sum();
-                by_n.sqrt() * per_token
-            });
+            let per_token: f64 = norms
+                .iter()
+                .zip(&self.o)
+                .map(|(&head, &o)| {
+                    let head = self.widened(head);
+                    let size = self.row_sum() * xi * head[2] * o;
+                    let tau = self.attention(xi, head);
+                    let g = self.gamma(n + D + d + 2);
+                    let u = root_p * (by_D.sqrt() * by_d * xi + by_D) * self.tiny;
+                    let flushed = by_n.sqrt() * f64::MIN_POSITIVE * xi * head[2] * o;
+                    let lost = self.row_sum() * u + root_p * by_n * self.tiny + flushed;
+                    size * (tau + g + tau * g + sums) + lost
+                })
+                .sum();
+            by_n.sqrt() * per_token
+        });
         // Without a vector: this is asked at every step. Squares that leave f64's range are rare.
         let squares: f64 = tokens.clone().map(|x| x * x).sum();
         let tokens = match squares > 1e-280 && squares < 1e300 {

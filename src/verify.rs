@@ -10,7 +10,7 @@ use crate::input::same_word;
 use crate::model::{self, Precision, Trained};
 use crate::problem::{Dims, Instance};
 use crate::rounding::norm;
-use crate::spectrum::{Estimate, Reading, Spectrum};
+use crate::spectrum::{Estimate, Reading, Spectrum, jacobian_norm_in_double_double};
 use crate::verdict::{Claim, Verdict};
 use crate::{Error, Kernel, Result};
 use std::ops::ControlFlow;
@@ -19,7 +19,7 @@ use std::str::FromStr;
 /// The step of gradient descent.
 ///
 /// A step that divides by |J_0| is that number or an error, never another one: where the error of the computed |J_0| is not
-/// small, a rigorous enclosure decides. Where J_0 = 0 by structure (no value depends on its token, W^O = 0, ...) nothing moves whatever
+/// small, it is computed in double-double, then enclosed. Where J_0 = 0 by structure (no value depends on its token, W^O = 0, ...) nothing moves whatever
 /// the step, and 1 is taken; the claims' reasons say so.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Eta {
@@ -62,8 +62,14 @@ impl Eta {
             return Ok(ANY_STEP);
         }
         // NaN is not known well either.
-        let known = jacobian_norm.error <= SURE * jacobian_norm.value && jacobian_norm.value > 0.0;
-        if !known {
+        let known = |norm: &Estimate| norm.error <= SURE * norm.value && norm.value > 0.0;
+        if !known(jacobian_norm)
+            && let Some(finer) = jacobian_norm_in_double_double(site.instance(), site.trained())
+            && known(&finer)
+        {
+            *jacobian_norm = finer;
+        }
+        if !known(jacobian_norm) {
             let norm = site.enclosure().jacobian_norm();
             if !(norm.lo() > 0.0 && norm.hi() <= WIDEST * norm.lo()) {
                 return Err(Error::input(format!(
@@ -93,8 +99,8 @@ impl Eta {
 /// A relative error of |J_0| that needs no second look.
 const SURE: f64 = 1.0 / (1u64 << 20) as f64;
 
-/// The enclosure of |J_0| may be as wide as this: the step is then what it is called to 2^-9 at least.
-const WIDEST: f64 = 1.0 + 1.0 / 1024.0;
+/// The enclosure of |J_0| may be as wide as this. (The number computed in f64, if it lies inside, is usually much closer.)
+const WIDEST: f64 = 1.125;
 
 impl FromStr for Eta {
     type Err = Error;

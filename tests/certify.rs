@@ -465,8 +465,17 @@ fn one_token_has_a_smallest_scale() {
         let folder = Folder::new();
         let line = format!("-N 2 -n 1 -D 8 -d 4 -H 3 --init lazy --search-scale --kernel {kernel}");
         let text = folder.certified(&line);
-        assert!(text.starts_with("Smallest scale of --init lazy: "), "{text}");
-        assert_eq!(folder.run("check gdcert-out/certify/certificate.json").status.code(), Some(0));
+        assert!(
+            text.starts_with("Smallest scale of --init lazy: "),
+            "{text}"
+        );
+        assert_eq!(
+            folder
+                .run("check gdcert-out/certify/certificate.json")
+                .status
+                .code(),
+            Some(0)
+        );
     }
 }
 
@@ -489,8 +498,17 @@ fn a_reading_with_beta_0_is_not_certified() {
     instance.write(&folder.path("dead.safetensors")).unwrap();
     folder.not_certified(
         "--instance dead.safetensors",
-        &["the reading per_head needs beta > 0", "min_h sigma_min(W^O_h)^2"],
+        &[
+            "the reading per_head needs beta > 0",
+            "min_h sigma_min(W^O_h)^2",
+        ],
     );
     folder.certified("--instance dead.safetensors --reading ntk");
-    assert_eq!(folder.run("check gdcert-out/certify/certificate.json").status.code(), Some(0));
+    assert_eq!(
+        folder
+            .run("check gdcert-out/certify/certificate.json")
+            .status
+            .code(),
+        Some(0)
+    );
 }

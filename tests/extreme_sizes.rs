@@ -5,7 +5,8 @@ use gdcert::model::{self, DoubleDouble, Scalar};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::{
-    Dims, Eta, Init, Instance, Kernel, Settings, Trained, Verification, Weights, descent::Steps, verify,
+    Dims, Eta, Init, Instance, Kernel, Settings, Trained, Verification, Weights, descent::Steps,
+    verify,
 };
 use nalgebra::DMatrix;
 use std::ops::ControlFlow;
@@ -143,7 +144,10 @@ fn betas_of_large_and_small_factors() {
     for reading in Reading::ALL {
         let claim = found.claim(reading);
         let computed = found.spectrum.beta(reading).value;
-        assert!((computed / beta - 1.0).abs() < 1e-12, "{reading}: {computed:e}");
+        assert!(
+            (computed / beta - 1.0).abs() < 1e-12,
+            "{reading}: {computed:e}"
+        );
         assert!(claim.verdict.holds(), "{claim:?}");
         if let (Verdict::Certified, Some(proven)) = (claim.verdict, &found.proven) {
             assert!(claim.rate <= proven.proof.rate_lower());
@@ -154,27 +158,49 @@ fn betas_of_large_and_small_factors() {
 /// A loss that is a few times the smallest f64 says nothing; one whose norms underflow has the error that it has.
 #[test]
 fn what_underflows_is_no_violation() {
-    for (kernel, seed) in [(Kernel::Softmax, 0), (Kernel::Softmax, 1), (Kernel::Gaussian, 0), (Kernel::Gaussian, 3)] {
+    for (kernel, seed) in [
+        (Kernel::Softmax, 0),
+        (Kernel::Softmax, 1),
+        (Kernel::Gaussian, 0),
+        (Kernel::Gaussian, 3),
+    ] {
         let drawn = with_weights(&draw(kernel, seed), |W| times(&mut W.V, 0.0));
         for y in [1.0, 1e-150, 5e-160, 5e-161, 5e-162, 5e-163] {
             let instance = with_data(&drawn, |x| x, y);
             let found = run(&instance, "V", Eta::Auto, 100);
             for claim in &found.claims {
-                assert_ne!(claim.verdict, Verdict::Violated, "{kernel} {y:e}: {claim:?}");
+                assert_ne!(
+                    claim.verdict,
+                    Verdict::Violated,
+                    "{kernel} {y:e}: {claim:?}"
+                );
             }
         }
-        for (x, v, o) in [(1e-170, 1e26, 1e150), (1e-160, 1e10, 1e150), (1e-100, 1e-50, 1e150)] {
+        for (x, v, o) in [
+            (1e-170, 1e26, 1e150),
+            (1e-160, 1e10, 1e150),
+            (1e-100, 1e-50, 1e150),
+        ] {
             let instance = with_weights(&with_data(&draw(kernel, seed), |t| x * t, 1.0), |W| {
                 times(&mut W.V, v);
                 times(&mut W.O, o);
             });
             let found = run(&instance, "QKV", Eta::Auto, 100);
             for claim in &found.claims {
-                assert_ne!(claim.verdict, Verdict::Violated, "{kernel} {x:e}: {claim:?}");
+                assert_ne!(
+                    claim.verdict,
+                    Verdict::Violated,
+                    "{kernel} {x:e}: {claim:?}"
+                );
             }
         }
     }
-    let found = run(&ones(1e-170, 1.0, [1.0, 1.0, 1e26, 1e150]), "QKV", Eta::Auto, 100);
+    let found = run(
+        &ones(1e-170, 1.0, [1.0, 1.0, 1e26, 1e150]),
+        "QKV",
+        Eta::Auto,
+        100,
+    );
     assert!(found.claims.iter().all(|c| c.verdict != Verdict::Violated));
 }
 
@@ -185,12 +211,17 @@ fn singular_values_scale_like_the_matrix() {
         let ordinary = draw(kernel, 5);
         let norm = |o: i32| {
             let instance = with_weights(&ordinary, |W| times(&mut W.O, 2f64.powi(o)));
-            gdcert::spectrum::jacobian_norm(&instance, Trained::Q).unwrap().value
+            gdcert::spectrum::jacobian_norm(&instance, Trained::Q)
+                .unwrap()
+                .value
         };
         for power in [-400, -530, -540, -680, -800, -980, 400, 600, 900] {
             let expected = norm(0) * 2f64.powi(power);
             let found = norm(power);
-            assert!((found / expected - 1.0).abs() < 1e-12, "{kernel} 2^{power}: {found:e} {expected:e}");
+            assert!(
+                (found / expected - 1.0).abs() < 1e-12,
+                "{kernel} 2^{power}: {found:e} {expected:e}"
+            );
         }
     }
 }

@@ -185,8 +185,14 @@ mod tests {
         let draw = |kernel, init| Instance::random(dims, kernel, init, 3).unwrap();
         let constant = Init::ConstantValue { s: 2.0 };
         assert!(nothing_moves(&draw(Kernel::Softmax, constant), Trained::Q));
-        assert!(!nothing_moves(&draw(Kernel::Softmax, constant), Trained::QKV));
-        assert!(!nothing_moves(&draw(Kernel::Gaussian, constant), Trained::Q));
+        assert!(!nothing_moves(
+            &draw(Kernel::Softmax, constant),
+            Trained::QKV
+        ));
+        assert!(!nothing_moves(
+            &draw(Kernel::Gaussian, constant),
+            Trained::Q
+        ));
         let lazy = Init::Lazy { omega: 2.0 };
         for kernel in [Kernel::Softmax, Kernel::Gaussian] {
             assert!(nothing_moves(&draw(kernel, lazy), Trained::Q));

@@ -113,8 +113,16 @@ impl Interval {
         let exact = |x: f64, y: f64| x == 0.0 || y.abs() > f64::MIN_POSITIVE;
         let (lo, hi) = (scale_by(self.lo, k), scale_by(self.hi, k));
         Interval::new(
-            if exact(self.lo, lo) { lo.min(f64::MAX) } else { lo.next_down() },
-            if exact(self.hi, hi) { hi.max(f64::MIN) } else { hi.next_up() },
+            if exact(self.lo, lo) {
+                lo.min(f64::MAX)
+            } else {
+                lo.next_down()
+            },
+            if exact(self.hi, hi) {
+                hi.max(f64::MIN)
+            } else {
+                hi.next_up()
+            },
         )
     }
 

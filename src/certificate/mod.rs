@@ -28,8 +28,8 @@ pub(crate) use file::sha256;
 pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, PerBlock, SCHEMA, TheoremA,
 };
-pub(crate) use hull::{nothing_moves, obstruction};
 pub use hull::{Obstruction, Reason, f_hull};
+pub(crate) use hull::{nothing_moves, obstruction};
 pub use interval::Interval;
 pub use prove::{Proof, Refusal, Site};
 pub use search::{ScaleSearch, inputs};

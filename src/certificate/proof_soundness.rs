@@ -452,7 +452,9 @@ fn extreme(case: u64) -> (Instance, Goal) {
     let mut pick = |from: &[i32]| from[rng.next_u32() as usize % from.len()];
     let kernel = [Kernel::Softmax, Kernel::Gaussian][pick(&[0, 1]) as usize];
     let subsets = ["QKV", "V", "QV", "KV", "Q", "K", "QK"];
-    let trained: Trained = subsets[pick(&[0, 0, 1, 2, 3, 4, 5, 6]) as usize].parse().unwrap();
+    let trained: Trained = subsets[pick(&[0, 0, 1, 2, 3, 4, 5, 6]) as usize]
+        .parse()
+        .unwrap();
     let p = pick(&[1, 1, 2, 3]) as usize;
     let dims = Dims {
         N: pick(&[1, 2]) as usize,
@@ -512,9 +514,19 @@ fn extreme(case: u64) -> (Instance, Goal) {
         eta: [Eta::Auto, Eta::Certified][pick(&[0, 1]) as usize],
         tail: 0,
     };
-    let tail = if goal.eta == Eta::Auto { pick(&[0, 0, 50]) } else { 0 };
+    let tail = if goal.eta == Eta::Auto {
+        pick(&[0, 0, 50])
+    } else {
+        0
+    };
     let instance = Instance::new(kernel, X, y, W).unwrap();
-    (instance, Goal { tail: tail as usize, ..goal })
+    (
+        instance,
+        Goal {
+            tail: tail as usize,
+            ..goal
+        },
+    )
 }
 
 /// What `certify` writes `check` accepts, and it is true; `GDCERT_INSTANCES` says on how many instances.
@@ -581,18 +593,25 @@ fn exact_hull(instance: &Instance) -> Big {
         for c in 0..y.ncols() {
             let (mut low, mut high) = (big(0.0), big(0.0));
             for h in 0..instance.dims().H {
-                let [V, O] = [&instance.W().V[h], &instance.W().O[h]].map(|w| w.map(Oracle::from_f64));
+                let [V, O] =
+                    [&instance.W().V[h], &instance.W().O[h]].map(|w| w.map(Oracle::from_f64));
                 let u = model::product(&X, &model::product(&V, &O));
                 let u: Vec<Big> = u.column(c).iter().map(|u| u.get()).collect();
                 let end = |pick: fn(&Big, &Big) -> bool| {
-                    u.iter().cloned().reduce(|a, b| if pick(&a, &b) { a } else { b }).unwrap()
+                    u.iter()
+                        .cloned()
+                        .reduce(|a, b| if pick(&a, &b) { a } else { b })
+                        .unwrap()
                 };
                 low += end(|a, b| a < b);
                 high += end(|a, b| a > b);
             }
             for &y in y.column(c).iter() {
                 let outside = [&low - big(y), big(y) - &high, big(0.0)];
-                let outside = outside.into_iter().reduce(|a, b| if a > b { a } else { b }).unwrap();
+                let outside = outside
+                    .into_iter()
+                    .reduce(|a, b| if a > b { a } else { b })
+                    .unwrap();
                 sum += &outside * &outside;
             }
         }

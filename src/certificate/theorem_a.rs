@@ -97,8 +97,8 @@ pub fn conditions<T: Bound>(
     // Rounding outward may leave a bound's lower end a little below 0; its upper end is what counts.
     let bounds = H.iter().flatten().chain(&inputs.blocks);
     let mut bounds = bounds.chain([&inputs.jacobian, &inputs.residual]);
-    let meaningful = bounds.all(|x| x.upper() >= 0.0)
-        && radii.iter().chain([&eta]).all(|x| x.lower() >= 0.0);
+    let meaningful =
+        bounds.all(|x| x.upper() >= 0.0) && radii.iter().chain([&eta]).all(|x| x.lower() >= 0.0);
     let h = matrix_norm(H);
     let e = apply(H, radii);
     // By how much the Jacobian changes: all of it, and the part that alpha_c was computed from.
@@ -464,7 +464,13 @@ mod tests {
             residual: exact(0.1),
         };
         let radii = [0.2; 3].map(exact);
-        let matrix = |h: Interval| [[h, exact(0.0), exact(0.0)], [exact(0.0); 3], [exact(0.0); 3]];
+        let matrix = |h: Interval| {
+            [
+                [h, exact(0.0), exact(0.0)],
+                [exact(0.0); 3],
+                [exact(0.0); 3],
+            ]
+        };
         for region in [Region::Ball, Region::Box] {
             let closes = |inputs: &Inputs<Interval>, H: Interval, radii: [Interval; 3], eta| {
                 let found = conditions(region, inputs, &matrix(H), &radii, exact(eta));
@@ -478,7 +484,12 @@ mod tests {
             assert!(!closes(&inputs, exact(0.1), radii, -0.1));
             assert!(!closes(&inputs, exact(0.1), radii.map(|r| -r), 0.1));
             let residual = exact(-0.1);
-            assert!(!closes(&Inputs { residual, ..inputs }, exact(0.1), radii, 0.1));
+            assert!(!closes(
+                &Inputs { residual, ..inputs },
+                exact(0.1),
+                radii,
+                0.1
+            ));
             let alpha = Interval::ENTIRE;
             assert!(!closes(&Inputs { alpha, ..inputs }, exact(0.1), radii, 0.1));
         }

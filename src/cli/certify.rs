@@ -165,6 +165,8 @@ fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
     }
     (!flags.is_empty()).then(|| flags.join("; "))
 }
+/// No scale beyond this is tried.
+const LARGEST: f64 = (1u128 << 100) as f64;
 
 /// The smallest scale that a search in f64 finds, and from there upwards to one at which the proof is rigorous.
 fn search_scale(
@@ -180,9 +182,13 @@ fn search_scale(
     loop {
         let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
         let found = certify(&instance, goal, &mut |_| ControlFlow::Continue(()))?;
-        if !matches!(found, Certified::Refused(_)) || scale > 2.0 * estimate {
+        if !matches!(found, Certified::Refused(_)) || scale > LARGEST {
             return Ok((instance, scale, found));
         }
-        scale *= 1.0 + 1.0 / 1024.0;
+        // A little above the estimate as a rule. Far above it where there is no curvature but that of rounding (one token).
+        scale *= match scale > 2.0 * estimate {
+            true => 2.0,
+            false => 1.0 + 1.0 / 1024.0,
+        };
     }
 }

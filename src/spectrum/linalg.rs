@@ -149,11 +149,17 @@ mod tests {
                 scale_by(x, rows[i] + cols[j] + top)
             });
             let s = singular_values(&A).unwrap();
-            assert!(s.iter().all(|s| s.is_finite() && *s >= 0.0), "{case}: {s:?}");
+            assert!(
+                s.iter().all(|s| s.is_finite() && *s >= 0.0),
+                "{case}: {s:?}"
+            );
             let (found, expected) = (norm(&s), norm(A.as_slice()));
             // Subnormal numbers have fewer digits.
             let error = 1e-13 * expected + 1e3 * f64::from_bits(1);
-            assert!((found - expected).abs() <= error, "{case}: {found:e} {expected:e}");
+            assert!(
+                (found - expected).abs() <= error,
+                "{case}: {found:e} {expected:e}"
+            );
         }
     }
 }

@@ -6,7 +6,7 @@ mod linalg;
 mod reading;
 
 use crate::Result;
-use crate::model::{self, Precision, Trained, attention};
+use crate::model::{self, DoubleDouble, Precision, Scalar, Trained, attention};
 use crate::problem::{Dims, Instance};
 use crate::rounding::{BlockNorms, Rounding, U, block_norms, norm, scale_by};
 use faer::Mat;
@@ -180,6 +180,24 @@ pub fn jacobian_norm(instance: &Instance, trained: Trained) -> Result<Estimate> 
         Blocks::Values(A) => factor_norm(&A, entries)?,
         Blocks::Gram(G) => gram_norm(&G, instance.dims(), entries)?.0,
     })
+}
+
+/// |J(M_0)| from a Jacobian in double-double, whose error bound is the same formula with the unit of that arithmetic: for
+/// instances whose bound in f64 has outgrown J. `None` where J is large, or something overflows.
+pub(crate) fn jacobian_norm_in_double_double(
+    instance: &Instance,
+    trained: Trained,
+) -> Option<Estimate> {
+    let dims = instance.dims();
+    let blocks = trained.flags().into_iter().filter(|&on| on).count();
+    if dims.m().saturating_mul(blocks * dims.block_len()) > 1 << 22 {
+        return None;
+    }
+    let W = instance.W().map(DoubleDouble::from_f64);
+    let J = model::jacobian(instance, &W, trained).map(|x| x.value());
+    let rounding = Rounding::new(instance, Precision::DoubleDouble);
+    let entries = entry_errors(trained, &rounding, &block_norms(instance.W()));
+    sigma(&J, entries).ok().map(|(_, largest)| largest)
 }
 
 /// B_0 = B(M_0) in R^{Nn x HD}: row block i is (S_i1 X_i, ..., S_iH X_i).

@@ -48,8 +48,9 @@ impl Claim {
 
     /// Takes note that a proof was found, but not accepted by the independent check.
     pub(crate) fn not_rechecked(&mut self, why: &str) {
-        self.reason +=
-            &format!("; a proof that covers it was found, but the independent check does not accept it: {why}");
+        self.reason += &format!(
+            "; a proof that covers it was found, but the independent check does not accept it: {why}"
+        );
     }
 
     /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
@@ -118,7 +119,9 @@ impl Claim {
                     let lower = beta.lower();
                     claim.reason += &match spectrum.is_proven(reading) {
                         true => format!("; beta is proven to be at least {lower:e}"),
-                        false => format!("; beta is at least {lower:e} by an error model that is not proven"),
+                        false => format!(
+                            "; beta is at least {lower:e} by an error model that is not proven"
+                        ),
                     };
                 }
             }

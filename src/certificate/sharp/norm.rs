@@ -57,10 +57,7 @@ fn root_of_largest<T: Bound>(A: &DMatrix<T>) -> T {
         trace += A[(i, i)];
     }
     let trace = trace.max(zero);
-    let sizes: Vec<f64> = A
-        .iter()
-        .flat_map(|a| [a.lower(), a.upper()])
-        .collect();
+    let sizes: Vec<f64> = A.iter().flat_map(|a| [a.lower(), a.upper()]).collect();
     if sizes.iter().any(|x| x.is_nan()) {
         return T::from_f64(f64::NAN);
     }
