@@ -594,7 +594,7 @@ fn checkpoints_that_claim_too_much_are_refused() {
         ("blocks", 1, u64::MAX),
         ("hidden", 8, 1 << 24),
         ("length", 1024, 1 << 24),
-        ("batch", 4, u64::MAX),
+        ("batch", 4, 1 << 62),
     ] {
         let (from, to) = (
             format!("\\\"{name}\\\":{now},"),
@@ -794,8 +794,13 @@ fn what_cannot_be_trained_is_refused() {
     refused(at, &["train", "--data", "none"], &["--task is missing"]);
     refused(
         at,
-        &with(&["--blocks", "16777216"]),
+        &["train", "--data", "data", "--blocks", "16777216"],
         &["16777216 blocks", "GB"],
+    );
+    refused(
+        at,
+        &["train", "--data", "data", "--batch", "18446744073709551615"],
+        &["--batch must be below 2^63"],
     );
     let vast = [
         "--blocks", "16777216", "--width", "16777216", "--heads", "1",

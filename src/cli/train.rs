@@ -11,7 +11,7 @@ use crate::number::short;
 use crate::plot;
 use crate::printable::spreadsheet;
 use crate::training::{
-    Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train,
+    Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train, too_large,
 };
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
@@ -378,8 +378,7 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
 
 /// The settings to train with.
 fn settings(args: &Args, folder: &Path) -> Result<Settings> {
-    let table = toml::Table::try_from(&args.changes)
-        .map_err(|_| Error::input("--seeds must be below 2^63; choose smaller ones"))?;
+    let table = toml::Table::try_from(&args.changes).map_err(|_| too_large(&args.changes))?;
     let config = match &args.config {
         Some(file) => Some(read_table(file)?),
         None => None,

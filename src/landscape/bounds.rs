@@ -10,10 +10,11 @@
 use super::spectrum::{Node, exponent, not_finite};
 use crate::Result;
 use crate::certificate::Interval;
-use crate::model::Scalar;
-use crate::rounding::gamma;
+use crate::model::{Scalar, two_product, two_sum};
+use crate::rounding::{U, gamma};
 use crate::spectrum::eigen;
 use nalgebra::DMatrix;
+use rayon::prelude::*;
 
 /// A bound of the distance from `theta` to an eigenvalue of H, given an enclosure of H x; infinite where nothing is known.
 pub(super) fn residual(product: &[Interval], x: &[f64], theta: f64) -> f64 {
@@ -122,16 +123,35 @@ impl Whole {
         // Entries that underflow here are below 2^-1074 of the largest.
         let M = self.computed.map(|x| libm::scalbn(x, -top));
         let (values, V) = eigen(&M)?;
-        let VL = DMatrix::from_fn(n, n, |i, j| V[(i, j)] * values[j]);
-        let (E, D) = (
-            &M - &VL * V.transpose(),
-            V.tr_mul(&V) - DMatrix::identity(n, n),
+        // By rows, and the lower halves of two symmetric matrices: V'V - I, and E but for the rounding of V Lambda.
+        let (V_t, VL_t) = (
+            V.transpose(),
+            DMatrix::from_fn(n, n, |k, i| V[(i, k)] * values[k]),
         );
-        // Roundings of the products and differences above, for any order of summation, and of the norms.
-        let (g, slack) = (gamma(n + 4), 1.0 + 1e-9);
-        let [m, v, vl] = [&M, &V, &VL].map(DMatrix::norm);
-        let delta = slack * (D.norm() + g * (v * v + n as f64));
-        let error = slack * (E.norm() + g * (vl * v + m)) + 1e-290;
+        let squares = |i: usize| {
+            let mut sums = (0.0, 0.0);
+            for j in 0..=i {
+                let twice = if i == j { 1.0 } else { 2.0 };
+                let unit = if i == j { 1.0 } else { 0.0 };
+                let d = dot(V.column(i).as_slice(), V.column(j).as_slice()) - unit;
+                let e = M[(i, j)] - dot(VL_t.column(i).as_slice(), V_t.column(j).as_slice());
+                sums = (sums.0 + twice * d * d, sums.1 + twice * e * e);
+            }
+            sums
+        };
+        let rows: Vec<(f64, f64)> = (0..n).into_par_iter().map(squares).collect();
+        let [D, E] = [0, 1].map(|which| {
+            let row = rows
+                .iter()
+                .map(|row| if which == 0 { row.0 } else { row.1 });
+            row.sum::<f64>().sqrt()
+        });
+        // What `dot` is off by, the rounding of V Lambda (|V|^2 <= 1 + delta < 2, and twice for the half of
+        // a matrix) and of the differences; the slack is for the norms.
+        let (g, slack) = (gamma(n + 2).powi(2), 1.0 + 1e-9);
+        let [m, v, vl] = [&M, &V, &VL_t].map(DMatrix::norm);
+        let delta = slack * (D + 2.0 * U * (n as f64).sqrt() + g * v * v) + 1e-290;
+        let error = slack * (E + 2.0 * U * (m + E + vl) + g * vl * v) + 1e-290;
         let node = |&value: &f64| {
             let scaled = libm::scalbn(slack * (error + delta * value.abs()), top).next_up();
             let known = delta < 1.0 && scaled.is_finite();
@@ -147,6 +167,19 @@ impl Whole {
         };
         Ok(values.iter().map(node).collect())
     }
+}
+
+/// x'y, off by at most u |x'y| + gamma_n^2 |x|'|y| (Dot2 of Ogita, Rump and Oishi, *Accurate sum and dot product*, SIAM J. Sci.
+/// Comput. 26, 2005), and underflow.
+fn dot(x: &[f64], y: &[f64]) -> f64 {
+    let (mut sum, mut rest) = (0.0, 0.0);
+    for (&x, &y) in x.iter().zip(y) {
+        let (product, low) = two_product(x, y);
+        let (next, lost) = two_sum(sum, product);
+        sum = next;
+        rest += low + lost;
+    }
+    sum + rest
 }
 
 fn sum_up(a: f64, b: f64) -> f64 {

@@ -45,5 +45,6 @@ pub use checkpoint::{Checkpoint, Window};
 pub use metrics::{Row, Split, read_metrics};
 pub use optimizer::{Law, Optimizer};
 pub use run::{Event, Run, run};
+pub(crate) use settings::too_large;
 pub use settings::{Method, Settings};
 pub use trainer::{Score, Trainer};

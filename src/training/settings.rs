@@ -7,6 +7,7 @@ use crate::input::same_word;
 use crate::model::Kernel;
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// An optimizer's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -172,8 +173,7 @@ impl Settings {
     }
 
     fn table(&self) -> Result<toml::Table> {
-        toml::Table::try_from(self)
-            .map_err(|_| Error::input("--seeds must be below 2^63; choose smaller ones"))
+        toml::Table::try_from(self).map_err(|_| too_large(self))
     }
 
     /// The classifier's sizes.
@@ -316,6 +316,22 @@ impl Settings {
                 (key.clone(), value.to_string(), other)
             }))
     }
+}
+
+/// Names the entry that TOML has no integer for.
+pub(crate) fn too_large(settings: &impl Serialize) -> Error {
+    let all = serde_json::to_value(settings).unwrap_or_default();
+    let large = |value: &Value| value.as_u64().is_some_and(|n| i64::try_from(n).is_err());
+    let found = all.as_object().into_iter().flatten().find(|(_, value)| {
+        let parts = value.as_array();
+        large(value) || parts.is_some_and(|parts| parts.iter().any(large))
+    });
+    let name = found.map_or("a number".to_owned(), |(key, _)| {
+        format!("--{}", key.replace('_', "-"))
+    });
+    Error::input(format!(
+        "{name} must be below 2^63; choose something smaller"
+    ))
 }
 
 #[cfg(test)]
