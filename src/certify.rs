@@ -1,14 +1,16 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
+use crate::bounds::{Obstruction, Reason, obstruction};
 use crate::certificate::{
-    Centre, Certificate, FileRef, MARGIN, Obstructed, Obstruction, Proven, Reason, Refusal, Site,
-    obstruction, prove_from, sha256, theorem_a::Step,
+    Centre, Certificate, FileRef, MARGIN, Obstructed, Proven, Refusal, Site, prove_from,
+    theorem_a::Step,
 };
 use crate::model::Trained;
 use crate::problem::Instance;
 use crate::spectrum::{Reading, jacobian_norm};
 use crate::verify::{Eta, THETA, deciding_reading};
 use crate::{Error, Result};
+use gdcert_base::files::sha256;
 use std::ops::ControlFlow;
 
 /// What to certify on an instance.
@@ -158,7 +160,7 @@ fn refused(refusal: &Refusal, reading: Reading, centre: &str) -> String {
 }
 
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
-pub(crate) fn rate_certificate(
+pub fn rate_certificate(
     instance: &Instance,
     proven: &Proven,
     reading: Reading,
@@ -184,7 +186,7 @@ pub(crate) fn rate_certificate(
 }
 
 /// The certificate of an obstruction.
-pub(crate) fn obstructed_certificate(
+pub fn obstructed_certificate(
     instance: &Instance,
     trained: Trained,
     found: &Obstruction,
@@ -216,7 +218,7 @@ const CENTRE: &str = "centre.safetensors";
 const CERTIFICATE: &str = "certificate.json";
 
 /// What [`certificate_files`] may write.
-pub(crate) const CERTIFICATE_FILES: [&str; 2] = [CERTIFICATE, CENTRE];
+pub const CERTIFICATE_FILES: [&str; 2] = [CERTIFICATE, CENTRE];
 
 fn instance_ref(instance: &Instance) -> Result<FileRef> {
     Ok(FileRef {
@@ -227,7 +229,7 @@ fn instance_ref(instance: &Instance) -> Result<FileRef> {
 
 /// A certificate's files by name: `certificate.json` and, for a tail, `centre.safetensors`. The instance belongs beside
 /// them as `instance.safetensors`.
-pub(crate) fn certificate_files(
+pub fn certificate_files(
     certificate: &Certificate,
     centre: Option<&Instance>,
 ) -> Result<Vec<(&'static str, Vec<u8>)>> {

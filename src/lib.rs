@@ -64,31 +64,24 @@
 
 #![warn(missing_docs)]
 
+pub mod bounds;
 pub mod certificate;
 mod certify;
-pub mod classifier;
-pub mod cli;
-pub mod data;
 pub mod descent;
-mod error;
 pub mod experiment;
 pub mod landscape;
-pub mod memory;
 pub mod model;
-mod output;
-pub mod plot;
 pub mod problem;
-pub mod report;
-mod rounding;
-mod schema;
-mod simd;
 pub mod spectrum;
-pub mod training;
 pub mod verdict;
-mod verify;
+pub mod verify;
 
-pub use certify::{Certified, Goal, certify};
-pub use error::{Error, Result};
+pub use certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
+pub use descent::Steps;
+pub use gdcert_base::{Error, Result};
+pub use gdcert_numbers as numbers;
 pub use model::{Kernel, Precision, Trained};
+pub use nalgebra;
 pub use problem::{Dims, Init, Instance, Weights};
+pub use verify::room::check_room;
 pub use verify::{Eta, Event, Settings, Verification, deciding_reading, verify};

@@ -8,9 +8,9 @@ mod step;
 pub(crate) use lanes::{descend_lanes, fits_lanes, lanes};
 pub use step::Stepper;
 
+use crate::model::rounding::Rounding;
 use crate::model::{DoubleDouble, Precision, Trained};
 use crate::problem::Instance;
-use crate::rounding::Rounding;
 use crate::spectrum::sigma_min;
 use crate::{Error, Result};
 use nalgebra::DMatrix;

@@ -10,7 +10,7 @@ use crate::problem::{Dims, Init};
 use crate::spectrum::Reading;
 
 /// The `gdcert verify` command for a drawn instance.
-pub(crate) fn verify_command(
+pub fn verify_command(
     dims: Dims,
     kernel: Kernel,
     init: Init,

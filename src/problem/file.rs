@@ -2,8 +2,8 @@
 
 use super::{Instance, Weights};
 use crate::model::Kernel;
-use crate::output::write_atomic;
 use crate::{Error, Result};
+use gdcert_base::files::write_atomic;
 use nalgebra::DMatrix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;

@@ -1,9 +1,9 @@
 //! Initialization schemes: the laws from which an instance is drawn.
 
-use super::random::{Normals, Stream};
 use super::{Dims, Instance, Weights};
 use crate::model::Kernel;
 use crate::{Error, Result};
+use gdcert_base::random::{Normals, Stream};
 use nalgebra::DMatrix;
 
 /// How the weights of M_0 are drawn. In every scheme y ~ N(0,1) i.i.d., and X ~ N(0,1) i.i.d.

@@ -3,11 +3,9 @@
 mod dims;
 mod file;
 mod init;
-mod random;
 
 pub use dims::Dims;
 pub use init::Init;
-pub(crate) use random::Normals;
 
 use crate::model::{Kernel, Scalar};
 use crate::{Error, Result};

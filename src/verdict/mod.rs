@@ -2,10 +2,8 @@
 //! f(M_t) <= (1 - eta beta)^t f(M_0).
 
 mod claim;
-mod file;
 
 pub use claim::Claim;
-pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::{Error, Result};
 use serde::{Deserialize, Serialize};

@@ -1,10 +1,11 @@
 //! `summary.json` of `gdcert reproduce`: what each case found, and the answers read off it.
 
 use super::{Case, Commands, Experiment, Preset, experiments};
-use crate::output::read_json;
-use crate::schema;
-use crate::verdict::{Verdict, VerdictFile};
+use crate::verdict::Verdict;
+use crate::verify::VerdictFile;
 use crate::{Error, Result};
+use gdcert_base::files::read_json;
+use gdcert_base::schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;

@@ -3,8 +3,8 @@
 use super::plan::Plan;
 use super::row::{COLUMNS, Row};
 use super::run::Finished;
-use crate::simd::Isa;
 use crate::{Error, Result};
+use gdcert_base::simd::Isa;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 
 use super::plan::{Plan, Trial};
 use super::row::{ReadingRow, Row};
-use crate::certificate::Reason;
+use crate::bounds::Reason;
 use crate::descent::{End, fits_lanes};
 use crate::model::Trained;
 use crate::problem::Instance;
