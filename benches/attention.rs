@@ -3,7 +3,9 @@
 //! `cargo bench --bench attention`; see benches/README.md.
 
 use gdcert::Kernel;
-use gdcert::classifier::attention::{Attention, Gradient, Rows, Sample, Saved, backward, forward};
+use gdcert_train::classifier::attention::{
+    Attention, Gradient, Rows, Sample, Saved, backward, forward,
+};
 use rayon::ThreadPool;
 use std::time::Instant;
 

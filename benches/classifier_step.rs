@@ -3,9 +3,11 @@
 //! `cargo bench --bench classifier_step`; see benches/README.md.
 
 use gdcert::Kernel;
-use gdcert::classifier::attention::{Attention, Gradient, Rows, Sample, Saved, backward, forward};
-use gdcert::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
-use gdcert::training::{Law, Optimizer};
+use gdcert_train::classifier::attention::{
+    Attention, Gradient, Rows, Sample, Saved, backward, forward,
+};
+use gdcert_train::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
+use gdcert_train::training::{Law, Optimizer};
 use rayon::ThreadPool;
 use std::time::Instant;
 

@@ -1,7 +1,7 @@
 //! Rigorous enclosures at large sizes: time and tightness, per kernel. Run on an idle machine:
 //! `cargo bench --bench enclosure`.
 
-use gdcert::certificate::Enclosure;
+use gdcert::bounds::Enclosure;
 use gdcert::{Dims, Error, Init, Instance, Kernel, Trained};
 use std::time::Instant;
 

@@ -2,8 +2,8 @@
 //!
 //! `cargo run --release --example certificate`
 
-use gdcert::report::certificate_words;
 use gdcert::{Certified, Dims, Goal, Init, Instance, Kernel, certify};
+use gdcert_report::certificate_words;
 use std::ops::ControlFlow;
 
 fn main() -> gdcert::Result<()> {

@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example figure`
 
-use gdcert::{Dims, Init, Instance, Kernel, Settings, deciding_reading, plot, verify};
+use gdcert::{Dims, Init, Instance, Kernel, Settings, deciding_reading, verify};
 use std::ops::ControlFlow;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -18,7 +18,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let found = verify(&instance, &Settings::default(), &mut |_| {
         ControlFlow::Continue(())
     })?;
-    let figure = plot::rate_vs_bound(&found, "lazy, seed 0", deciding_reading(found.trained))?;
+    let figure = gdcert_report::plot::rate_vs_bound(
+        &found,
+        "lazy, seed 0",
+        deciding_reading(found.trained),
+    )?;
     let place = std::env::temp_dir().join("rate-vs-bound.svg");
     std::fs::write(&place, figure.svg)?;
     println!("{}", place.display());

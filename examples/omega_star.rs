@@ -5,7 +5,8 @@
 
 #![allow(non_snake_case)]
 
-use gdcert::certificate::{Curvature, ScaleSearch};
+use gdcert::bounds::Curvature;
+use gdcert::certificate::ScaleSearch;
 use gdcert::{Dims, Init, Instance, Kernel, Trained};
 
 fn main() -> gdcert::Result<()> {

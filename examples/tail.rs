@@ -5,8 +5,9 @@
 
 #![allow(non_snake_case)]
 
+use gdcert::bounds::{Curvature, Sharp};
+use gdcert::certificate::inputs;
 use gdcert::certificate::theorem_a::{Inputs, Region, Step, close};
-use gdcert::certificate::{Curvature, Sharp, inputs};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, model};
 
 /// T is looked for on this grid.

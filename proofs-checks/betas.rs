@@ -1,8 +1,6 @@
 //! Proposition 4: the order of the four readings of beta.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use gdcert::spectrum::{Estimate, Reading, Spectrum};
 use gdcert::{Dims, Init, Instance, Kernel, Trained};
 use proptest::prelude::*;

@@ -1,9 +1,7 @@
 //! What `certify` proves, gradient descent does: no run from a certified centre breaks the proven rate or leaves the proven
 //! region, and `verify` never finds violated what a proof covers.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use gdcert::certificate::{Box3, Centre, Certificate, FileRef, ScaleSearch, TheoremA};
 use gdcert::descent::{Point, Steps, descend};
 use gdcert::spectrum::{Reading, Spectrum};

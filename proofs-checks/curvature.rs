@@ -4,10 +4,8 @@
 //! Jacobian on dual numbers. For fixed delta the best eps is a singular vector, so the two directions are
 //! maximised in turn; the centre climbs by random steps in the ball.
 
-mod common;
-
-use common::*;
-use gdcert::certificate::Curvature;
+use crate::common::*;
+use gdcert::bounds::Curvature;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights, model};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;

@@ -1,9 +1,7 @@
 //! Proposition 7: softmax outputs lie in the hull of the values, so f >= f_hull whatever W^Q and W^K are.
 
-mod common;
-
-use common::*;
-use gdcert::certificate::f_hull;
+use crate::common::*;
+use gdcert::bounds::f_hull;
 use gdcert::descent::{Steps, descend};
 use gdcert::{Dims, Init, Instance, Kernel, Weights};
 use proptest::prelude::*;

@@ -1,9 +1,7 @@
 //! Lemmas 1 and 2: the blocks of the Jacobian, and the gradient J'r.
 
-mod common;
-
-use common::*;
-use gdcert::certificate::Curvature;
+use crate::common::*;
+use gdcert::bounds::Curvature;
 use gdcert::model;
 use nalgebra::DVector;
 use proptest::prelude::*;

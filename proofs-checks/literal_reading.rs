@@ -2,9 +2,7 @@
 //! the per-head reading holds. Theorem 1 asserts that some initialization and step exist; what is
 //! refuted is a reading of its constant, not the theorem.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use gdcert::descent::Steps;
 use gdcert::spectrum::{B, Spectrum};
 use gdcert::verdict::Verdict;

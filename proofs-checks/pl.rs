@@ -1,8 +1,6 @@
 //! Lemma 5: the Polyak-Lojasiewicz inequality |grad f|^2 >= 2 beta_ntk f.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use gdcert::model;
 use gdcert::spectrum::Reading;
 use gdcert::{Dims, Init, Instance, Trained};

@@ -1,9 +1,7 @@
 //! The error bounds that every comparison uses: f64 results against the same formulas in double-double.
 
-mod common;
-
-use common::double_double::{distance, singular_values};
-use common::*;
+use crate::common::double_double::{distance, singular_values};
+use crate::common::*;
 use gdcert::model::{self, DoubleDouble, Head, Scalar};
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::{Dims, Instance, Trained, Weights};

@@ -3,9 +3,12 @@
 
 #![allow(non_snake_case)]
 
-use gdcert::certificate::theorem_a::{Blocks, Closed, Inputs, Region, Step, close};
-use gdcert::certificate::{Interval, ScaleSearch, Sharp, inputs};
+use gdcert::bounds::Blocks;
+use gdcert::bounds::Sharp;
+use gdcert::certificate::theorem_a::{Closed, Inputs, Region, Step, close};
+use gdcert::certificate::{ScaleSearch, inputs};
 use gdcert::model::Scalar;
+use gdcert::numbers::Interval;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights, model};
 use nalgebra::{DMatrix, DVector};
 

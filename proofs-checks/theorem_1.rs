@@ -1,9 +1,7 @@
 //! Theorem 1 in the lazy regime (Theorem 1'): W^V_0 = 0, W^O_h = omega U_h with orthonormal columns, omega large.
 
-mod common;
-
-use common::theorem_a::{Centre, Step, by_doubling};
-use common::*;
+use crate::common::theorem_a::{Centre, Step, by_doubling};
+use crate::common::*;
 use gdcert::descent::Steps;
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::verdict::Verdict;

@@ -1,11 +1,9 @@
 //! Theorem 2, W^Q alone: paired heads at a large value scale converge (Theorem 2'), both kernels; with values
 //! that ignore the token, softmax can not move and the Gaussian kernel converges.
 
-mod common;
-
-use common::theorem_a::{Centre, Step, by_doubling};
-use common::*;
-use gdcert::certificate::Curvature;
+use crate::common::theorem_a::{Centre, Step, by_doubling};
+use crate::common::*;
+use gdcert::bounds::Curvature;
 use gdcert::descent::Steps;
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::verdict::Verdict;

@@ -1,9 +1,7 @@
 //! Theorem A: where its conditions close, gradient descent stays in the ball and f decreases by the stated factor.
 
-mod common;
-
-use common::theorem_a::{Centre, Closed, Step, by_doubling};
-use common::*;
+use crate::common::theorem_a::{Centre, Closed, Step, by_doubling};
+use crate::common::*;
 use gdcert::descent::{Steps, descend};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, model};
 use std::ops::ControlFlow;

@@ -1,8 +1,6 @@
 //! Lemma 3: J_V J_V' = sum_h (B_h B_h') (x) (W^O_h' W^O_h).
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use gdcert::model;
 use gdcert::spectrum::{B, Reading};
 use nalgebra::DMatrix;

@@ -1,8 +1,6 @@
 //! Proposition 8: values that do not depend on the token make softmax blind to W^Q and W^K, and only softmax.
 
-mod common;
-
-use common::*;
+use crate::common::*;
 use gdcert::descent::{Steps, descend};
 use gdcert::model;
 use gdcert::spectrum::Reading;

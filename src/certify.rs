@@ -1,15 +1,17 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
+use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Obstruction, Proven, Refusal, Site,
-    check, obstructed_statement, obstruction, prove_from, sha256, theorem_a::Step,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Proven, Refusal, Site, check,
+    obstructed_statement, prove_from, theorem_a::Step,
 };
 use crate::model::Trained;
-use crate::number::{exact, short};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Reading, jacobian_norm};
 use crate::verify::{AUTO, Eta, THETA, deciding_reading};
 use crate::{Error, Result};
+use gdcert_base::files::sha256;
+use gdcert_base::number::{exact, short};
 use std::ops::ControlFlow;
 
 /// What to certify on an instance.
@@ -143,7 +145,7 @@ pub fn certify(
 }
 
 /// Why [`check`] does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
-pub(crate) fn check_refuses(
+pub fn check_refuses(
     certificate: &Certificate,
     instance: &Instance,
     centre: Option<&Instance>,
@@ -220,7 +222,7 @@ fn refused(refusal: &Refusal, reading: Reading, centre: &str) -> String {
 }
 
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
-pub(crate) fn rate_certificate(
+pub fn rate_certificate(
     instance: &Instance,
     proven: &Proven,
     reading: Reading,
@@ -246,7 +248,7 @@ pub(crate) fn rate_certificate(
 }
 
 /// The certificate of an obstruction.
-pub(crate) fn obstructed_certificate(
+pub fn obstructed_certificate(
     instance: &Instance,
     trained: Trained,
     found: &Obstruction,
@@ -269,7 +271,7 @@ const CENTRE: &str = "centre.safetensors";
 const CERTIFICATE: &str = "certificate.json";
 
 /// What [`certificate_files`] may write.
-pub(crate) const CERTIFICATE_FILES: [&str; 2] = [CERTIFICATE, CENTRE];
+pub const CERTIFICATE_FILES: [&str; 2] = [CERTIFICATE, CENTRE];
 
 fn instance_ref(instance: &Instance) -> Result<FileRef> {
     Ok(FileRef {
@@ -280,7 +282,7 @@ fn instance_ref(instance: &Instance) -> Result<FileRef> {
 
 /// A certificate's files by name: `certificate.json` and, for a tail, `centre.safetensors`. The instance belongs beside
 /// them as `instance.safetensors`.
-pub(crate) fn certificate_files(
+pub fn certificate_files(
     certificate: &Certificate,
     centre: Option<&Instance>,
 ) -> Result<Vec<(&'static str, Vec<u8>)>> {

@@ -2,9 +2,9 @@
 //!
 //! A test target of its own, with one test: one counter sees every thread of the process, the other this thread.
 
-use gdcert::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
 use gdcert::descent::{Stepper, Steps, descend_in};
 use gdcert::{Dims, Init, Instance, Kernel, Precision, Trained};
+use gdcert_train::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::ops::ControlFlow;

@@ -3,19 +3,21 @@
 //!
 //! The same mutations on every machine. A failure names the file, the mutation's number and where the input is kept.
 
+#[path = "command/common.rs"]
 mod common;
 
 use common::gdcert;
 use flate2::{Compression, Crc, write::GzEncoder};
+use gdcert::Instance;
 use gdcert::certificate::check;
-use gdcert::data::{imdb, pathfinder};
 use gdcert::experiment::poster::{Finding, Preset, Summary, experiment};
 use gdcert::experiment::summary::{Statistics, merge};
 use gdcert::experiment::sweep::{Plan, Row};
 use gdcert::landscape;
-use gdcert::training::{Checkpoint, Settings, read_metrics};
-use gdcert::verdict::VerdictFile;
-use gdcert::{Instance, report};
+use gdcert::verify::VerdictFile;
+use gdcert_report as report;
+use gdcert_train::data::{imdb, pathfinder};
+use gdcert_train::training::{Checkpoint, Settings, read_metrics};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -417,7 +419,7 @@ fn kinds(root: &Path) -> Vec<Kind> {
             let Ok(table) = text.parse::<toml::Table>() else {
                 return Ok(());
             };
-            let settings = Settings::preset(gdcert::data::Task::Pathfinder).overlay(table)?;
+            let settings = Settings::preset(gdcert_train::data::Task::Pathfinder).overlay(table)?;
             settings.check()?;
             settings.architecture();
             settings.padded();

@@ -2,7 +2,7 @@
 //! (h and the handful of operations below are rounded to nearest).
 
 use super::residual;
-use gdcert::certificate::Curvature;
+use gdcert::bounds::Curvature;
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::{Instance, Trained};
 

@@ -3,16 +3,14 @@
 //! The file is a claim, not a proof that must be trusted: everything in it but the choices `rho`, `eta` and the
 //! box's radii is an inequality about the instance file beside it, and `gdcert check` re-proves each of them.
 
-use super::Reason;
-use super::theorem_a::Blocks;
-use crate::input;
+use crate::bounds::{Blocks, Reason};
 use crate::model::{Kernel, Trained};
-use crate::schema::readable;
 use crate::spectrum::Reading;
 use crate::{Error, Result};
+use gdcert_base::input;
+use gdcert_base::schema::readable;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest, Sha256};
 use std::path::Path;
 
 /// The schema this version writes and reads.
@@ -223,10 +221,4 @@ impl Certificate {
             other => Err(fail(format!("has the unknown kind '{other}'"))),
         }
     }
-}
-
-/// The SHA-256 of some bytes, in hexadecimal.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    let digest = Sha256::digest(bytes);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -4,16 +4,15 @@
 //! proposed, with every bound of the centre relaxed by [`MARGIN`] first. Cheap forms are tried before sharp ones: the ball
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
-use super::sharp::affordable;
 use super::statement;
-use super::theorem_a::{BlockMatrix, Blocks, Closed, Failure, Inputs, Region, Step, close};
-use super::{
-    Bound, Box3, Centre, Curvature, Enclosure, FileRef, Interval, MARGIN, NotResolved, Sharp,
-    TheoremA,
-};
-use crate::model::{Scalar, Trained};
+use super::theorem_a::{Closed, Failure, Inputs, Region, Step, close};
+use super::{Box3, Centre, FileRef, MARGIN, TheoremA};
+use crate::bounds::sharp::affordable;
+use crate::bounds::{BlockMatrix, Blocks, Curvature, Enclosure, Sharp};
+use crate::model::Trained;
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
+use gdcert_numbers::{Bound, Interval, NotResolved, Scalar};
 use std::fmt;
 use std::sync::OnceLock;
 

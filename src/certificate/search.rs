@@ -1,8 +1,8 @@
 //! Theorems 1' and 2': the scale of an initialization from which Theorem A closes at t = 0.
 
-use super::Sharp;
-use super::sharp::affordable;
-use super::theorem_a::{Blocks, Closed, Failure, Inputs, Region, Step, close};
+use super::theorem_a::{Closed, Failure, Inputs, Region, Step, close};
+use crate::bounds::sharp::affordable;
+use crate::bounds::{Blocks, Sharp};
 use crate::model::{self, Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::{Reading, Spectrum};

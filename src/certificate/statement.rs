@@ -2,7 +2,8 @@
 //!
 //! The sentence in a file is a copy of this one. Nothing rests on it, and nobody may be shown another one as proven.
 
-use super::{Certificate, Obstructed, Reason, TheoremA};
+use super::{Certificate, Obstructed, TheoremA};
+use crate::bounds::Reason;
 use crate::problem::Dims;
 
 /// The sentence that belongs to a certificate's numbers, about an instance of these sizes.

@@ -79,7 +79,7 @@ pub fn prove_from(
         if t == limit || diverged {
             let nothing = || NotProven {
                 t,
-                refusal: Refusal::NotResolved(super::NotResolved::NOTHING_KNOWN),
+                refusal: Refusal::NotResolved(gdcert_numbers::NotResolved::NOTHING_KNOWN),
             };
             return Ok(Err(last.unwrap_or_else(nothing)));
         }

@@ -23,16 +23,11 @@
 //! `proofs-checks/sharper.md`. alpha, L, the needed radii and the rate are taken worse than these formulas by the
 //! relative [`MARGIN`] each, so that whoever re-proves a certificate has room for other roundings.
 
-use super::{Bound, MARGIN};
-use crate::model::Scalar;
-use crate::number::short;
+use super::MARGIN;
+use crate::bounds::{BlockMatrix, Blocks};
+use gdcert_base::number::short;
+use gdcert_numbers::{Bound, Scalar};
 use std::fmt;
-
-/// One number for each of Q, K, V; 0 for a block that is not trained.
-pub type Blocks<T> = [T; 3];
-
-/// The symmetric matrix H_bc of bounds on |D^2 F[delta_b, eps_c]|.
-pub type BlockMatrix<T> = [[T; 3]; 3];
 
 /// What Theorem A needs to know of the centre.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -383,7 +378,7 @@ fn matrix_norm<T: Bound>(H: &BlockMatrix<T>) -> T {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::Interval;
+    use gdcert_numbers::Interval;
 
     fn one_block(residual: f64) -> Inputs {
         Inputs {

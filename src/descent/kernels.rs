@@ -7,7 +7,7 @@
 //! samples are visited in order.
 
 use crate::model::{Kernel, Trained};
-use crate::simd::double::Simd;
+use gdcert_base::simd::double::Simd;
 use std::ops::{Deref, DerefMut, Range};
 
 /// Rows and columns of buffers are padded to this many numbers, a cache line.

@@ -4,12 +4,12 @@
 //! with where n, D and d are a few. What happens in a lane depends on its instance alone, not on its neighbours.
 
 use super::{End, Point, Steps, Trajectory};
+use crate::model::rounding::{BlockNorms, Rounding};
 use crate::model::{Kernel, Precision, Trained};
 use crate::problem::{Dims, Instance};
-use crate::rounding::{BlockNorms, Rounding};
-use crate::simd::double::Simd;
-use crate::simd::{Isa, Op, Vectors};
 use crate::{Error, Result};
+use gdcert_base::simd::double::Simd;
+use gdcert_base::simd::{Isa, Op, Vectors};
 use nalgebra::DMatrix;
 use std::ops::ControlFlow;
 

@@ -8,9 +8,9 @@ mod step;
 pub(crate) use lanes::{descend_lanes, fits_lanes, lanes};
 pub use step::Stepper;
 
+use crate::model::rounding::Rounding;
 use crate::model::{DoubleDouble, Precision, Trained};
 use crate::problem::Instance;
-use crate::rounding::Rounding;
 use crate::spectrum::sigma_min;
 use crate::{Error, Result};
 use nalgebra::DMatrix;
@@ -158,7 +158,7 @@ pub fn descend_in(
     if !(eta.is_finite() && eta > 0.0) {
         return Err(Error::input(format!(
             "the step eta must be a finite number above 0, not {}",
-            crate::number::exact(eta)
+            gdcert_base::number::exact(eta)
         )));
     }
     let rounding = Rounding::new(instance, precision);

@@ -434,11 +434,11 @@ fn attention<T: Scalar>(shape: &Shape<T>, q_k: &[T], kappa: &[T], S_k: &mut [T])
 mod tests {
     use super::*;
     use crate::descent::Stepper;
-    use crate::model::oracle::{Big, Oracle, big};
+    use crate::model::rounding::{Rounding, block_norms};
     use crate::model::{self, DoubleDouble, Precision};
     use crate::problem::Init;
-    use crate::rounding::{Rounding, block_norms};
     use crate::spectrum::Spectrum;
+    use gdcert_numbers::oracle::{Big, Oracle, big};
     use proptest::prelude::*;
 
     type Double = PlainStepper<DoubleDouble>;

@@ -3,8 +3,8 @@
 use super::kernels::{self, Buffer, Chunk, Evaluated, Panels, Scratch, Shape};
 use crate::model::Trained;
 use crate::problem::{Dims, Instance, Weights};
-use crate::simd::double::Simd;
-use crate::simd::{Isa, Op};
+use gdcert_base::simd::double::Simd;
+use gdcert_base::simd::{Isa, Op};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 use std::ops::Range;
@@ -713,7 +713,7 @@ mod tests {
                     1e-3,
                 )
             };
-            let portable = run(Isa::Portable(crate::simd::Portable));
+            let portable = run(Isa::Portable(gdcert_base::simd::Portable));
             for isa in Isa::available() {
                 for (a, b) in run(isa).iter().zip(&portable) {
                     assert!((a - b).abs() <= 1e-12 * b, "{} {a} {b}", isa.name());

@@ -10,7 +10,7 @@ use crate::problem::{Dims, Init};
 use crate::spectrum::Reading;
 
 /// The `gdcert verify` command for a drawn instance.
-pub(crate) fn verify_command(
+pub fn verify_command(
     dims: Dims,
     kernel: Kernel,
     init: Init,
@@ -19,9 +19,9 @@ pub(crate) fn verify_command(
     reading: Reading,
 ) -> String {
     let Dims { N, n, D, d, H, p } = dims;
-    let scale = init
-        .scale()
-        .map_or(String::new(), |x| format!(" --scale {}", crate::number::exact(x)));
+    let scale = init.scale().map_or(String::new(), |x| {
+        format!(" --scale {}", gdcert_base::number::exact(x))
+    });
     format!(
         "gdcert verify -N {N} -n {n} -D {D} -d {d} -H {H} -p {p} --kernel {kernel} --init {}{scale} --seed {seed} --train {trained} --reading {reading}",
         init.name(),

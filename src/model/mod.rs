@@ -4,59 +4,21 @@
 //! One set of formulas ([`Head`]) generic over [`Scalar`] serves every exact evaluation; the
 //! hot loop of gradient descent has its own vectorised path in [`crate::descent`], tested against it.
 
-mod double_double;
-mod dual;
 mod head;
 mod jacobian;
-#[cfg(test)]
-pub(crate) mod oracle;
-mod scalar;
+pub(crate) mod rounding;
 
-pub use double_double::DoubleDouble;
-pub(crate) use double_double::{exp_parts, power_of_two, two_product, two_sum};
-pub use dual::Dual;
+pub use gdcert_base::Kernel;
+pub use gdcert_numbers::{DoubleDouble, Dual, Scalar};
 pub use head::Head;
 pub(crate) use head::{attention, product};
 pub use jacobian::{gradient, jacobian, residual};
-pub use scalar::Scalar;
 
-use crate::input::same_word;
 use crate::{Error, Result};
+use gdcert_base::input::same_word;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::str::FromStr;
-
-/// The attention kernel: how scores become weights S.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Kernel {
-    /// C_kj = q_k . kappa_j / sqrt(d), S = softmax over j: rows sum to 1.
-    Softmax,
-    /// C_kj = -|q_k - kappa_j|^2 / (2 sqrt(d)), S = exp(C): not normalised, entries in (0, 1].
-    Gaussian,
-}
-
-impl fmt::Display for Kernel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Kernel::Softmax => "softmax",
-            Kernel::Gaussian => "gaussian",
-        })
-    }
-}
-
-impl FromStr for Kernel {
-    type Err = Error;
-    fn from_str(name: &str) -> Result<Self> {
-        match name {
-            _ if same_word(name, "softmax") => Ok(Kernel::Softmax),
-            _ if same_word(name, "gaussian") => Ok(Kernel::Gaussian),
-            _ => Err(Error::input(format!(
-                "unknown kernel '{name}'; choose softmax or gaussian"
-            ))),
-        }
-    }
-}
 
 /// The arithmetic in which gradient descent runs and its losses are evaluated.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

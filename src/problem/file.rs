@@ -2,10 +2,10 @@
 
 use super::npz::{self, Array};
 use super::{Instance, Weights};
-use crate::input::{self, same_word};
-use crate::model::Kernel;
-use crate::output::write_atomic;
 use crate::{Error, Result};
+use gdcert_base::Kernel;
+use gdcert_base::files::write_atomic;
+use gdcert_base::input::{self, same_word};
 use nalgebra::DMatrix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use std::collections::HashMap;
@@ -38,8 +38,11 @@ impl Instance {
         Ok(Instance::read_naming(path, kernel)?.0)
     }
 
-    /// The same, and whether the kernel was named at all.
-    pub(crate) fn read_naming(path: &Path, kernel: Option<Kernel>) -> Result<(Self, bool)> {
+    /// As [`Instance::read`], and whether the kernel was named at all.
+    ///
+    /// # Errors
+    /// As [`Instance::read`].
+    pub fn read_naming(path: &Path, kernel: Option<Kernel>) -> Result<(Self, bool)> {
         let within = |e: Error| Error::file(path, e.to_string());
         let bytes = input::numbers(path)
             .map_err(|what| Error::file(path, format!("the instance {what}")))?;

@@ -1,10 +1,10 @@
 //! Initialization schemes: the laws from which an instance is drawn.
 
-use super::random::{Normals, Stream};
 use super::{Dims, Instance, Weights};
-use crate::input::same_word;
-use crate::model::Kernel;
 use crate::{Error, Result};
+use gdcert_base::Kernel;
+use gdcert_base::input::same_word;
+use gdcert_base::random::{Normals, Stream};
 use nalgebra::DMatrix;
 
 /// How the weights of M_0 are drawn. In every scheme y ~ N(0,1) i.i.d., and X ~ N(0,1) i.i.d.
@@ -45,7 +45,7 @@ impl Init {
         if !(x.is_finite() && x > 0.0) {
             return Err(Error::input(format!(
                 "--scale {} must be a finite number above 0",
-                crate::number::exact(x)
+                gdcert_base::number::exact(x)
             )));
         }
         let known = Self::NAMES.into_iter().find(|known| same_word(name, known));

@@ -4,14 +4,13 @@ mod dims;
 mod file;
 mod init;
 mod npz;
-mod random;
 
 pub use dims::Dims;
 pub use init::Init;
-pub(crate) use random::Normals;
 
-use crate::model::{Kernel, Scalar};
 use crate::{Error, Result};
+use gdcert_base::Kernel;
+use gdcert_numbers::Scalar;
 use nalgebra::DMatrix;
 
 /// Weights of all heads: W^Q_h, W^K_h, W^V_h (D x d) and W^O_h (d x p), one matrix a head.

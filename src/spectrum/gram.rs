@@ -10,10 +10,10 @@
 //!
 //! m^2 numbers per head instead of m H D d.
 
-use super::linalg::{times, view};
 use crate::model::{Head, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use faer::Mat;
+use gdcert_numbers::linalg::{times, view};
 use nalgebra::DMatrix;
 
 /// J J' over the trained blocks, m x m, both triangles.

@@ -1,18 +1,17 @@
 //! B_0, extreme singular values, and the four readings of beta.
 
 mod gram;
-pub(crate) mod lanczos;
-mod linalg;
 mod reading;
 
 use crate::Result;
+use crate::model::rounding::{BlockNorms, Rounding, block_norms};
 use crate::model::{self, DoubleDouble, Precision, Scalar, Trained, attention};
 use crate::problem::{Dims, Instance};
-use crate::rounding::{BlockNorms, Rounding, U, block_norms, norm, scale_by};
 use faer::Mat;
-use lanczos::{lanczos, multiply};
-use linalg::eigenvalues;
-pub(crate) use linalg::{eigen, singular_values};
+use gdcert_numbers::lanczos::{lanczos, multiply};
+use gdcert_numbers::linalg::{self, dot_in_lanes, eigenvalues, singular_values};
+use gdcert_numbers::norm;
+use gdcert_numbers::{U, scale_by};
 use nalgebra::{DMatrix, DMatrixViewMut};
 use rayon::prelude::*;
 pub use reading::Reading;
@@ -385,20 +384,6 @@ fn gram_times(A: &DMatrix<f64>, v: &[f64]) -> Vec<f64> {
 
 /// Columns a thread takes at once.
 const PART: usize = 64;
-
-/// a'b in eight sums, which the compiler can keep in vectors.
-pub(crate) fn dot_in_lanes(a: &[f64], b: &[f64]) -> f64 {
-    let (a8, a1) = a.as_chunks::<8>();
-    let (b8, b1) = b.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for (a, b) in a8.iter().zip(b8) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
-        }
-    }
-    let rest: f64 = a1.iter().zip(b1).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
-}
 
 /// How well Lanczos is asked to know |J|^2: as well as rounding lets it.
 const LANCZOS: f64 = 1e-14;

@@ -1,9 +1,9 @@
 //! The four readings of beta, and what each needs.
 
-use crate::input::same_word;
 use crate::model::Trained;
 use crate::problem::Dims;
 use crate::{Error, Result};
+use gdcert_base::input::same_word;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -1,13 +1,13 @@
 //! One reading of the claim, held against a trajectory.
 
 use super::Verdict;
-use crate::certificate::Obstruction;
+use crate::bounds::Obstruction;
 use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
 use crate::model::Trained;
-use crate::number::short;
 use crate::problem::Dims;
-use crate::rounding::U;
 use crate::spectrum::{Estimate, Reading, Spectrum};
+use gdcert_base::number::short;
+use gdcert_numbers::U;
 
 /// The verdict on one reading, with what it rests on.
 #[derive(Clone, Debug)]
@@ -320,7 +320,7 @@ fn hypothesis_failing(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::certificate::{Obstruction, Reason};
+    use crate::bounds::{Obstruction, Reason};
     use crate::model::Precision;
 
     const DIMS: Dims = Dims {

@@ -2,13 +2,11 @@
 //! f(M_t) <= (1 - eta beta)^t f(M_0).
 
 mod claim;
-mod file;
 
 pub use claim::Claim;
-pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
 
-use crate::input::same_word;
 use crate::{Error, Result};
+use gdcert_base::input::same_word;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;

@@ -18,16 +18,16 @@ mod point;
 #[cfg(test)]
 mod tests;
 
-use super::Reason;
-use super::file::{Box3, Centre, Certificate, FileRef, Obstructed, TheoremA, sha256};
-use super::theorem_a::Blocks;
-use crate::input;
+use super::file::{Box3, Centre, Certificate, FileRef, Obstructed, TheoremA};
+use crate::bounds::{Blocks, Reason};
 use crate::model::{DoubleDouble, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
 use crate::{Error, Result};
 use ball::{Ball, ball};
 use curvature::{BlockMatrix, apply, block_norm, closed_form, sharp};
+use gdcert_base::files::sha256;
+use gdcert_base::input;
 use matrix::{Gram, Real, norm};
 use nalgebra::DMatrix;
 use obstruction::{hull_loss, values_ignore_token};

@@ -4,7 +4,7 @@ use super::ball::{Ball, ball};
 use super::matrix::{Gram, Real, Rows, Term, norm_upper};
 use super::point::{Matrix, Part, Point};
 use super::{curvature, obstruction, parts, smallest_output};
-use crate::certificate::{Curvature, Sharp, f_hull};
+use crate::bounds::{Curvature, Sharp, f_hull};
 use crate::model::{self, DoubleDouble, Kernel, Trained};
 use crate::spectrum::{Reading, Spectrum};
 use crate::{Dims, Init, Instance};

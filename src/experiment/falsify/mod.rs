@@ -261,7 +261,11 @@ fn find(search: &Search, observe: Observe) -> Result<Findings> {
 }
 
 impl Search {
-    pub(crate) fn check(&self) -> Result<()> {
+    /// Refuses settings that make no search.
+    ///
+    /// # Errors
+    /// Says which setting, and the mend.
+    pub fn check(&self) -> Result<()> {
         if self.tries == 0 {
             return Err(Error::input("--tries 0 tries nothing; give at least 1"));
         }

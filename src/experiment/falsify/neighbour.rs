@@ -1,7 +1,8 @@
 //! Random changes of an instance.
 
 use crate::model;
-use crate::problem::{Dims, Instance, Normals, Weights};
+use crate::problem::{Dims, Instance, Weights};
+use gdcert_base::random::Normals;
 use nalgebra::DMatrix;
 use rand_chacha::{ChaCha8Rng, rand_core::SeedableRng};
 use rand_distr::{Distribution, StandardUniform};

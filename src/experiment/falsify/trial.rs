@@ -1,11 +1,12 @@
 //! One run held against the bound, as cheaply as a search needs it.
 
 use super::{CLEAR, Search};
-use crate::certificate::{Site, obstruction};
+use crate::bounds::obstruction;
+use crate::certificate::Site;
 use crate::descent::{DIVERGED, FLOOR_SHARE, Stepper};
 use crate::model::Precision;
+use crate::model::rounding::{Rounding, block_norms};
 use crate::problem::Instance;
-use crate::rounding::{Rounding, block_norms};
 use crate::spectrum::{Reading, Spectrum};
 use crate::verify::Eta;
 

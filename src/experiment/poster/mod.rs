@@ -39,13 +39,13 @@ mod vanishing;
 pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
 
 use crate::descent::Steps;
-use crate::input::same_word;
 use crate::model::{Kernel, Trained};
-use crate::output::shell_line;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::Reading;
 use crate::verify::{Eta, Settings};
 use crate::{Error, Result};
+use gdcert_base::files::shell_line;
+use gdcert_base::input::same_word;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::path::Path;

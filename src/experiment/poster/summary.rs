@@ -1,11 +1,12 @@
 //! `summary.json` of `gdcert reproduce`: what each case found, and the answers read off it.
 
 use super::{Case, Commands, Experiment, Preset, experiments};
-use crate::input::json as read_json;
-use crate::printable::spreadsheet;
-use crate::schema;
-use crate::verdict::{Verdict, VerdictFile};
+use crate::verdict::Verdict;
+use crate::verify::VerdictFile;
 use crate::{Error, Result};
+use gdcert_base::input::json as read_json;
+use gdcert_base::printable::spreadsheet;
+use gdcert_base::schema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;

@@ -2,7 +2,7 @@
 
 use super::{Answer, Case, Commands, Experiment, Finding, Preset, Work};
 use crate::model::Kernel;
-use crate::number::short;
+use gdcert_base::number::short;
 
 pub(super) fn pathfinder(preset: Preset) -> Experiment {
     let (images, settings, samples) = match preset {

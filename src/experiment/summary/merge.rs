@@ -2,8 +2,8 @@
 
 use crate::experiment::sweep::{Lines, header, index_of};
 use crate::experiment::sweep::{Plan, Row, Shard, shard_of, trials_file};
-use crate::input;
 use crate::{Error, Result};
+use gdcert_base::input;
 use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::{Path, PathBuf};

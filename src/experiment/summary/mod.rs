@@ -4,7 +4,7 @@ mod merge;
 mod statistics;
 
 /// The schema of summary.json.
-pub(crate) const SCHEMA: &str = "gdcert.summary/1";
+pub const SCHEMA: &str = "gdcert.summary/1";
 
 pub use merge::{Merged, merge};
 pub use statistics::{Cell, Group, Key, Positive, Quantiles, REACHED, Statistics, Verdicts};

@@ -2,10 +2,10 @@
 
 use super::plan::{Law, Plan, Sample, between};
 use crate::descent::Steps;
-use crate::input::same_word;
 use crate::model::{Kernel, Trained};
 use crate::problem::Init;
 use crate::{Error, Result};
+use gdcert_base::input::same_word;
 use std::str::FromStr;
 use toml::{Table, Value};
 

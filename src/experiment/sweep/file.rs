@@ -3,10 +3,10 @@
 use super::plan::Plan;
 use super::row::{COLUMNS, Row};
 use super::run::Finished;
-use crate::input;
-use crate::output::refuse_link;
-use crate::simd::Isa;
 use crate::{Error, Result};
+use gdcert_base::files::refuse_link;
+use gdcert_base::input;
+use gdcert_base::simd::Isa;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};

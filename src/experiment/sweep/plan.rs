@@ -1,9 +1,9 @@
 //! Which trials a sweep has.
 
 use crate::descent::Steps;
-use crate::memory::check_room;
 use crate::model::{Kernel, Precision, Trained};
 use crate::problem::{Dims, Init, Instance};
+use crate::verify::room::check_room;
 use crate::{Error, Result};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};

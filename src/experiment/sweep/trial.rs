@@ -2,14 +2,14 @@
 
 use super::plan::{Plan, Trial};
 use super::row::{ReadingRow, Row};
-use crate::certificate::Reason;
+use crate::bounds::Reason;
 use crate::descent::{End, fits_lanes};
 use crate::model::Trained;
-use crate::printable::spreadsheet;
 use crate::problem::Instance;
 use crate::spectrum::{Reading, jacobian_norm};
 use crate::verify::{Eta, Event, Settings, Verification, verify, verify_lanes};
 use crate::{Error, Result};
+use gdcert_base::printable::spreadsheet;
 use std::ops::ControlFlow;
 
 /// Whether trials of these sizes may be carried out together, if they have the same shape, as many as there are lanes.

@@ -1,0 +1,195 @@
+//! `gdcert certify`: prove the rate for every t.
+
+use super::instance::{InstanceArgs, READINGS, Source};
+use super::out::OutDir;
+use super::progress::Progress;
+use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
+use crate::{Error, Result};
+use gdcert::certificate::ScaleSearch;
+use gdcert::check_room;
+use gdcert::descent::Steps;
+use gdcert::model::Precision;
+use gdcert::problem::{Dims, Init, Instance};
+use gdcert::spectrum::Reading;
+use gdcert::verify::{Eta, THETA, deciding_reading};
+use gdcert::{Certified, Goal, certificate_files, certify};
+use gdcert::{Kernel, Trained};
+use std::ops::ControlFlow;
+
+/// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
+///
+/// Writes certificate.json, instance.safetensors and, for a tail, centre.safetensors. Exit code 1 if nothing could be proven, or convergence is proven impossible.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: gdcert certify -N 2 -n 4 -D 8 -d 4 -H 3 --init lazy --search-scale"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    /// Step: auto (0.5 / |J_0|^2), certified (the one Theorem A chooses at M_0) or a number
+    #[arg(
+        long,
+        value_name = "auto|certified|X",
+        default_value = "auto",
+        allow_hyphen_values = true,
+        value_parser = one_of(&["auto", "certified"]),
+        hide_possible_values = true
+    )]
+    eta: String,
+    /// The reading whose claim is to be proven: stacked, per_head, value or ntk
+    /// [default: per_head when QKV are trained, else ntk]
+    #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
+    reading: Option<String>,
+    /// Find the smallest scale (omega of lazy, s of paired and constant-value) at which the proof closes at M_0 with eta L = 1/2
+    #[arg(long, conflicts_with_all = ["instance", "scale", "tail"])]
+    search_scale: bool,
+    /// Where the proof does not close at M_0, run gradient descent until it does
+    #[arg(long)]
+    tail: bool,
+    /// How far the tail may begin [default: 2000]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>, requires = "tail")]
+    steps: Option<usize>,
+}
+
+pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
+    let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
+    let trained = args.instance.trained()?;
+    let mut goal = Goal {
+        trained,
+        reading,
+        eta: args.eta.parse()?,
+        tail: if args.tail {
+            args.steps.unwrap_or(2000)
+        } else {
+            0
+        },
+    };
+    let mut source = args
+        .instance
+        .load(|dims| check_room(dims, trained, Steps::Exactly(0), Precision::F64))?;
+    let mut out = OutDir::open(common, "certify", line, source.seed)?;
+    args.instance.spare(&source, &out)?;
+    let mut progress = Progress::new("gradient descent", goal.tail);
+    let mut observe = |t: usize| {
+        progress.at(t);
+        if interrupted() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+
+    let mut found_scale = None;
+    let found = match (args.search_scale, source.init, source.seed) {
+        (true, Some(init), Some(seed)) => {
+            if let Eta::Fixed(_) = goal.eta {
+                return Err(Error::input(
+                    "--search-scale chooses the step itself (eta L = 1/2); drop --eta",
+                ));
+            }
+            goal.eta = Eta::Certified;
+            let (instance, scale, found) = search_scale(
+                source.instance.dims(),
+                source.instance.kernel(),
+                init,
+                seed,
+                &goal,
+            )?;
+            source.instance = instance;
+            found_scale = Some((init.name(), scale));
+            found
+        }
+        _ => certify(&source.instance, &goal, &mut observe)?,
+    };
+    drop(progress);
+
+    let (certificate, centre) = match &found {
+        Certified::Rate {
+            certificate,
+            proven,
+        } => (certificate, proven.centre.as_ref()),
+        Certified::Obstructed(certificate) => (certificate, None),
+        Certified::Refused(why) => {
+            // What an earlier run proved is no longer what this folder is about.
+            out.clear()?;
+            let help = help(args, &goal, &source);
+            if common.json {
+                let json = serde_json::json!({"refused": why, "help": help});
+                print(&format!("{json:#}\n"));
+            } else {
+                let help = help.map_or(String::new(), |help| format!("; {help}"));
+                tell(&format!("Not certified: {why}{help}\n"));
+            }
+            say(&format!("gdcert: not certified: {why}"));
+            return Ok(Outcome::Refuted);
+        }
+    };
+    let mut files = vec![("instance.safetensors", source.instance.to_bytes()?)];
+    files.extend(certificate_files(certificate, centre)?);
+    out.replace(files)?;
+    if common.json {
+        print(&format!("{:#}\n", certificate.to_json()));
+    } else {
+        if let Some((name, scale)) = found_scale {
+            tell(&format!("Smallest scale of --init {name}: {scale:e}\n"));
+        }
+        tell(&format!("{}\n", certificate.statement()));
+        let path = out.path().display();
+        tell(&format!(
+            "Files in {path}; gdcert check {path}/certificate.json re-proves it\n"
+        ));
+    }
+    if let Certified::Obstructed(_) = found {
+        say(&format!("gdcert: obstructed: {}", certificate.statement()));
+        return Ok(Outcome::Refuted);
+    }
+    Ok(Outcome::Fine)
+}
+
+/// The flag that may help where nothing could be proven.
+fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
+    let reading = goal.reading.unwrap_or(deciding_reading(goal.trained));
+    let dims = source.instance.dims();
+    if reading.missing_hypothesis(dims, goal.trained).is_some() {
+        return Some("choose another --reading, or other blocks with --train".to_owned());
+    }
+    let mut flags = Vec::new();
+    if args.tail {
+        flags.push("more --steps let the tail begin later");
+    } else if !args.search_scale {
+        flags.push("--tail seeks a later point of the run from which it closes");
+    }
+    if !args.search_scale && source.init.is_some_and(|init| init.scale().is_some()) {
+        flags.push("--search-scale instead of --scale finds a scale at which it closes");
+    } else if !args.search_scale && source.init.is_some() {
+        flags.push("--init lazy --search-scale finds an initialization at which it closes");
+    }
+    (!flags.is_empty()).then(|| flags.join("; "))
+}
+/// No scale beyond this is tried.
+const LARGEST: f64 = (1u128 << 100) as f64;
+
+/// The smallest scale that a search in f64 finds, and from there upwards to one at which the proof is rigorous.
+fn search_scale(
+    dims: Dims,
+    kernel: Kernel,
+    init: Init,
+    seed: u64,
+    goal: &Goal,
+) -> Result<(Instance, f64, Certified)> {
+    let trained: Trained = goal.trained;
+    let estimate = ScaleSearch::new(dims, kernel, init, trained, seed)?.smallest(THETA)?;
+    let mut scale = estimate;
+    loop {
+        let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
+        let found = certify(&instance, goal, &mut |_| ControlFlow::Continue(()))?;
+        if !matches!(found, Certified::Refused(_)) || scale > LARGEST {
+            return Ok((instance, scale, found));
+        }
+        // A little above the estimate as a rule. Far above it where there is no curvature but that of rounding (one token).
+        scale *= match scale > 2.0 * estimate {
+            true => 2.0,
+            false => 1.0 + 1.0 / 1024.0,
+        };
+    }
+}

@@ -1,0 +1,156 @@
+//! `gdcert verify`: does the bound hold on this instance?
+
+use super::instance::{InstanceArgs, READINGS};
+use super::out::OutDir;
+use super::progress::Progress;
+use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
+use crate::Result;
+use gdcert::check_room;
+use gdcert::descent::{End, Steps};
+use gdcert::spectrum::Reading;
+use gdcert::verdict::Verdict;
+use gdcert::verify::{Event, Settings, verify};
+use gdcert::verify::{Origin, VerdictFile};
+use gdcert_report::{summary, verification_files};
+use std::ops::ControlFlow;
+
+const VERDICTS: [&str; 7] = [
+    "certified",
+    "certified_tail",
+    "held",
+    "violated",
+    "obstructed",
+    "diverged",
+    "not_applicable",
+];
+
+/// Runs exact gradient descent on one instance and holds every reading of beta against it
+///
+/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, and certificate.json if the bound could be proven for every t.
+#[derive(clap::Args)]
+#[command(
+    after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --kernel gaussian --init lazy --scale 10"
+)]
+pub(super) struct Args {
+    #[command(flatten)]
+    instance: InstanceArgs,
+    /// Step: auto (0.5 / |J_0|^2), certified (the one Theorem A chooses at M_0) or a number
+    #[arg(
+        long,
+        value_name = "auto|certified|X",
+        default_value = "auto",
+        allow_hyphen_values = true,
+        value_parser = one_of(&["auto", "certified"]),
+        hide_possible_values = true
+    )]
+    eta: String,
+    /// Run exactly this many steps [default: to 2000 or to the rounding floor]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>)]
+    steps: Option<usize>,
+    /// The reading that decides the exit code: stacked, per_head, value or ntk
+    /// [default: per_head when QKV are trained, else ntk]
+    #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
+    reading: Option<String>,
+    /// Exit with 0 if the deciding reading has one of these verdicts, else with 1
+    #[arg(
+        long,
+        value_name = "VERDICT,VERDICT",
+        value_delimiter = ',',
+        value_parser = one_of(&VERDICTS),
+        hide_possible_values = true
+    )]
+    expect: Vec<String>,
+    /// Radii at which to report the curvature bound h
+    #[arg(
+        long,
+        value_name = "R,R",
+        value_delimiter = ',',
+        allow_hyphen_values = true,
+        default_value = "0"
+    )]
+    curvature_at: Vec<f64>,
+    /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding
+    /// floor, beside which no tail is certified
+    #[arg(
+        long,
+        value_name = "P",
+        default_value = "f64",
+        value_parser = one_of(&["f64", "double-double"]),
+        hide_possible_values = true
+    )]
+    precision: String,
+}
+
+pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
+    let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
+    let expect: Vec<Verdict> = args
+        .expect
+        .iter()
+        .map(|name| name.parse())
+        .collect::<Result<_>>()?;
+    let settings = Settings {
+        trained: args.instance.trained()?,
+        eta: args.eta.parse()?,
+        steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+        reading,
+        precision: args.precision.parse()?,
+        certify: true,
+        curvature_at: args.curvature_at.clone(),
+    };
+    let source = args
+        .instance
+        .load(|dims| check_room(dims, settings.trained, settings.steps, settings.precision))?;
+    let mut out = OutDir::open(common, "verify", line, source.seed)?;
+    args.instance.spare(&source, &out)?;
+
+    let mut progress = Progress::new("gradient descent", settings.steps.limit());
+    let found = verify(&source.instance, &settings, &mut |event| {
+        match event {
+            Event::Point(point) => progress.at(point.t),
+            Event::Proving(t) => progress.at(t),
+        }
+        if interrupted() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    })?;
+    drop(progress);
+
+    let origin = Origin {
+        command: line.to_owned(),
+        seed: source.seed,
+        init: source.init,
+    };
+    let deciding = settings.deciding();
+    let files = verification_files(&source.instance, &found, &origin, &source.title, deciding)?;
+    out.replace(files)?;
+    if common.json {
+        print(&VerdictFile::new(&found, &origin, deciding).to_text()?);
+    } else {
+        tell(&summary(&found, &source.title, deciding));
+        tell(&format!("Files in {}\n", out.path().display()));
+    }
+
+    let claim = found.claim(deciding);
+    let verdict = claim.verdict;
+    Ok(match &expect[..] {
+        [] if verdict.holds() && found.trajectory.end != End::Diverged => Outcome::Fine,
+        [] => {
+            say(&format!(
+                "gdcert: the reading {deciding} is {verdict}: {}",
+                claim.reason
+            ));
+            Outcome::Refuted
+        }
+        expected if expected.contains(&verdict) => Outcome::Fine,
+        expected => {
+            let names: Vec<_> = expected.iter().map(|v| v.name()).collect();
+            say(&format!(
+                "gdcert: expected {} for the reading {deciding}, found {verdict}",
+                names.join(" or ")
+            ));
+            Outcome::Refuted
+        }
+    })
+}

@@ -1,0 +1,107 @@
+//! What a person reads: the terminal summary, the files of a verification, the page of an output folder, and the same
+//! in words.
+
+mod figure;
+mod page;
+pub mod plot;
+mod proof;
+mod section;
+mod summary;
+mod sweep;
+mod table;
+mod words;
+
+pub use figure::Figure;
+pub use page::page;
+pub use proof::certificate_words;
+pub use proof::remarks;
+pub use section::RUN;
+pub use section::{Proof, Section, cases_table, read};
+pub use summary::paragraph;
+pub use summary::summary;
+pub use sweep::sweep_tables;
+pub use table::{Cell, Table};
+
+use gdcert::certificate_files;
+use gdcert::problem::Instance;
+use gdcert::spectrum::Reading;
+use gdcert::verify::Verification;
+use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
+pub(crate) use gdcert_base::{Error, Result};
+
+/// What [`verification_files`] writes whatever was found.
+pub const VERIFICATION_FILES: [&str; 5] = [
+    "instance.safetensors",
+    "trajectory.csv",
+    "rate-vs-bound.svg",
+    "rate-vs-bound.png",
+    "verdict.json",
+];
+/// The name of a page.
+pub const PAGE: &str = "report.html";
+
+/// The files of one verification, by name: `verdict.json`, `trajectory.csv`, `instance.safetensors`,
+/// `rate-vs-bound.svg` and `.png`; if something was proven `certificate.json` (and `centre.safetensors` if from t > 0).
+///
+/// # Errors
+/// None is expected; a figure that cannot be drawn.
+pub fn verification_files(
+    instance: &Instance,
+    found: &Verification,
+    origin: &Origin,
+    title: &str,
+    deciding: Reading,
+) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    let verdict = VerdictFile::new(found, origin, deciding).to_text()?;
+    let figure = plot::rate_vs_bound(found, title, deciding)?;
+    let mut files = vec![
+        ("instance.safetensors", instance.to_bytes()?),
+        ("trajectory.csv", trajectory_csv(found)?),
+        ("rate-vs-bound.svg", figure.svg.into_bytes()),
+        ("rate-vs-bound.png", figure.png),
+        ("verdict.json", verdict.into_bytes()),
+    ];
+    if let Some(certificate) = &found.certificate {
+        let centre = found.proven.as_ref().and_then(|p| p.centre.as_ref());
+        files.extend(certificate_files(certificate, centre)?);
+    }
+    Ok(files)
+}
+
+/// A section and its parts as text for a terminal, at most 80 columns wide but for its tables.
+pub fn text(section: &Section) -> String {
+    let mut text = String::new();
+    add_text(&mut text, section);
+    text
+}
+
+fn add_text(text: &mut String, section: &Section) {
+    let wrapped = |words: &str| paragraph("", "", words);
+    *text += &wrapped(&section.title);
+    *text += &format!("{}\n", "-".repeat(section.title.chars().count().min(80)));
+    if let Some(statement) = &section.statement {
+        *text += &wrapped(&format!("Statement: {statement}."));
+    }
+    for words in &section.words {
+        *text += &wrapped(words);
+    }
+    for table in &section.tables {
+        *text += "\n";
+        *text += &wrapped(&table.caption);
+        *text += &table.to_text();
+    }
+    if let Some(command) = &section.command {
+        *text += &format!("\nTo repeat it: {command}\n");
+    }
+    if let Some(proof) = &section.proof {
+        *text += "\n";
+        for words in &proof.words {
+            *text += &wrapped(words);
+        }
+        *text += &format!("To re-prove it: {}\n", proof.check);
+    }
+    for part in &section.parts {
+        *text += "\n";
+        add_text(text, part);
+    }
+}

@@ -1,0 +1,486 @@
+//! What a certificate beside a result is worth here and now. A page calls proven what was proven again while it was made,
+//! and nothing else: not what a file says of itself.
+
+use crate::{Error, Result};
+use gdcert::bounds::{Enclosure, Reason};
+use gdcert::certificate::{Certificate, Checked, FileRef, TheoremA, check, statement};
+use gdcert::problem::{Dims, Instance};
+use gdcert::spectrum::Reading;
+use gdcert::verdict::Verdict;
+use gdcert::verify::VerdictFile;
+use gdcert_base::files::shell_line;
+use gdcert_base::number::{at_least, at_most, digits};
+use gdcert_base::printable::printable_line;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+/// The largest number of residuals m = N n p, and of entries of the Jacobian, that is proven again without being asked.
+const LARGEST: (usize, usize) = (512, 1 << 22);
+/// After so long a page proves nothing more.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// What a file that is read for this may weigh.
+const HEAVIEST: u64 = 1 << 26;
+
+/// A certificate file, as it stands here and now.
+#[derive(Clone, Debug)]
+pub(super) struct Reproved {
+    /// What the file claims.
+    pub certificate: Certificate,
+    /// What became of it.
+    pub standing: Standing,
+    /// What the file says and nothing here shows.
+    pub doubts: Vec<String>,
+    /// The command that checks it.
+    pub check: String,
+}
+
+/// What became of a certificate.
+#[derive(Clone, Debug)]
+pub(super) enum Standing {
+    /// Proven again, just now: the sentence that follows from the numbers.
+    Proven(String),
+    /// The condition that fails.
+    Unproven(String),
+    /// Why it was not tried, or could not be.
+    NotTried(String),
+}
+
+/// Proves certificates again, each once, within bounds.
+pub(super) struct Checks {
+    begun: Instant,
+    done: RefCell<BTreeMap<PathBuf, Rc<Reproved>>>,
+}
+
+impl Checks {
+    pub fn new() -> Self {
+        Checks {
+            begun: Instant::now(),
+            done: RefCell::default(),
+        }
+    }
+
+    /// A certificate file, proven again if that is possible.
+    ///
+    /// # Errors
+    /// A file that is no certificate.
+    pub fn of(&self, path: &Path) -> Result<Rc<Reproved>> {
+        if let Some(known) = self.done.borrow().get(path) {
+            return Ok(known.clone());
+        }
+        regular(path)?;
+        let certificate = Certificate::read(path)?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let standing = if self.begun.elapsed() > PATIENCE {
+            Standing::NotTried(format!(
+                "a page spends at most {} s on proofs",
+                PATIENCE.as_secs()
+            ))
+        } else {
+            reprove(&certificate, path, folder)
+        };
+        let proof = Rc::new(Reproved {
+            doubts: doubts(&certificate, folder),
+            standing,
+            certificate,
+            check: shell_line(
+                ["gdcert", "check", &path.to_string_lossy()]
+                    .map(Into::into)
+                    .into_iter(),
+            ),
+        });
+        self.done
+            .borrow_mut()
+            .insert(path.to_owned(), proof.clone());
+        Ok(proof)
+    }
+
+    /// The certificate that belongs to a verdict file: the one in it, if the same lies beside it.
+    ///
+    /// # Errors
+    /// A certificate.json that is none.
+    pub fn of_verdict(&self, file: &VerdictFile, folder: &Path) -> Result<Option<Rc<Reproved>>> {
+        let path = folder.join(BESIDE);
+        let Some(within) = &file.certificate else {
+            return Ok(None);
+        };
+        if !path.exists() {
+            return Ok(None);
+        }
+        let proof = self.of(&path)?;
+        Ok((proof.certificate.to_json() == *within).then_some(proof))
+    }
+}
+
+const BESIDE: &str = "certificate.json";
+
+/// Only a regular file of a sensible size is read.
+fn regular(path: &Path) -> Result<()> {
+    let found =
+        std::fs::metadata(path).map_err(|e| Error::file(path, format!("cannot read: {e}")))?;
+    if !found.is_file() {
+        return Err(Error::file(
+            path,
+            "is no regular file; name one that gdcert wrote",
+        ));
+    }
+    if found.len() > HEAVIEST {
+        return Err(Error::file(
+            path,
+            format!(
+                "has more than {} MB; name a file that gdcert wrote",
+                HEAVIEST >> 20
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// Runs the independent checker, the only place from here where something is proven.
+fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
+    let mut files = vec![instance_of(certificate)];
+    if let Certificate::TheoremA(c) = certificate {
+        files.push(&c.centre.file);
+    }
+    for file in files {
+        if let Err(why) = beside(folder, file) {
+            return Standing::NotTried(why);
+        }
+    }
+    let dims = match dims_of(folder, instance_of(certificate)) {
+        Ok(dims) => dims,
+        Err(why) => return Standing::NotTried(why),
+    };
+    let entries = dims.m().saturating_mul(3 * dims.block_len());
+    if dims.m() > LARGEST.0 || entries > LARGEST.1 {
+        return Standing::NotTried(format!(
+            "its instance is too large for that, {} residuals and {entries} entries of the Jacobian; up to {} and {} are tried",
+            dims.m(),
+            LARGEST.0,
+            LARGEST.1
+        ));
+    }
+    match check(path) {
+        Ok(Checked::Valid(from_numbers)) => {
+            Standing::Proven(sentence(certificate, dims, &from_numbers))
+        }
+        Ok(Checked::Unproven(why)) => Standing::Unproven(why),
+        Err(e) => Standing::NotTried(e.to_string()),
+    }
+}
+
+/// At t = 0 and for an obstruction the sentence of the certificate. That of a later centre would name a step that the
+/// proof does not know; the checker's does not.
+fn sentence(certificate: &Certificate, dims: Dims, from_numbers: &str) -> String {
+    match certificate {
+        Certificate::TheoremA(c) if c.centre.t > 0 => {
+            let mut letters = from_numbers.chars();
+            let first = letters.next().map(|c| c.to_ascii_uppercase());
+            first.into_iter().chain(letters).chain(['.']).collect()
+        }
+        _ => statement(certificate, dims),
+    }
+}
+
+fn instance_of(certificate: &Certificate) -> &str {
+    match certificate {
+        Certificate::TheoremA(c) => &c.instance.file,
+        Certificate::Obstructed(c) => &c.instance.file,
+    }
+}
+
+/// A file that lies beside the certificate under a plain name.
+fn beside(folder: &Path, file: &str) -> std::result::Result<PathBuf, String> {
+    let name = Path::new(file);
+    if name.file_name() != Some(name.as_os_str()) {
+        return Err(format!(
+            "'{file}' is not the plain name of a file beside it"
+        ));
+    }
+    let path = folder.join(name);
+    match regular(&path) {
+        Ok(()) => Ok(path),
+        Err(_) if !path.exists() => Err(format!("{file} is not beside it")),
+        Err(e) => Err(e.to_string()),
+    }
+}
+
+fn dims_of(folder: &Path, file: &str) -> std::result::Result<Dims, String> {
+    Ok(instance(folder, file)?.dims())
+}
+
+fn instance(folder: &Path, file: &str) -> std::result::Result<Instance, String> {
+    let path = beside(folder, file)?;
+    Instance::read(&path, None).map_err(|e| e.to_string())
+}
+
+/// What the file says and neither its numbers nor the files beside it show.
+fn doubts(certificate: &Certificate, folder: &Path) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Ok(dims) = dims_of(folder, instance_of(certificate))
+        && certificate.statement() != statement(certificate, dims)
+    {
+        doubts.push(
+            "The `statement` in the file is not the one that its numbers give; it is not shown here."
+                .to_owned(),
+        );
+    }
+    if let Certificate::TheoremA(c) = certificate
+        && c.centre.t > 0
+        && let Err(why) = tie(c, folder)
+    {
+        let t = c.centre.t;
+        doubts.push(format!(
+            "That the centre is M_{t}, the run's point at step {t}, is what the file says; {why}."
+        ));
+    }
+    doubts
+}
+
+/// Whether a run beside the certificate has the centre's loss at the centre's step.
+fn tie(c: &TheoremA, folder: &Path) -> std::result::Result<(), String> {
+    const RUN: &str = "trajectory.csv";
+    let path = folder.join(RUN);
+    if !path.exists() {
+        return Err("no trajectory.csv beside it shows the run".to_owned());
+    }
+    regular(&path).map_err(|e| e.to_string())?;
+    let loss = loss_at(&path, c.centre.t)?;
+    // The bound in the certificate is a relaxed |r|, and f = |r|^2 / 2.
+    let centre = 0.5 * c.residual_norm_upper * c.residual_norm_upper;
+    if (loss - centre).abs() <= 1e-5 * centre {
+        Ok(())
+    } else {
+        Err(format!(
+            "{RUN} beside it has the loss {} there, the centre {}",
+            digits(loss),
+            digits(centre)
+        ))
+    }
+}
+
+fn loss_at(path: &Path, t: usize) -> std::result::Result<f64, String> {
+    let name = "trajectory.csv";
+    let unreadable = |e: csv::Error| format!("{name} beside it cannot be read: {e}");
+    let mut rows = csv::Reader::from_path(path).map_err(unreadable)?;
+    for row in rows.records() {
+        let row = row.map_err(unreadable)?;
+        if row.get(0).and_then(|cell| cell.parse().ok()) == Some(t) {
+            let loss = row.get(1).and_then(|cell| cell.parse().ok());
+            return loss.ok_or(format!("{name} beside it has no loss at t = {t}"));
+        }
+    }
+    Err(format!("{name} beside it has no step {t}"))
+}
+
+impl Reproved {
+    /// Whether the certificate is proven, and with its numbers the verdict that a file states for a reading.
+    fn supports(&self, file: &VerdictFile, reading: Reading, folder: &Path) -> bool {
+        if !matches!(self.standing, Standing::Proven(_)) {
+            return false;
+        }
+        let claim = file.claims.get(reading);
+        match (&self.certificate, claim.verdict) {
+            (Certificate::TheoremA(c), Verdict::Certified | Verdict::CertifiedTail) => {
+                let same = (c.kernel, c.trained, Some(c.eta))
+                    == (file.kernel, file.trained, file.eta)
+                    && (c.centre.t == 0) == (claim.verdict == Verdict::Certified);
+                same && (reading == c.reading || covers(c, reading, folder))
+            }
+            (Certificate::Obstructed(c), Verdict::Obstructed) => {
+                (c.kernel, c.trained) == (file.kernel, file.trained)
+            }
+            _ => false,
+        }
+    }
+
+    /// What the certificate says, sentence by sentence: what is proven and why; or what is only claimed.
+    pub fn words(&self) -> Vec<String> {
+        let mut words = match &self.standing {
+            Standing::Proven(statement) => {
+                let mut words = vec![format!("Proven: {statement}")];
+                words.extend(certificate_words(&self.certificate));
+                words
+            }
+            Standing::Unproven(why) => vec![
+                format!("Not proven: {why}."),
+                format!(
+                    "It claims, wrongly or without proof: {}",
+                    claim(&self.certificate)
+                ),
+                files_words(&self.certificate),
+            ],
+            Standing::NotTried(why) => vec![
+                format!("Not re-proven here: {why}."),
+                format!("It claims: {}", claim(&self.certificate)),
+                files_words(&self.certificate),
+            ],
+        };
+        words.extend(self.doubts.iter().cloned());
+        for words in &mut words {
+            *words = printable_line(words).into_owned();
+        }
+        words
+    }
+
+    /// Why it is no proof here.
+    fn missing(&self) -> String {
+        match &self.standing {
+            Standing::Proven(_) => "its certificate is about something else".to_owned(),
+            Standing::Unproven(why) => format!("its certificate is not proven ({why})"),
+            Standing::NotTried(why) => why.clone(),
+        }
+    }
+}
+
+/// Whether the rate of a certificate that is proven covers the claim of another reading than its own.
+fn covers(c: &TheoremA, reading: Reading, folder: &Path) -> bool {
+    let Ok(instance) = instance(folder, &c.instance.file) else {
+        return false;
+    };
+    let applies = reading
+        .missing_hypothesis(instance.dims(), c.trained)
+        .is_none();
+    applies && {
+        let beta = Enclosure::new(&instance, c.trained).beta(reading).hi();
+        // One rounding, upward.
+        (c.eta * beta).next_up() <= c.rate_lower
+    }
+}
+
+/// A verdict of a file, and why it is not shown as proven although it says so: `None` where it says no such thing, or
+/// where it was proven again.
+pub(super) fn unsupported(
+    file: &VerdictFile,
+    reading: Reading,
+    proof: Option<&Reproved>,
+    folder: &Path,
+) -> Option<String> {
+    let claim = file.claims.get(reading);
+    let claims_proof = matches!(
+        claim.verdict,
+        Verdict::Certified | Verdict::CertifiedTail | Verdict::Obstructed
+    );
+    if !claims_proof || proof.is_some_and(|p| p.supports(file, reading, folder)) {
+        return None;
+    }
+    let why = match (proof, &file.certificate) {
+        (Some(proof), _) => proof.missing(),
+        (None, Some(_)) => format!("{BESIDE} with the same contents is not beside it"),
+        (None, None) => "it holds no certificate".to_owned(),
+    };
+    Some(printable_line(&why).into_owned())
+}
+
+/// What a certificate claims, from its numbers.
+fn claim(certificate: &Certificate) -> String {
+    match certificate {
+        Certificate::TheoremA(c) => format!(
+            "gradient descent on {} from the weights of {} with step eta = {} multiplies the loss by at most 1 - {} at every \
+             step.",
+            c.trained,
+            c.centre.file,
+            digits(c.eta),
+            at_least(c.rate_lower),
+        ),
+        Certificate::Obstructed(c) => format!(
+            "no choice of {} brings the loss of {} below {}.",
+            c.trained,
+            c.instance.file,
+            at_least(c.loss_lower)
+        ),
+    }
+}
+
+/// What a certificate that is proven rests on, sentence by sentence.
+pub fn certificate_words(certificate: &Certificate) -> Vec<String> {
+    match certificate {
+        Certificate::TheoremA(c) => theorem_a_words(c, files_words(certificate)),
+        Certificate::Obstructed(c) => vec![
+            format!("Why: {}.", reason_words(c.reason)),
+            files_words(certificate),
+        ],
+    }
+}
+
+fn theorem_a_words(c: &TheoremA, files: String) -> Vec<String> {
+    let by = if c.region.is_some() {
+        "no block leaves its radius"
+    } else {
+        "gradient descent stays in the ball of radius rho"
+    };
+    let mut words = vec![
+        format!(
+            "Why: at the centre, the weights of {}, the residual is at most {} and the Jacobian's smallest singular value at \
+             least {}. Around it the Jacobian changes by at most h = {} per unit of distance, so that {by} (rho = {}), there \
+             sigma_min(J') >= {} and the loss is {}-smooth. With eta = {} each step multiplies the loss by at most 1 - {}.",
+            c.centre.file,
+            at_most(c.residual_norm_upper),
+            at_least(c.alpha_lower),
+            at_most(c.h_rho_upper),
+            digits(c.rho),
+            at_least(c.alpha),
+            at_most(c.smoothness),
+            digits(c.eta),
+            at_least(c.rate_lower),
+        ),
+        format!(
+            "Covers: the claim with beta read as {} ({}), which is at most {}.",
+            c.reading,
+            c.reading.formula(),
+            at_most(c.beta)
+        ),
+    ];
+    if c.centre.t > 0 {
+        words.push(format!(
+            "What it is about: exact gradient descent from the point in {}. That the run reached this point from the \
+             instance, and kept the bound on the way, was checked on the computed run and is not part of the proof.",
+            c.centre.file
+        ));
+    }
+    words.push(files);
+    words
+}
+
+/// The files whose bytes a certificate binds.
+fn files_words(certificate: &Certificate) -> String {
+    let named = |file: &str, sha256: &str| format!("{file} with SHA-256 {sha256}");
+    let instance = |of: &FileRef| named(&of.file, &of.sha256);
+    match certificate {
+        Certificate::TheoremA(c) if c.centre.t > 0 || c.centre.file != c.instance.file => format!(
+            "Files: it is about {} and {}, and about no other file.",
+            instance(&c.instance),
+            named(&c.centre.file, &c.centre.sha256)
+        ),
+        Certificate::TheoremA(TheoremA { instance: of, .. }) => {
+            format!(
+                "Files: it is about {} and about no other file.",
+                instance(of)
+            )
+        }
+        Certificate::Obstructed(c) => {
+            format!(
+                "Files: it is about {} and about no other file.",
+                instance(&c.instance)
+            )
+        }
+    }
+}
+
+pub(super) fn reason_words(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Hull => "softmax outputs stay in the hull of the values, and labels lie outside it",
+        Reason::ZeroGradient => {
+            "the values do not depend on the token, so softmax attention does not change the output \
+             and the gradient is exactly zero"
+        }
+    }
+}
+
+/// What `gdcert check` adds where a certificate is proven: what the file says and nothing shows.
+pub fn remarks(path: &Path) -> Result<Vec<String>> {
+    let certificate = Certificate::read(path)?;
+    Ok(doubts(&certificate, path.parent().unwrap_or(Path::new(""))))
+}

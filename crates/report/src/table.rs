@@ -1,0 +1,328 @@
+//! Tables for a terminal, a page, a spreadsheet and a paper.
+
+use crate::{Error, Result};
+use gdcert_base::number::{digits, short};
+use gdcert_base::printable::{printable_line, spreadsheet};
+use serde_json::Value;
+
+/// A table with a caption and a header.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Table {
+    /// What it shows.
+    pub caption: String,
+    /// The header.
+    pub columns: Vec<String>,
+    /// The rows, as long as the header.
+    pub rows: Vec<Vec<Cell>>,
+}
+
+/// One entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cell {
+    /// As shown: numbers with four significant digits.
+    pub text: String,
+    /// A number as it stands in the file, all digits.
+    pub exact: Option<String>,
+    /// Where a page links to.
+    pub link: Option<String>,
+    /// Several numbers with their names; `text` holds them too.
+    pub items: Vec<(String, Cell)>,
+}
+
+impl Cell {
+    /// Words.
+    pub fn text(text: impl Into<String>) -> Self {
+        Cell {
+            text: printable_line(&text.into()).into_owned(),
+            exact: None,
+            link: None,
+            items: Vec::new(),
+        }
+    }
+
+    /// Words that a page links to a place.
+    pub fn link(text: impl Into<String>, to: impl Into<String>) -> Self {
+        Cell {
+            link: Some(to.into()),
+            ..Cell::text(text)
+        }
+    }
+
+    /// A number in scientific notation, four significant digits; a dash if there is none.
+    pub fn number(x: Option<f64>) -> Self {
+        let value = Value::from(x);
+        match value.as_f64() {
+            Some(x) => Cell {
+                text: digits(x),
+                ..Cell::value(&value)
+            },
+            None => Cell::text("-"),
+        }
+    }
+
+    /// A value of a JSON file.
+    pub fn value(value: &Value) -> Self {
+        match value {
+            Value::Null => Cell::text("-"),
+            Value::String(text) => Cell::text(text),
+            Value::Number(n) => Cell {
+                text: match n.as_f64() {
+                    Some(x) if n.is_f64() => rounded(x),
+                    _ => n.to_string(),
+                },
+                exact: Some(n.to_string()),
+                ..Cell::text("")
+            },
+            other => Cell::text(other.to_string()),
+        }
+    }
+
+    /// Several numbers, each with its name; a dash if there are none.
+    pub fn list(items: Vec<(String, Cell)>) -> Self {
+        let text: Vec<_> = items
+            .iter()
+            .map(|(name, cell)| format!("{name} {}", cell.text))
+            .collect();
+        Cell {
+            items,
+            ..Cell::text(if text.is_empty() {
+                "-".to_owned()
+            } else {
+                text.join("; ")
+            })
+        }
+    }
+
+    fn is_number(&self) -> bool {
+        self.exact.is_some() || self.text == "-"
+    }
+}
+
+/// As [`short`], but what a person wrote, such as 0.5, stays as it is.
+fn rounded(x: f64) -> String {
+    let plain = x.to_string();
+    if plain.len() <= 6 { plain } else { short(x) }
+}
+
+impl Table {
+    /// A table without rows yet.
+    pub fn new(caption: impl Into<String>, columns: &[&str]) -> Self {
+        Table {
+            caption: printable_line(&caption.into()).into_owned(),
+            columns: columns
+                .iter()
+                .map(|c| printable_line(c).into_owned())
+                .collect(),
+            rows: Vec::new(),
+        }
+    }
+
+    /// Whether every entry of a column is a number or missing.
+    pub fn numeric(&self, column: usize) -> bool {
+        self.rows.iter().all(|row| row[column].is_number())
+    }
+
+    /// The table without some columns.
+    pub fn without(&self, names: &[&str]) -> Table {
+        let kept: Vec<_> = (0..self.columns.len())
+            .filter(|&c| !names.contains(&self.columns[c].as_str()))
+            .collect();
+        Table {
+            caption: self.caption.clone(),
+            columns: kept.iter().map(|&c| self.columns[c].clone()).collect(),
+            rows: self
+                .rows
+                .iter()
+                .map(|row| kept.iter().map(|&c| row[c].clone()).collect())
+                .collect(),
+        }
+    }
+
+    /// Columns in line, numbers to the right; two spaces before every line.
+    pub fn to_text(&self) -> String {
+        let width = |c: usize| {
+            let cells = self.rows.iter().map(|row| row[c].text.chars().count());
+            cells
+                .chain([self.columns[c].chars().count()])
+                .max()
+                .unwrap_or(0)
+        };
+        let widths: Vec<_> = (0..self.columns.len()).map(width).collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>| {
+            let mut line = String::new();
+            for (c, text) in cells.enumerate() {
+                let pad = " ".repeat(widths[c] - text.chars().count());
+                line += "  ";
+                line += &if self.numeric(c) {
+                    pad + text
+                } else {
+                    text.to_owned() + &pad
+                };
+            }
+            line.trim_end().to_owned() + "\n"
+        };
+        let mut text = line(&mut self.columns.iter().map(String::as_str));
+        for row in &self.rows {
+            text += &line(&mut row.iter().map(|cell| cell.text.as_str()));
+        }
+        text
+    }
+
+    /// Comma-separated values with all digits.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn to_csv(&self) -> Result<String> {
+        let fail = |e: String| Error::Numerical(format!("cannot form the table: {e}"));
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        csv.write_record(self.columns.iter().map(|c| spreadsheet(c).into_owned()))
+            .map_err(|e| fail(e.to_string()))?;
+        for row in &self.rows {
+            let cells = row
+                .iter()
+                .map(|cell| match (&cell.exact, cell.text.as_str()) {
+                    (Some(exact), _) => exact.as_str().into(),
+                    (None, "-") => "".into(),
+                    (None, text) => spreadsheet(text),
+                })
+                .map(|cell| cell.into_owned());
+            csv.write_record(cells).map_err(|e| fail(e.to_string()))?;
+        }
+        let bytes = csv.into_inner().map_err(|e| fail(e.to_string()))?;
+        String::from_utf8(bytes).map_err(|e| fail(e.to_string()))
+    }
+
+    /// A `table` environment with rules of the booktabs package.
+    pub fn to_latex(&self) -> String {
+        let columns: String = (0..self.columns.len())
+            .map(|c| if self.numeric(c) { 'r' } else { 'l' })
+            .collect();
+        let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
+        let header = self.columns.iter().map(|c| latex(c)).collect();
+        let mut text = format!(
+            "% \\usepackage{{booktabs}}\n\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\begin{{tabular}}{{{columns}}}\n    \\toprule\n",
+            latex(&self.caption)
+        );
+        text += &line(header);
+        text += "    \\midrule\n";
+        for row in &self.rows {
+            let cells = row.iter().map(|cell| {
+                if cell.exact.is_some() {
+                    latex_number(&cell.text)
+                } else {
+                    latex(&cell.text)
+                }
+            });
+            text += &line(cells.collect());
+        }
+        text + "    \\bottomrule\n  \\end{tabular}\n\\end{table}\n"
+    }
+}
+
+fn latex_number(text: &str) -> String {
+    match text.split_once('e') {
+        Some((mantissa, exponent)) => format!("${mantissa} \\times 10^{{{exponent}}}$"),
+        None => format!("${text}$"),
+    }
+}
+
+/// Words with LaTeX's own characters escaped: no cell ends, opens or closes anything, and every character is one that
+/// pdfLaTeX has.
+fn latex(text: &str) -> String {
+    let mut escaped = String::new();
+    for c in text.chars() {
+        match c {
+            '&' | '%' | '$' | '#' | '_' | '{' | '}' => escaped.extend(['\\', c]),
+            '\\' => escaped += "\\textbackslash{}",
+            '^' => escaped += "\\^{}",
+            '~' => escaped += "\\~{}",
+            '<' => escaped += "\\textless{}",
+            '>' => escaped += "\\textgreater{}",
+            '|' => escaped += "\\textbar{}",
+            '`' => escaped += "\\textasciigrave{}",
+            // After the end of a row, or after a rule, these would be read as an option.
+            '[' | ']' | '*' => escaped.extend(['{', c, '}']),
+            // Two of them would become a dash, or a pair of quotes.
+            '-' | '\'' | ',' | '!' | '?' if escaped.ends_with(c) => escaped.extend(['{', '}', c]),
+            ' '..='~' | '\u{a1}'..='\u{17f}' => escaped.push(c),
+            c if c.is_whitespace() => escaped.push(' '),
+            c => escaped += &format!("{{[}}U+{:04X}{{]}}", c as u32),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn table() -> Table {
+        let mut table = Table::new("a_b & 50%", &["reading", "rate"]);
+        table.rows.push(vec![
+            Cell::text("per_head"),
+            Cell::number(Some(0.000123456)),
+        ]);
+        table
+            .rows
+            .push(vec![Cell::text("stacked, W^O"), Cell::number(None)]);
+        table
+    }
+
+    #[test]
+    fn columns_are_in_line() {
+        assert_eq!(
+            table().to_text(),
+            "  reading           rate\n  per_head      1.235e-4\n  stacked, W^O         -\n"
+        );
+    }
+
+    #[test]
+    fn csv_has_all_digits_and_quotes() {
+        assert_eq!(
+            table().to_csv().unwrap(),
+            "reading,rate\nper_head,0.000123456\n\"stacked, W^O\",\n"
+        );
+    }
+
+    #[test]
+    fn latex_is_escaped() {
+        let text = table().to_latex();
+        assert!(text.contains("\\caption{a\\_b \\& 50\\%}"), "{text}");
+        assert!(
+            text.contains("per\\_head & $1.235 \\times 10^{-4}$ \\\\"),
+            "{text}"
+        );
+        assert!(text.contains("stacked, W\\^{}O & - \\\\"), "{text}");
+        assert!(text.contains("{lr}"), "{text}");
+    }
+
+    #[test]
+    fn no_cell_breaks_a_table_or_runs_in_a_spreadsheet() {
+        let mut table = Table::new("[a]\n\n--b", &["[2pt]", "=x"]);
+        let hostile = "*[1cm] \\end{tabular} \\\\ & \n\u{1b}[31m | `` -- \u{2603}";
+        table
+            .rows
+            .push(vec![Cell::text(hostile), Cell::text("=HYPERLINK(\"a\")")]);
+        table
+            .rows
+            .push(vec![Cell::text("-1"), Cell::number(Some(-1.5))]);
+        let latex = table.to_latex();
+        let line = latex.lines().find(|l| l.contains("cm")).unwrap();
+        assert_eq!(
+            line,
+            "    {*}{[}1cm{]} \\textbackslash{}end\\{tabular\\} \\textbackslash{}\\textbackslash{} \\& \
+             \\textbackslash{}n\\textbackslash{}u001b{[}31m \\textbar{} \\textasciigrave{}\\textasciigrave{} -{}- \
+             {[}U+2603{]} & =HYPERLINK(\"a\") \\\\"
+        );
+        assert!(
+            latex.contains("\\caption{{[}a{]}\\textbackslash{}n"),
+            "{latex}"
+        );
+        let csv = table.to_csv().unwrap();
+        assert!(csv.starts_with("[2pt],'=x\n"), "{csv}");
+        assert!(csv.contains(",\"'=HYPERLINK(\"\"a\"\")\"\n"), "{csv}");
+        assert!(csv.ends_with("'-1,-1.5\n"), "{csv}");
+        assert!(!table.to_text().contains('\u{1b}'));
+        assert_eq!(table.to_text().lines().count(), 3);
+    }
+}

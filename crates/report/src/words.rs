@@ -1,0 +1,196 @@
+//! Verdicts and certificates restated in words.
+
+use super::proof::{Reproved, reason_words};
+use super::table::{Cell, Table};
+use gdcert::bounds::Obstruction;
+use gdcert::certificate::Certificate;
+use gdcert::model::{Precision, Trained};
+use gdcert::spectrum::Reading;
+use gdcert::verdict::Verdict;
+use gdcert::verify::VerdictFile;
+use gdcert_base::number::{at_least, digits, exact};
+use gdcert_base::printable::printable_line;
+
+/// Beside a verdict that speaks of a proof and has none here.
+pub(super) const NOT_REPROVEN: &str = "(not re-proven here)";
+
+/// Why a verdict of the file that speaks of a proof is not shown as proven, by reading.
+pub(super) type Unproven<'a> = &'a dyn Fn(Reading) -> Option<String>;
+
+/// What a verification was about and what it found, sentence by sentence. What it proved is said only as far as it was
+/// proven again.
+pub(super) fn verdict_words(
+    file: &VerdictFile,
+    proof: Option<&Reproved>,
+    unproven: Unproven,
+) -> Vec<String> {
+    let deciding = file.deciding();
+    let claim = file.claims.get(deciding);
+    let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
+    let mut words = vec![
+        format!(
+            "Instance: {} attention, {}, {}. Exact gradient descent on {} with step eta = {}{}, {} steps.",
+            file.kernel,
+            file.dims,
+            origin(file),
+            file.trained,
+            shown(file.eta),
+            match file.precision {
+                Precision::F64 => "",
+                Precision::DoubleDouble => " in double-double",
+            },
+            file.steps,
+        ),
+        format!(
+            "Claim: f(M_t) <= (1 - eta beta)^t f(M_0) with beta read as {deciding}: {} = {}, a rate eta beta of {} a step.",
+            deciding.formula(),
+            shown(*file.betas.get(deciding)),
+            shown(claim.rate),
+        ),
+        verdict(file, deciding, proof, unproven),
+    ];
+    if let (Some(f0), Some(last)) = (file.loss0, file.final_loss) {
+        let mut measured = format!(
+            "Measured: the loss went from {} to {}",
+            digits(f0),
+            digits(last)
+        );
+        if let (Some(rate), Some(tail)) = (file.measured_rate, file.measured_tail_rate) {
+            measured += &format!(
+                ", a rate of {} a step over the run and {} over its last quarter",
+                digits(rate),
+                digits(tail)
+            );
+        }
+        words.push(measured + ".");
+    }
+    if unproven(deciding).is_none()
+        && let Some(Certificate::Obstructed(c)) = proof.map(|p| &p.certificate)
+    {
+        let found = Obstruction {
+            reason: c.reason,
+            loss_lower: c.loss_lower,
+        };
+        words.push(obstruction_words(found, c.trained));
+    }
+    let violated = file.claims.stacked.first_violation;
+    let per_head = match unproven(Reading::PerHead) {
+        Some(_) => Verdict::NotApplicable,
+        None => file.claims.per_head.verdict,
+    };
+    words.extend(refuted_reading(
+        violated,
+        file.claims.stacked.verdict,
+        per_head,
+    ));
+    words
+        .iter()
+        .map(|words| printable_line(words).into_owned())
+        .collect()
+}
+
+/// The verdict of a reading and what it means. Reasons are the file's own words, and a proof has better ones.
+fn verdict(
+    file: &VerdictFile,
+    reading: Reading,
+    proof: Option<&Reproved>,
+    unproven: Unproven,
+) -> String {
+    let claim = file.claims.get(reading);
+    let verdict = claim.verdict;
+    if let Some(why) = unproven(reading) {
+        return format!("Verdict: the file says {verdict}. Not re-proven here: {why}.");
+    }
+    let meaning = verdict.meaning();
+    match (verdict, proof.map(|p| &p.certificate)) {
+        (Verdict::CertifiedTail, Some(Certificate::TheoremA(c))) => {
+            format!("Verdict: {verdict}: {meaning}. Here: T = {}.", c.centre.t)
+        }
+        (Verdict::Certified | Verdict::Obstructed, _) => format!("Verdict: {verdict}: {meaning}."),
+        _ => format!(
+            "Verdict: {verdict}: {meaning}. Here, in the file's words: {}.",
+            claim.reason
+        ),
+    }
+}
+
+fn origin(file: &VerdictFile) -> String {
+    match (&file.init, file.scale, file.seed) {
+        (Some(init), Some(scale), Some(seed)) => {
+            format!(
+                "initialization {init} at scale {}, seed {seed}",
+                exact(scale)
+            )
+        }
+        (Some(init), None, Some(seed)) => format!("initialization {init}, seed {seed}"),
+        _ => "read from a file".to_owned(),
+    }
+}
+
+/// What a violation of the literal reading says, and what it does not.
+pub(super) fn refuted_reading(
+    first_violation: Option<usize>,
+    stacked: Verdict,
+    per_head: Verdict,
+) -> Option<String> {
+    if stacked != Verdict::Violated || per_head == Verdict::Violated {
+        return None;
+    }
+    let t = first_violation?;
+    let mut text = format!(
+        "This refutes the literal reading of beta (sigma_min of the stacked W^O), whose bound is \
+         exceeded from t = {t}. It does not refute the theorem, which only asserts that some \
+         initialization and step exist."
+    );
+    match per_head {
+        Verdict::Held => text += " The per-head reading held.",
+        Verdict::Certified | Verdict::CertifiedTail => {
+            text += " The per-head reading is certified."
+        }
+        _ => {}
+    }
+    Some(text)
+}
+
+/// Why convergence to 0 is impossible.
+pub(super) fn obstruction_words(obstruction: Obstruction, trained: Trained) -> String {
+    format!(
+        "Obstructed: {}. Whatever W^Q and W^K are, the loss is at least {}: training {trained} alone \
+         can not reach 0.",
+        reason_words(obstruction.reason),
+        at_least(obstruction.loss_lower),
+    )
+}
+
+/// The readings of beta, one row each; the deciding one is named in the caption.
+pub(super) fn readings_table(file: &VerdictFile, unproven: Unproven) -> Table {
+    let mut table = Table::new(
+        format!(
+            "Readings of beta; {} decides. Rates are per step: claimed = eta beta.",
+            file.deciding()
+        ),
+        &[
+            "reading",
+            "beta",
+            "claimed rate",
+            "measured rate",
+            "first violation",
+            "verdict",
+        ],
+    );
+    for reading in Reading::ALL {
+        let claim = file.claims.get(reading);
+        table.rows.push(vec![
+            Cell::text(reading.name()),
+            Cell::number(*file.betas.get(reading)),
+            Cell::number(claim.rate),
+            Cell::number(file.measured_rate),
+            Cell::value(&claim.first_violation.into()),
+            Cell::text(match unproven(reading) {
+                Some(_) => format!("{} {NOT_REPROVEN}", claim.verdict),
+                None => claim.verdict.name().to_owned(),
+            }),
+        ]);
+    }
+    table
+}

@@ -1,0 +1,19 @@
+//! One executable check per statement of README.md: one module a statement.
+
+#[macro_use]
+mod common;
+
+mod betas;
+mod certified_runs;
+mod curvature;
+mod hull;
+mod jacobian;
+mod literal_reading;
+mod pl;
+mod rounding;
+mod sharper;
+mod theorem_1;
+mod theorem_2;
+mod theorem_a;
+mod value_gram;
+mod zero_gradient;

@@ -1,0 +1,507 @@
+//! From an instance and settings to a verdict: one call.
+
+mod file;
+#[cfg(test)]
+mod proof_soundness;
+pub(crate) mod room;
+
+pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
+
+use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
+use crate::certificate::{Certificate, Proven, Refusal, Site, prove_from, theorem_a::Step};
+use crate::certify::{check_refuses, obstructed_certificate, rate_certificate};
+use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
+use crate::model::{self, Precision, Trained};
+use crate::problem::{Dims, Instance};
+use crate::spectrum::{Estimate, Reading, Spectrum, jacobian_norm_in_double_double};
+use crate::verdict::{Claim, Verdict};
+use crate::{Error, Kernel, Result};
+use gdcert_base::input::same_word;
+use gdcert_numbers::norm;
+use std::ops::ControlFlow;
+use std::str::FromStr;
+
+/// The step of gradient descent.
+///
+/// A step that divides by |J_0| is that number or an error, never another one: where the error of the computed |J_0| is not
+/// small, it is computed in double-double, then enclosed. Where J_0 = 0 by structure (no value depends on its token, W^O = 0, ...) nothing moves whatever
+/// the step, and 1 is taken; the claims' reasons say so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Eta {
+    /// 0.5 / |J_0|^2.
+    Auto,
+    /// The step that Theorem A chooses at M_0: 1/2 over L, the smoothness that the proof finds.
+    Certified,
+    /// This multiple of 1 / |J_0|^2.
+    Relative(f64),
+    /// This number.
+    Fixed(f64),
+}
+
+/// eta L of a step that Theorem A chooses. Below 1, so that the proven rate can cover beta = alpha_c^2; a half leaves
+/// room on both sides.
+pub const THETA: f64 = 0.5;
+
+/// eta |J_0|^2 of [`Eta::Auto`].
+pub(crate) const AUTO: f64 = 0.5;
+
+/// The step where nothing moves.
+const ANY_STEP: f64 = 1.0;
+
+impl Eta {
+    /// [`Eta::Auto`] as a number.
+    pub(crate) fn auto(site: &Site, jacobian_norm: &mut Estimate) -> Result<f64> {
+        Eta::relative(AUTO, site, jacobian_norm)
+    }
+
+    /// [`Eta::Relative`] as a number. Where the computed |J_0| is not known well enough, it is replaced by its enclosure.
+    ///
+    /// # Errors
+    /// Rounding hides |J_0|, or the step is no f64 above 0.
+    pub(crate) fn relative(
+        multiple: f64,
+        site: &Site,
+        jacobian_norm: &mut Estimate,
+    ) -> Result<f64> {
+        if nothing_moves(site.instance(), site.trained()) {
+            return Ok(ANY_STEP);
+        }
+        // NaN is not known well either.
+        let known = |norm: &Estimate| norm.error <= SURE * norm.value && norm.value > 0.0;
+        if !known(jacobian_norm)
+            && let Some(finer) = jacobian_norm_in_double_double(site.instance(), site.trained())
+            && known(&finer)
+        {
+            *jacobian_norm = finer;
+        }
+        if !known(jacobian_norm) {
+            let norm = site.enclosure().jacobian_norm();
+            if !(norm.lo() > 0.0 && norm.hi() <= WIDEST * norm.lo()) {
+                return Err(Error::input(format!(
+                    "--eta auto: rounding hides |J_0|, which is between {:e} and {:e}; give --eta a number",
+                    norm.lo(),
+                    norm.hi()
+                )));
+            }
+            *jacobian_norm = Estimate::enclosed(jacobian_norm.value, norm.lo(), norm.hi());
+        }
+        let norm = jacobian_norm.value;
+        let square = norm * norm;
+        let eta = if square.is_normal() {
+            multiple / square
+        } else {
+            multiple / norm / norm
+        };
+        if eta.is_finite() && eta > 0.0 {
+            return Ok(eta);
+        }
+        Err(Error::input(format!(
+            "--eta auto: {multiple} / |J_0|^2 with |J_0| = {norm:e} is no step that an f64 can hold; give --eta a number"
+        )))
+    }
+}
+
+/// A relative error of |J_0| that needs no second look.
+const SURE: f64 = 1.0 / (1u64 << 20) as f64;
+
+/// The enclosure of |J_0| may be as wide as this. (The number computed in f64, if it lies inside, is usually much closer.)
+const WIDEST: f64 = 1.125;
+
+impl FromStr for Eta {
+    type Err = Error;
+    fn from_str(text: &str) -> Result<Self> {
+        match (text, text.trim().parse::<f64>()) {
+            _ if same_word(text, "auto") => Ok(Eta::Auto),
+            _ if same_word(text, "certified") => Ok(Eta::Certified),
+            (_, Ok(eta)) if eta.is_finite() && eta > 0.0 => Ok(Eta::Fixed(eta)),
+            _ => Err(Error::input(format!(
+                "--eta {text} must be auto, certified or a finite number above 0"
+            ))),
+        }
+    }
+}
+
+/// What to verify on an instance.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The blocks gradient descent moves.
+    pub trained: Trained,
+    /// The step.
+    pub eta: Eta,
+    /// How long to run.
+    pub steps: Steps,
+    /// The reading that decides, and that a certificate is sought for; `None`: see [`deciding_reading`].
+    pub reading: Option<Reading>,
+    /// The arithmetic of the run; the constants (spectrum, curvature) are computed in f64 always. A tail is
+    /// certified from a point M_T of the run in f64, so beside a run in double-double only M_0 is tried.
+    pub precision: Precision,
+    /// Whether to seek a proof of a rate, at M_0 and then along the run: it takes most of the time. (That no convergence
+    /// is possible is found in any case.)
+    pub certify: bool,
+    /// Radii at which to report the curvature bound h.
+    pub curvature_at: Vec<f64>,
+}
+
+impl Settings {
+    /// The reading that decides.
+    pub fn deciding(&self) -> Reading {
+        self.reading.unwrap_or(deciding_reading(self.trained))
+    }
+}
+
+impl Default for Settings {
+    /// Theorem 1, eta = 0.5 / |J_0|^2, 2000 steps or to the rounding floor in f64, h(0).
+    fn default() -> Self {
+        Settings {
+            trained: Trained::QKV,
+            eta: Eta::Auto,
+            steps: Steps::UpTo(2000),
+            reading: None,
+            precision: Precision::F64,
+            certify: true,
+            curvature_at: vec![0.0],
+        }
+    }
+}
+
+/// What [`verify()`] is at.
+#[derive(Clone, Copy, Debug)]
+pub enum Event<'a> {
+    /// The run recorded this point.
+    Point(&'a Point),
+    /// The run is over; a proof is sought on it, now near this step.
+    Proving(usize),
+}
+
+/// Everything found out about one instance.
+#[derive(Clone, Debug)]
+pub struct Verification {
+    /// The sizes.
+    pub dims: Dims,
+    /// The attention kernel.
+    pub kernel: Kernel,
+    /// The trained blocks.
+    pub trained: Trained,
+    /// |r_0|.
+    pub residual_norm: f64,
+    /// |df/dW|_F at M_0 for Q, K, V, whether trained or not.
+    pub grad_norms: [f64; 3],
+    /// sigma_min(B_0), |J_0| and the betas.
+    pub spectrum: Spectrum,
+    /// Pairs (rho, h(rho)).
+    pub curvature: Vec<(f64, f64)>,
+    /// The hull bound (softmax only).
+    pub f_hull: Option<f64>,
+    /// The proof that no convergence to 0 is possible, if there is one.
+    pub obstruction: Option<Obstruction>,
+    /// The run.
+    pub trajectory: Trajectory,
+    /// One claim per reading, in the order of [`Reading::ALL`].
+    pub claims: [Claim; 4],
+    /// What was proven beyond the run: a rate for every t, or that no convergence to 0 is possible.
+    pub certificate: Option<Certificate>,
+    /// The proof and the centre of a rate's certificate.
+    pub proven: Option<Proven>,
+}
+
+/// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta.
+///
+/// Prints nothing. `observe` sees every point of the run, then the search for a proof, and cancels by breaking; pass
+/// `&mut |_| ControlFlow::Continue(())` to run through.
+///
+/// # Errors
+/// A setting that makes no sense, numbers that overflow f64, or [`Error::Cancelled`].
+///
+/// ```
+/// use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, spectrum::Reading, verdict::Verdict};
+/// use std::ops::ControlFlow;
+///
+/// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+/// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
+/// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
+/// // It held on the run, and from some step on it is proven for every later one.
+/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::CertifiedTail);
+/// # Ok::<(), gdcert::Error>(())
+/// ```
+pub fn verify(
+    instance: &Instance,
+    settings: &Settings,
+    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<Verification> {
+    let trained = settings.trained;
+    if let Some(rho) = settings
+        .curvature_at
+        .iter()
+        .find(|r| !(r.is_finite() && **r >= 0.0))
+    {
+        return Err(Error::input(format!(
+            "the radius {} must be a finite number of at least 0",
+            gdcert_base::number::exact(*rho)
+        )));
+    }
+    let curvature = Curvature::new(instance, trained)?;
+    let curvature = settings
+        .curvature_at
+        .iter()
+        .map(|&rho| (rho, curvature.h(rho)));
+    let mut spectrum = Spectrum::new(instance, trained)?;
+    let deciding = settings.deciding();
+    let site = Site::new(instance, trained);
+    let eta = match settings.eta {
+        Eta::Fixed(eta) => eta,
+        Eta::Auto => Eta::auto(&site, &mut spectrum.jacobian_norm)?,
+        Eta::Relative(multiple) => Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?,
+        Eta::Certified => {
+            let proof = site.prove(Step::Theta(THETA), site.beta_upper(deciding));
+            let fail = |refusal: Refusal| {
+                Error::input(format!(
+                    "--eta certified: Theorem A does not close at M_0: {refusal}; use --eta auto or a number"
+                ))
+            };
+            proof.map_err(fail)?.eta()
+        }
+    };
+    // Where the error model can not tell sigma_min(B_0) from 0, the enclosure may.
+    if spectrum.sigma_min_B0.lower() == 0.0
+        && spectrum.sigma_min_B0.value > 0.0
+        && let Ok(sigma) = site.enclosure().sigma_min_B()
+    {
+        let computed = spectrum.sigma_min_B0.value;
+        spectrum.sigma_min_B0 = Estimate::enclosed(computed, sigma.lo(), sigma.hi());
+    }
+    let start = Start::new(instance, trained, spectrum);
+    let trajectory = descend_in(
+        settings.precision,
+        instance,
+        trained,
+        eta,
+        settings.steps,
+        &mut |point| observe(Event::Point(point)),
+    )?;
+    let mut found = start.conclude(&site, trajectory);
+    found.curvature = curvature.collect();
+    (found.certificate, found.proven) = match &found.obstruction {
+        Some(obstruction) => {
+            let certificate = obstructed_certificate(instance, trained, obstruction)?;
+            let refused = check_refuses(&certificate, instance, None)?;
+            if let Some(why) = &refused {
+                found.claims.iter_mut().for_each(|c| c.not_rechecked(why));
+            }
+            (refused.is_none().then_some(certificate), None)
+        }
+        None if settings.certify => prove(
+            instance,
+            &site,
+            deciding,
+            &found.trajectory,
+            &mut found.claims,
+            observe,
+        )?,
+        None => (None, None),
+    };
+    Ok(found)
+}
+
+/// As [`verify()`] without certificates or curvature, on several instances of one shape that [fit lanes](crate::descent); each with its
+/// multiple of 1 / |J_0|^2 as step.
+///
+/// # Errors
+/// [`Error::Cancelled`] for all if `observe` breaks; what is wrong with one instance's numbers for that instance.
+pub(crate) fn verify_lanes(
+    instances: &[Instance],
+    trained: Trained,
+    multiples: &[f64],
+    steps: Steps,
+    observe: &mut dyn FnMut() -> ControlFlow<()>,
+) -> Result<Vec<Result<Verification>>> {
+    let mut started = Vec::new();
+    let (mut at, mut etas) = (Vec::new(), Vec::new());
+    for (i, (instance, &multiple)) in instances.iter().zip(multiples).enumerate() {
+        let site = Site::new(instance, trained);
+        let start = Spectrum::new(instance, trained).and_then(|mut spectrum| {
+            let eta = Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?;
+            Ok((Start::new(instance, trained, spectrum), eta))
+        });
+        started.push(start.map(|(start, eta)| {
+            at.push(i);
+            etas.push(eta);
+            (start, site)
+        }));
+    }
+    let sound: Vec<Instance> = at.iter().map(|&i| instances[i].clone()).collect();
+    let mut runs = if sound.is_empty() {
+        Vec::new()
+    } else {
+        descend_lanes(&sound, trained, &etas, steps, observe)?
+    }
+    .into_iter();
+    let conclude = |start: Result<(Start, Site)>| {
+        let (start, site) = start?;
+        let run = runs.next().expect("a run for each that started");
+        Ok(start.conclude(&site, run))
+    };
+    Ok(started.into_iter().map(conclude).collect())
+}
+
+/// What is known of an instance before any step.
+struct Start {
+    residual_norm: f64,
+    grad_norms: [f64; 3],
+    spectrum: Spectrum,
+    f_hull: Option<f64>,
+    obstruction: Option<Obstruction>,
+    /// Whether J_0 = 0 by structure.
+    still: bool,
+}
+
+impl Start {
+    fn new(instance: &Instance, trained: Trained, spectrum: Spectrum) -> Self {
+        let r = model::residual(instance, instance.W());
+        let gradient = model::gradient(instance, instance.W());
+        let of_block = |block: &[nalgebra::DMatrix<f64>]| -> f64 {
+            norm(&block.iter().map(|w| norm(w.as_slice())).collect::<Vec<_>>())
+        };
+        Start {
+            residual_norm: norm(&r),
+            grad_norms: [&gradient.Q, &gradient.K, &gradient.V].map(|block| of_block(block)),
+            spectrum,
+            f_hull: f_hull(instance),
+            obstruction: obstruction(instance, trained),
+            still: nothing_moves(instance, trained),
+        }
+    }
+
+    /// Holds every reading against a run. Curvature and certificates are not sought.
+    ///
+    /// Betas are computed in f64 first; what would rest on their error model is decided again with proven ends.
+    fn conclude(mut self, site: &Site, trajectory: Trajectory) -> Verification {
+        let (instance, trained) = (site.instance(), site.trained());
+        let claims = Reading::ALL.map(|reading| {
+            let judge = |spectrum: &Spectrum| {
+                let obstruction = self.obstruction.as_ref();
+                let dims = instance.dims();
+                Claim::new(reading, dims, trained, spectrum, obstruction, &trajectory)
+            };
+            let mut claim = judge(&self.spectrum);
+            if claim.needs_proven_beta() {
+                let beta = site.enclosure().beta(reading);
+                self.spectrum.enclose(reading, beta.lo(), beta.hi());
+                claim = judge(&self.spectrum);
+            }
+            if self.still {
+                claim.reason += "; J_0 = 0 exactly, so that nothing moves whatever the step";
+            }
+            claim
+        });
+        Verification {
+            dims: instance.dims(),
+            kernel: instance.kernel(),
+            trained,
+            residual_norm: self.residual_norm,
+            grad_norms: self.grad_norms,
+            spectrum: self.spectrum,
+            curvature: Vec::new(),
+            f_hull: self.f_hull,
+            obstruction: self.obstruction,
+            trajectory,
+            claims,
+            certificate: None,
+            proven: None,
+        }
+    }
+}
+
+/// Theorem A at M_0, else at some M_T of the run; marks the claims that the proven rate covers.
+fn prove(
+    instance: &Instance,
+    site: &Site,
+    deciding: Reading,
+    trajectory: &Trajectory,
+    claims: &mut [Claim; 4],
+    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
+) -> Result<(Option<Certificate>, Option<Proven>)> {
+    if trajectory.end == End::Diverged || !claims.iter().any(Claim::applies) {
+        return Ok((None, None));
+    }
+    let beta = site.beta_upper(deciding);
+    let eta = trajectory.eta;
+    let at_start = site.prove(Step::Eta(eta), beta).ok().map(|proof| Proven {
+        t: 0,
+        centre: None,
+        proof,
+    });
+    let held = |claims: &[Claim; 4]| claims[deciding as usize].verdict == Verdict::Held;
+    let covers = |proven: &Proven| proven.proof.covers(beta).is_ok();
+    let proven = match at_start {
+        Some(proven) if covers(&proven) || !held(claims) => proven,
+        at_start => {
+            let limit = trajectory.points.len() - 1;
+            let mut watch = |t: usize| observe(Event::Proving(t));
+            // The tail's M_T belongs to the run in f64: another one's prefix says nothing about it.
+            let tail = if held(claims) && trajectory.precision == Precision::F64 {
+                prove_from(instance, site.trained(), eta, beta, limit, &mut watch)?.ok()
+            } else {
+                None
+            };
+            match tail.or(at_start) {
+                Some(proven) => proven,
+                None => return Ok((None, None)),
+            }
+        }
+    };
+    let mut marked = claims.clone();
+    let mut certified = Vec::new();
+    for claim in marked.iter_mut().filter(|c| c.applies()) {
+        let beta = site.beta_upper(claim.reading);
+        if proven.proof.covers(beta).is_ok() && claim.certify(proven.t, proven.proof.rate_lower()) {
+            certified.push((claim.reading, beta));
+        }
+    }
+    // The certificate is that of the deciding claim, or of the strongest that it covers.
+    certified.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let chosen = certified.iter().find(|c| c.0 == deciding);
+    let Some(&(reading, beta)) = chosen.or(certified.first()) else {
+        return Ok((None, None));
+    };
+    let certificate = rate_certificate(instance, &proven, reading, beta)?;
+    if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
+        for (reading, _) in certified {
+            claims[reading as usize].not_rechecked(&why);
+        }
+        return Ok((None, None));
+    }
+    *claims = marked;
+    Ok((Some(certificate), Some(proven)))
+}
+
+impl Verification {
+    /// The claim read with one beta.
+    pub fn claim(&self, reading: Reading) -> &Claim {
+        &self.claims[reading as usize]
+    }
+
+    /// f(M_0).
+    pub fn loss0(&self) -> f64 {
+        self.trajectory.points[0].loss
+    }
+
+    /// The last point of the run.
+    pub fn last(&self) -> &Point {
+        &self.trajectory.points[self.trajectory.points.len() - 1]
+    }
+
+    /// The measured rates of the [trajectory](Trajectory::measured_rates).
+    pub fn measured_rates(&self) -> Option<(f64, f64)> {
+        self.trajectory.measured_rates()
+    }
+}
+
+/// The reading that decides when none is named: `per_head` for Theorem 1 (QKV trained), `ntk` for
+/// every other subset.
+pub fn deciding_reading(trained: Trained) -> Reading {
+    if trained == Trained::QKV {
+        Reading::PerHead
+    } else {
+        Reading::Ntk
+    }
+}
