@@ -54,18 +54,10 @@ pub(crate) fn largest(values: impl Iterator<Item = Ball>) -> Ball {
 }
 
 impl Ball {
-    pub(crate) const ZERO: Ball = Ball {
-        mid: Double::ZERO,
-        rad: 0.0,
-        exp: 0,
-    };
+    pub(crate) const ZERO: Ball = Ball { mid: Double::ZERO, rad: 0.0, exp: 0 };
 
     /// Any real number.
-    pub(crate) const UNKNOWN: Ball = Ball {
-        mid: Double::ZERO,
-        rad: f64::INFINITY,
-        exp: 0,
-    };
+    pub(crate) const UNKNOWN: Ball = Ball { mid: Double::ZERO, rad: f64::INFINITY, exp: 0 };
 
     #[inline(always)]
     fn new(mid: Double, rad: f64, exp: i64) -> Ball {
@@ -121,17 +113,18 @@ impl Ball {
             901.. => (Double::ZERO, f64::INFINITY),
             // |number| <= 2^66 2^-1000.
             ..-1000 => (Double::ZERO, power(-900)),
-            _ => (
-                self.mid.scaled(power(shift)),
-                (self.rad * power(shift) + TINY) * GROW,
-            ),
+            _ => (self.mid.scaled(power(shift)), (self.rad * power(shift) + TINY) * GROW),
         }
     }
 
-    /// Both in the units of the one with the larger ones.
+    /// Both in the units of the one with the larger ones; 0 has none.
     #[inline(always)]
     fn aligned(self, b: Ball) -> ((Double, f64), (Double, f64), i64) {
-        let exp = self.exp.max(b.exp);
+        let exp = match (self.exp == b.exp, self.is_zero(), b.is_zero()) {
+            (true, ..) | (_, _, true) => self.exp,
+            (_, true, _) => b.exp,
+            _ => self.exp.max(b.exp),
+        };
         (self.in_units(exp), b.in_units(exp), exp)
     }
 
@@ -166,13 +159,13 @@ impl Ball {
         while exp > 0 && x != 0.0 && x.is_finite() {
             (x, exp) = (x * power(STEP), exp - STEP);
         }
-        while exp < 0 && x != 0.0 && x.is_finite() {
+        while exp < 0 && x.is_finite() {
             let y = x * power(-STEP);
+            if y == 0.0 {
+                return if x > 0.0 { f64::from_bits(1) } else { 0.0 };
+            }
             let exact = y * power(STEP) == x;
             (x, exp) = (if exact { y } else { y.next_up() }, exp + STEP);
-            if x.abs() <= f64::from_bits(1) {
-                break;
-            }
         }
         x.max(f64::MIN)
     }

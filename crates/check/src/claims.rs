@@ -1,9 +1,9 @@
 //! What becomes of a claim: proven, refuted, or hidden by rounding; and in which order precisions are tried.
 
+use super::Unreadable;
 use super::ball::Ball;
 use super::instance::Instance;
 use super::point::Point;
-use super::Unreadable;
 use std::cell::OnceCell;
 
 /// Why there is no proof.

@@ -77,11 +77,7 @@ type Entries = [Ball; 5];
 pub(crate) fn sharp(at: &Point, trained: Trained, radii: [f64; 3]) -> BlockMatrix {
     let Dims { N, n, H, .. } = at.dims;
     let [on_q, on_k, on_v] = ones(trained);
-    let radii = [
-        ball(radii[0]) * on_q,
-        ball(radii[1]) * on_k,
-        ball(radii[2]) * on_v,
-    ];
+    let radii = [ball(radii[0]) * on_q, ball(radii[1]) * on_k, ball(radii[2]) * on_v];
     let tokens = Tokens {
         at,
         trained,
@@ -95,9 +91,7 @@ pub(crate) fn sharp(at: &Point, trained: Trained, radii: [f64; 3]) -> BlockMatri
         Kernel::Softmax => tokens.softmax(h),
         Kernel::Gaussian => tokens.gaussian(h),
     });
-    let entries = heads.fold([Ball::ZERO; 5], |a, b| {
-        std::array::from_fn(|e| a[e].max(b[e]))
-    });
+    let entries = heads.fold([Ball::ZERO; 5], |a, b| std::array::from_fn(|e| a[e].max(b[e])));
     let pairs = [on_q, on_q * on_k, on_k, on_q * on_v, on_k * on_v];
     let [qq, qk, kk, qv, kv] = std::array::from_fn(|e| entries[e] * pairs[e]);
     [[qq, qk, qv], [qk, kk, kv], [qv, kv, Ball::ZERO]]
@@ -149,11 +143,7 @@ struct Tokens<'a> {
 /// Largest distance of two rows.
 fn diameter(Y: &Matrix) -> Ball {
     let distance = |j: usize, l: usize| norm((0..Y.cols).map(move |e| Y[(j, e)] - Y[(l, e)]));
-    largest(
-        (0..Y.rows)
-            .flat_map(|j| (0..j).map(move |l| (j, l)))
-            .map(|(j, l)| distance(j, l)),
-    )
+    largest((0..Y.rows).flat_map(|j| (0..j).map(move |l| (j, l))).map(|(j, l)| distance(j, l)))
 }
 
 /// The rows y_j - sum_l s_l y_l, for weights of sum 1. The mean is taken of the differences to the row of the largest weight, so where
@@ -184,12 +174,7 @@ fn over_outputs(u: &Matrix, value: impl Fn(&[Ball]) -> Ball) -> Ball {
 
 impl Tokens<'_> {
     /// |diag(c) Y|_2, Y the matrix of all tokens or of all queries, row a in `row`.
-    fn weighted(
-        &self,
-        width: usize,
-        row: impl Fn(usize, usize) -> Ball,
-        c: &[Ball],
-    ) -> Ball {
+    fn weighted(&self, width: usize, row: impl Fn(usize, usize) -> Ball, c: &[Ball]) -> Ball {
         let M = Matrix::new(c.len(), width, |a, e| c[a].upper_ball() * row(a, e));
         norm_upper(&M, COARSE)
     }
@@ -210,51 +195,51 @@ impl Tokens<'_> {
         let [q, k, v] = self.trained.flags();
         let work = n * n * n * (D + dims_d + n) * 20;
         let rows: Vec<Vec<Entries>> = each(N, work, |i| {
-                let head = &at.heads[h][i];
-                let (D_x, D_kappa, D_u) = (self.D_x[i], diameter(&head.kappa), diameter(&head.u));
-                let row = |key: usize| {
-                    let x = self.x[i * n + key];
-                    let q_c = head.q.row_norm(key);
-                    let c = Moments::new(&at.X[i], head, key, self.trained);
-                    let S = (x * rho_Q * D_kappa + q_c * rho_K * D_x + x * rho_Q * rho_K * D_x)
-                        / at.root_d;
-                    let sigma = S.exp();
-                    let tilt = sigma - ball(1.0);
-                    let (sd_kappa, sd_x) = (c.kk.sqrt(), c.xx.sqrt());
-                    // Standard deviations over the box.
-                    let (wide, wide_x) = ((sigma * c.kk).sqrt(), (sigma * c.xx).sqrt());
-                    let v = wide + rho_K * wide_x;
-                    let xx = sigma * c.xx;
-                    let third = ball(1.75) * tilt * D_u;
-                    let du = o * rho_V;
-                    let kx = c.kx + tilt * sd_kappa * sd_x + rho_K * xx;
-                    let xu = c.xu + tilt * sd_x * D_u / ball(2.0) + du * xx;
-                    let kku = c.kku
-                        + third * c.kk
-                        + du * D_x * v * v
-                        + D_u * rho_K * wide_x * (ball(2.0) * wide + rho_K * wide_x);
-                    let kxu =
-                        c.kxu + third * sd_kappa * sd_x + du * D_x * v * wide_x + D_u * rho_K * xx;
-                    let xxu = c.xxu + third * c.xx + du * D_x * xx;
-                    let qn = q_c + x * rho_Q;
-                    [
-                        x * kku / d,
-                        qn * kxu / d + xu / at.root_d,
-                        qn * xxu / d,
-                        o * kx / at.root_d,
-                        o * xx / at.root_d,
-                    ]
-                };
-                (0..n).map(row).collect()
+            let head = &at.heads[h][i];
+            let (D_x, D_kappa, D_u) = (self.D_x[i], diameter(&head.kappa), diameter(&head.u));
+            let row = |key: usize| {
+                let x = self.x[i * n + key];
+                let q_c = head.q.row_norm(key);
+                let c = Moments::new(&at.X[i], head, key, self.trained);
+                let S =
+                    (x * rho_Q * D_kappa + q_c * rho_K * D_x + x * rho_Q * rho_K * D_x) / at.root_d;
+                let sigma = S.exp();
+                // e^S - 1, which is at most S + S^2 for S <= 1.
+                let mut tilt = sigma - ball(1.0);
+                if S.at_most(ball(1.0)) && (S + S * S).upper_ball().at_most(tilt.upper_ball()) {
+                    tilt = S + S * S;
+                }
+                let (sd_kappa, sd_x) = (c.kk.sqrt(), c.xx.sqrt());
+                // Standard deviations over the box.
+                let (wide, wide_x) = ((sigma * c.kk).sqrt(), (sigma * c.xx).sqrt());
+                let v = wide + rho_K * wide_x;
+                let xx = sigma * c.xx;
+                let third = ball(1.75) * tilt * D_u;
+                let du = o * rho_V;
+                let kx = c.kx + tilt * sd_kappa * sd_x + rho_K * xx;
+                let xu = c.xu + tilt * sd_x * D_u / ball(2.0) + du * xx;
+                let kku = c.kku
+                    + third * c.kk
+                    + du * D_x * v * v
+                    + D_u * rho_K * wide_x * (ball(2.0) * wide + rho_K * wide_x);
+                let kxu =
+                    c.kxu + third * sd_kappa * sd_x + du * D_x * v * wide_x + D_u * rho_K * xx;
+                let xxu = c.xxu + third * c.xx + du * D_x * xx;
+                let qn = q_c + x * rho_Q;
+                [
+                    x * kku / d,
+                    qn * kxu / d + xu / at.root_d,
+                    qn * xxu / d,
+                    o * kx / at.root_d,
+                    o * xx / at.root_d,
+                ]
+            };
+            (0..n).map(row).collect()
         });
         let rows = rows.concat();
         let column = |e: usize| -> Vec<Ball> { rows.iter().map(|row| row[e]).collect() };
         let by_token = |on: bool, e: usize| {
-            if on {
-                self.by_token(&column(e))
-            } else {
-                Ball::ZERO
-            }
+            if on { self.by_token(&column(e)) } else { Ball::ZERO }
         };
         // Queries move by X Delta, |Delta| <= rho_Q.
         let by_query = |on: bool, e: usize| {
@@ -285,13 +270,7 @@ impl Tokens<'_> {
             if on { self.by_token(&c) } else { Ball::ZERO }
         };
         let kv = o * (by_token(k && v, 4) + by_token(k && v, 5));
-        [
-            by_token(q, 0),
-            by_token(q && k, 1),
-            by_token(k, 2),
-            by_token(q && v, 3),
-            kv,
-        ]
+        [by_token(q, 0), by_token(q && k, 1), by_token(k, 2), by_token(q && v, 3), kv]
     }
 
     /// The weights c of QQ, QK, KK, QV and of KV's two parts, for each token of sample i.
@@ -304,9 +283,8 @@ impl Tokens<'_> {
         let x = |j: usize| self.x[i * n + j];
         let P = gram_of(&at.X[i]);
         // w_kj = q_k - kappa_j, row j of w[k].
-        let w: Vec<Matrix> = (0..n)
-            .map(|k| Matrix::new(n, d, |j, a| head.q[(k, a)] - head.kappa[(j, a)]))
-            .collect();
+        let w: Vec<Matrix> =
+            (0..n).map(|k| Matrix::new(n, d, |j, a| head.q[(k, a)] - head.kappa[(j, a)])).collect();
         // By how much D s can change, |D^2 s|, by how much D^2 s can change: r = |w| / d^{1/4} stays in [lo, hi].
         let s = Matrix::new(n, n, |k, j| {
             let moved = x(k) * rho_Q + x(j) * rho_K;
@@ -323,14 +301,9 @@ impl Tokens<'_> {
         let second = Matrix::new(n, n, |k, j| (u(j) + du(j)) * s[(k, j)][1]);
         let drift = Matrix::new(n, n, |k, j| second[(k, j)] * x(j));
         // Gram matrices over k of the rows s_kj w_kj.
-        let along = |j: usize| {
-            gram_of(&Matrix::new(n, d, |k, a| head.s[(k, j)] * w[k][(j, a)]))
-        };
-        let along: Vec<Matrix> = if on_k && on_v {
-            (0..n).map(along).collect()
-        } else {
-            Vec::new()
-        };
+        let along = |j: usize| gram_of(&Matrix::new(n, d, |k, a| head.s[(k, j)] * w[k][(j, a)]));
+        let along: Vec<Matrix> =
+            if on_k && on_v { (0..n).map(along).collect() } else { Vec::new() };
         let A = |j: usize, l: usize| {
             let (a, b) = (&along[j].data, &along[l].data);
             let square: Ball = a.iter().zip(b).map(|(a, b)| *a * *b).sum();
@@ -364,11 +337,7 @@ fn second_derivative(head: &Head, k: usize, w: &Matrix, root_d: Ball) -> Ball {
         let trace: Ball = su.iter().copied().sum();
         let D2 = Matrix::new(d, d, |a, b| {
             let square = sum(n, |j| su[j] * w[(j, a)] * w[(j, b)]) / whole(d);
-            if a == b {
-                square - trace / root_d
-            } else {
-                square
-            }
+            if a == b { square - trace / root_d } else { square }
         });
         norm_upper(&D2, COARSE)
     })

@@ -18,9 +18,7 @@ pub(crate) fn read(from: &FileRef, kernel: Kernel, files: &Files) -> Proof<Insta
     let file = &from.file;
     let name = Path::new(file);
     let plain = name.file_name() == Some(name.as_os_str()) && !file.contains(['/', '\\']);
-    require(plain, || {
-        format!("{file:?} is not the plain name of a file beside the certificate")
-    })?;
+    require(plain, || format!("{file:?} is not the plain name of a file beside the certificate"))?;
     let bytes = files(file)?;
     let (found, said) = (sha256(&bytes), &from.sha256);
     require(found == *said, || {

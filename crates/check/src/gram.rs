@@ -61,7 +61,9 @@ pub(crate) struct Term<T> {
 
 impl<T: Real> Term<T> {
     pub(crate) fn new(mut left: Rows<T>, right: Rows<T>) -> Self {
-        let known = |a: &usize| left.size[*a] + left.error[*a] > 0.0 && right.size[*a] + right.error[*a] > 0.0;
+        let known = |a: &usize| {
+            left.size[*a] + left.error[*a] > 0.0 && right.size[*a] + right.error[*a] > 0.0
+        };
         let rows = 0..left.count();
         let exp = rows.clone().filter(known).map(|a| left.exp[a] + right.exp[a]).max();
         let unit = exp.unwrap_or(0);
@@ -344,10 +346,8 @@ impl<T: Real> Gram<T> {
             let (diagonal, below) = rest.split_at_mut((last - first) * m);
             // The columns before this block, by chunks; the diagonal block's rows stand on both sides.
             let chunk = |c: usize| c..(c + CHUNK).min(first);
-            let packed: Vec<Vec<T>> = (0..first)
-                .step_by(CHUNK)
-                .map(|c| panels(diagonal, m, chunk(c)))
-                .collect();
+            let packed: Vec<Vec<T>> =
+                (0..first).step_by(CHUNK).map(|c| panels(diagonal, m, chunk(c))).collect();
             update(diagonal, m, first..last, &packed);
             for i in first..last {
                 let (done, row) = diagonal.split_at_mut((i - first) * m);
@@ -424,7 +424,9 @@ pub(crate) fn norm_upper(A: &Matrix, steps: u32) -> Ball {
     let ones = Rows::ones(rows.count());
     // The number 1 is 2^-1 2^1 there, and its product with what it stands beside exact.
     let term = Term::new(rows, ones);
-    let Some(exp) = term.exp else { return Ball::ZERO };
+    let Some(exp) = term.exp else {
+        return Ball::ZERO;
+    };
     let (m, width) = (term.left.count(), term.left.width);
     let bound = ball(0.5) * norm_of(&term.left.mid, m, width, steps) + ball(term.radius);
     bound.upper_ball().shifted(exp)
@@ -433,7 +435,9 @@ pub(crate) fn norm_upper(A: &Matrix, steps: u32) -> Ball {
 /// At least the norm of an m x width matrix of f64 numbers.
 fn norm_of(A: &[f64], m: usize, width: usize, steps: u32) -> Ball {
     let size = length(A.iter().copied());
-    let Some(exp) = ball(size).magnitude() else { return Ball::ZERO };
+    let Some(exp) = ball(size).magnitude() else {
+        return Ball::ZERO;
+    };
     if steps == 0 || !size.is_finite() {
         return ball(size);
     }

@@ -114,7 +114,8 @@ impl Instance {
 fn tensors(header: &[u8], room: usize) -> Result<(Vec<Tensor>, Kernel), Unreadable> {
     let mut kernel = Kernel::Softmax;
     let mut tensors = Vec::new();
-    for (name, value) in object(header, "the header")? {
+    let header = object(header, "the header")?;
+    for (name, value) in header.as_object().into_iter().flatten() {
         if name == "__metadata__" {
             kernel = match value.get("kernel").map(|kernel| kernel.as_str()) {
                 None => Kernel::Softmax,
@@ -133,14 +134,16 @@ fn tensors(header: &[u8], room: usize) -> Result<(Vec<Tensor>, Kernel), Unreadab
         let (Some(dtype), Some(shape), Some([begin, end])) = (dtype, list("shape"), offsets) else {
             return fail(format!("the header's entry {name:?} is malformed"));
         };
-        let dtype = dtype.to_owned();
+        let (name, dtype) = (name.clone(), dtype.to_owned());
         tensors.push(Tensor { name, dtype, shape, begin, end });
     }
     tensors.sort_by_key(|tensor| (tensor.begin, tensor.end));
     let mut at = 0;
     for Tensor { name, begin, end, .. } in &tensors {
         if *begin != at || end < begin || *end > room {
-            return fail(format!("the data of tensor {name:?} is not where it should begin and end"));
+            return fail(format!(
+                "the data of tensor {name:?} is not where it should begin and end"
+            ));
         }
         at = *end;
     }

@@ -5,18 +5,14 @@ use serde_json::{Map, Value};
 use std::collections::HashSet;
 
 /// The object that `text` is; `what` names it in errors.
-pub(crate) fn object(text: &[u8], what: &str) -> Result<Map<String, Value>, Unreadable> {
+pub(crate) fn object(text: &[u8], what: &str) -> Result<Value, Unreadable> {
     let fail = |why: String| Unreadable::new(format!("{what} {why}"));
     let text = std::str::from_utf8(text).map_err(|_| fail("is not UTF-8 text".into()))?;
-    let value: Value =
-        serde_json::from_str(text).map_err(|e| fail(format!("is not JSON: {e}")))?;
+    let value: Value = serde_json::from_str(text).map_err(|e| fail(format!("is not JSON: {e}")))?;
     if let Some(name) = repeated_name(text) {
         return Err(fail(format!("has the field {name:?} twice")));
     }
-    match value {
-        Value::Object(map) => Ok(map),
-        _ => Err(fail("is not a JSON object".into())),
-    }
+    as_wanted(value.is_object().then_some(value), what, "a JSON object")
 }
 
 /// A name that some object of this JSON text, which was parsed without an error, has twice: readers differ in which of the two they
@@ -35,7 +31,8 @@ fn repeated_name(text: &str) -> Option<String> {
                 while bytes[at] != b'"' {
                     at += if bytes[at] == b'\\' { 2 } else { 1 };
                 }
-                let is_name = bytes[at + 1..].iter().find(|b| !b.is_ascii_whitespace()) == Some(&b':');
+                let is_name =
+                    bytes[at + 1..].iter().find(|b| !b.is_ascii_whitespace()) == Some(&b':');
                 if is_name {
                     let name: String = serde_json::from_str(&text[start..=at]).ok()?;
                     if !open.last_mut()?.insert(name.clone()) {
@@ -50,6 +47,62 @@ fn repeated_name(text: &str) -> Option<String> {
     None
 }
 
+/// What can stand in a file.
+pub(crate) trait Field: Sized {
+    /// Reads a value; `name` says what it is in errors.
+    fn read(value: Value, name: &str) -> Result<Self, Unreadable>;
+
+    fn write(&self) -> Value;
+
+    /// What it is where the file has no such field.
+    fn missing() -> Option<Self> {
+        None
+    }
+}
+
+fn as_wanted<T>(value: Option<T>, name: &str, wanted: &str) -> Result<T, Unreadable> {
+    value.ok_or_else(|| Unreadable::new(format!("`{name}` is not {wanted}")))
+}
+
+impl Field for f64 {
+    fn read(value: Value, name: &str) -> Result<f64, Unreadable> {
+        as_wanted(value.as_f64(), name, "a number")
+    }
+    fn write(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Field for u64 {
+    fn read(value: Value, name: &str) -> Result<u64, Unreadable> {
+        as_wanted(value.as_u64(), name, "a whole number >= 0")
+    }
+    fn write(&self) -> Value {
+        (*self).into()
+    }
+}
+
+impl Field for String {
+    fn read(value: Value, name: &str) -> Result<String, Unreadable> {
+        as_wanted(value.as_str().map(str::to_owned), name, "a string")
+    }
+    fn write(&self) -> Value {
+        self.as_str().into()
+    }
+}
+
+impl<T: Field> Field for Option<T> {
+    fn read(value: Value, name: &str) -> Result<Self, Unreadable> {
+        T::read(value, name).map(Some)
+    }
+    fn write(&self) -> Value {
+        self.as_ref().map_or(Value::Null, T::write)
+    }
+    fn missing() -> Option<Self> {
+        Some(None)
+    }
+}
+
 /// An object whose fields are taken out one by one.
 pub(crate) struct Fields {
     map: Map<String, Value>,
@@ -58,83 +111,55 @@ pub(crate) struct Fields {
 }
 
 impl Fields {
-    pub(crate) fn new(map: Map<String, Value>) -> Fields {
-        let within = String::new();
-        Fields { map, within }
-    }
-
-    fn name(&self, name: &str) -> String {
-        format!("{}{name}", self.within)
-    }
-
-    pub(crate) fn optional(&mut self, name: &str) -> Option<Value> {
-        self.map.remove(name)
-    }
-
-    fn take(&mut self, name: &str) -> Result<Value, Unreadable> {
-        let value = self.map.remove(name);
-        value.ok_or_else(|| Unreadable::new(format!("`{}` is missing", self.name(name))))
-    }
-
-    fn mistyped<T>(&self, name: &str, wanted: &str) -> Result<T, Unreadable> {
-        Err(Unreadable::new(format!("`{}` is not {wanted}", self.name(name))))
-    }
-
-    pub(crate) fn text(&mut self, name: &str) -> Result<String, Unreadable> {
-        match self.take(name)? {
-            Value::String(text) => Ok(text),
-            _ => self.mistyped(name, "a string"),
-        }
-    }
-
-    pub(crate) fn number(&mut self, name: &str) -> Result<f64, Unreadable> {
-        match self.take(name)?.as_f64() {
-            Some(x) => Ok(x),
-            None => self.mistyped(name, "a number"),
-        }
-    }
-
-    pub(crate) fn count(&mut self, name: &str) -> Result<u64, Unreadable> {
-        match self.take(name)?.as_u64() {
-            Some(x) => Ok(x),
-            None => self.mistyped(name, "a whole number >= 0"),
-        }
-    }
-
-    /// A word that `parse` knows.
-    pub(crate) fn word<T>(
-        &mut self,
-        name: &str,
-        parse: impl Fn(&str) -> Option<T>,
-    ) -> Result<T, Unreadable> {
-        let word = self.text(name)?;
-        match parse(&word) {
-            Some(value) => Ok(value),
-            None => self.mistyped(name, &format!("a value that is known: {word:?}")),
-        }
-    }
-
-    pub(crate) fn object(&mut self, name: &str) -> Result<Fields, Unreadable> {
-        let value = self.take(name)?;
-        self.inner(name, value)
-    }
-
-    pub(crate) fn inner(&self, name: &str, value: Value) -> Result<Fields, Unreadable> {
-        let within = format!("{}.", self.name(name));
+    pub(crate) fn new(value: Value, name: &str) -> Result<Fields, Unreadable> {
+        let within = if name.is_empty() { String::new() } else { format!("{name}.") };
         match value {
             Value::Object(map) => Ok(Fields { map, within }),
-            _ => self.mistyped(name, "an object"),
+            _ => as_wanted(None, name, "an object"),
+        }
+    }
+
+    pub(crate) fn take<T: Field>(&mut self, field: &str) -> Result<T, Unreadable> {
+        let name = format!("{}{field}", self.within);
+        match self.map.remove(field) {
+            Some(value) => T::read(value, &name),
+            None => T::missing().ok_or_else(|| Unreadable::new(format!("`{name}` is missing"))),
         }
     }
 
     /// Refuses fields that were not taken.
     pub(crate) fn end(self) -> Result<(), Unreadable> {
-        match self.map.keys().next() {
-            None => Ok(()),
-            Some(name) => Err(Unreadable::new(format!(
-                "`{}` is no field of such a file",
-                self.name(name).escape_debug()
-            ))),
-        }
+        let unknown = self.map.keys().next().map(|name| format!("{}{name}", self.within));
+        unknown.map_or(Ok(()), |name| {
+            Err(Unreadable::new(format!("`{}` is no field of such a file", name.escape_debug())))
+        })
     }
 }
+
+/// A struct that is an object in the file, with its fields in this order.
+macro_rules! record {
+    ($(#[$doc:meta])* $type:ident {
+        $($(#[$field_doc:meta])* $field:ident $(= $name:literal)?: $of:ty,)+
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct $type { $($(#[$field_doc])* pub $field: $of,)+ }
+
+        impl Field for $type {
+            fn read(value: Value, name: &str) -> Result<Self, Unreadable> {
+                let mut fields = Fields::new(value, name)?;
+                let record = $type { $($field: fields.take(record!(@ $field $($name)?))?,)+ };
+                fields.end().map(|()| record)
+            }
+
+            fn write(&self) -> Value {
+                let fields = [$((record!(@ $field $($name)?), self.$field.write()),)+];
+                let there = fields.into_iter().filter(|(_, value)| !value.is_null());
+                there.map(|(name, value)| (name.to_owned(), value)).collect::<serde_json::Map<_, _>>().into()
+            }
+        }
+    };
+    (@ $field:ident) => { stringify!($field) };
+    (@ $field:ident $name:literal) => { $name };
+}
+pub(crate) use record;

@@ -63,9 +63,7 @@ impl Matrix {
 
 /// The matrix product, entry by entry.
 pub(crate) fn product(a: &Matrix, b: &Matrix) -> Matrix {
-    Matrix::new(a.rows, b.cols, |i, j| {
-        sum(a.cols, |l| a[(i, l)] * b[(l, j)])
-    })
+    Matrix::new(a.rows, b.cols, |i, j| sum(a.cols, |l| a[(i, l)] * b[(l, j)]))
 }
 
 /// M M'.
@@ -190,11 +188,7 @@ pub(crate) struct Rows<T> {
 
 impl<T: Real> Rows<T> {
     /// From `count` rows, scaled to entries below 1.
-    pub(crate) fn new(
-        count: usize,
-        width: usize,
-        row: impl Fn(usize) -> Vec<Ball> + Sync,
-    ) -> Self {
+    pub(crate) fn new(count: usize, width: usize, row: impl Fn(usize) -> Vec<Ball> + Sync) -> Self {
         let one = |a: usize| {
             let row = row(a);
             let exp = row.iter().filter_map(|x| x.magnitude()).max().unwrap_or(0);
@@ -254,11 +248,7 @@ pub(crate) enum Factor {
 
 impl Factor {
     pub(crate) fn new(M: Matrix, fast: bool) -> Factor {
-        if fast {
-            Factor::Fast(Rows::of(&M))
-        } else {
-            Factor::Precise(M)
-        }
+        if fast { Factor::Fast(Rows::of(&M)) } else { Factor::Precise(M) }
     }
 
     /// The matrix of the products of this one's rows and the other one's.
@@ -280,9 +270,9 @@ impl Factor {
                     Ball::around(Double::exact(mid), carried + power(-1000), a.exp[i] + b.exp[j])
                 })
             }
-            (Factor::Precise(a), Factor::Precise(b)) => Matrix::new(a.rows, b.rows, |i, j| {
-                sum(a.cols, |l| a[(i, l)] * b[(j, l)])
-            }),
+            (Factor::Precise(a), Factor::Precise(b)) => {
+                Matrix::new(a.rows, b.rows, |i, j| sum(a.cols, |l| a[(i, l)] * b[(j, l)]))
+            }
             _ => unreachable!("both factors are of one point"),
         }
     }

@@ -41,10 +41,7 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 #[inline(always)]
 fn fast_two_sum(a: f64, b: f64) -> Double {
     let s = a + b;
-    Double {
-        hi: s,
-        lo: b - (s - a),
-    }
+    Double { hi: s, lo: b - (s - a) }
 }
 
 /// p = fl(a b) and e with p + e = a b exactly, by Dekker's splitting.
@@ -76,10 +73,7 @@ impl Double {
     /// Times a power of two, exact unless it underflows.
     #[inline(always)]
     pub(crate) fn scaled(self, power: f64) -> Self {
-        Double {
-            hi: self.hi * power,
-            lo: self.lo * power,
-        }
+        Double { hi: self.hi * power, lo: self.lo * power }
     }
 
     /// One Newton step from s = fl(sqrt(hi)): s + (a - s^2) / (2 s). a - s^2 is exact but for two roundings of numbers

@@ -138,13 +138,17 @@ impl<'a> Point<'a> {
             })
         };
         let ones = || Rows::ones(count);
-        let attended =
-            || by_sample(4 * n * n * D, &|i, head| self.factor(head.s.clone()).times(&self.features[i]));
+        let attended = || {
+            by_sample(4 * n * n * D, &|i, head| {
+                self.factor(head.s.clone()).times(&self.features[i])
+            })
+        };
         let (left, right) = match part {
             Part::Q => {
                 let right = by_sample(20 * n * p * n * d, &|_, head| {
                     let w = self.weights(head);
-                    let totals: Vec<Ball> = (0..w.rows).map(|a| w.row(a).iter().copied().sum()).collect();
+                    let totals: Vec<Ball> =
+                        (0..w.rows).map(|a| w.row(a).iter().copied().sum()).collect();
                     let mut right = self.factor(w).times(&self.factor(head.kappa.transposed()));
                     if gaussian {
                         for (a, total) in totals.iter().enumerate() {

@@ -18,10 +18,10 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
         ball_inequalities(c)?;
     }
     let instance = read(&c.instance, c.kernel, files)?;
-    let moved = if c.centre.t == 0 && c.centre.at == c.instance {
+    let moved = if c.centre.t == 0 && c.centre.file_ref() == c.instance {
         None
     } else {
-        Some(read(&c.centre.at, c.kernel, files)?)
+        Some(read(&c.centre.file_ref(), c.kernel, files)?)
     };
     if let Some(centre) = &moved {
         same_problem(c, &instance, centre)?;
@@ -158,7 +158,7 @@ fn same_problem(c: &TheoremA, instance: &Instance, centre: &Instance) -> Proof {
     ];
     let sizes = centre.dims == instance.dims;
     for (name, same) in kept {
-        let (there, here) = (&c.centre.at.file, &c.instance.file);
+        let (there, here) = (&c.centre.file, &c.instance.file);
         require(same && sizes, || format!("{there} and {here} differ in {name}"))?;
     }
     Ok(())
@@ -218,7 +218,7 @@ enum Value {
 /// jacobian_norm_upper >= |J|, with a box the same for each block, and alpha_lower <= sigma_min(J_A').
 fn jacobian(c: &TheoremA, at: &Site) -> Proof<Value> {
     let trained = Part::of(c.trained.flags());
-    let resolved = Part::of(c.region.map_or(c.trained, |region| region.resolved).flags());
+    let resolved = Part::of(c.region.as_ref().map_or(c.trained, |region| region.resolved).flags());
     let point = at.fast();
     let m = point.dims.m();
     let mut all = Gram::<f64>::new(m, std::iter::empty());
@@ -256,7 +256,13 @@ fn jacobian(c: &TheoremA, at: &Site) -> Proof<Value> {
 }
 
 fn norm_at_most(name: &str, claimed: f64, J: &Gram<f64>, at: &Site, parts: &[Part]) -> Proof {
-    fn decide<T: Real>(J: &Gram<T>, name: &str, claimed: f64, at: &Point, parts: &[Part]) -> Answer {
+    fn decide<T: Real>(
+        J: &Gram<T>,
+        name: &str,
+        claimed: f64,
+        at: &Point,
+        parts: &[Part],
+    ) -> Answer {
         // |J| <= |J|_F; else one decomposition.
         if J.frobenius().at_most(ball(claimed)) {
             return Answer::Proven;
@@ -347,7 +353,13 @@ fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
 
 /// sigma_min(A) <= target, because sigma_min(A) <= |A'v| / |v| for every v; and sigma_min(A) > 0, unless that is known. The v
 /// comes from the decomposition of A A' - a^2 I, which stops where it meets one, a being a little below the target.
-fn rayleigh<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], target: Ball, resolved: bool) -> Answer {
+fn rayleigh<T: Real>(
+    c: &TheoremA,
+    at: &Point,
+    parts: &[Part],
+    target: Ball,
+    resolved: bool,
+) -> Answer {
     let (reading, beta) = (c.reading, c.beta);
     let A = at.gram::<T>(parts);
     if !resolved && A.sigma_min_at_least(target * ball(power(-8))).is_err() {
@@ -359,22 +371,20 @@ fn rayleigh<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], target: Ball, res
     let Some(v) = A.witness_below(target * ball(1.0 - power(-22))) else {
         let larger = target.upper_ball();
         return match A.sigma_min_at_least(larger) {
-            Ok(()) => Answer::Refuted(format!("beta = {beta:?} is below the reading's ({reading})")),
+            Ok(()) => {
+                Answer::Refuted(format!("beta = {beta:?} is below the reading's ({reading})"))
+            }
             Err(_) => Answer::Hidden(why),
         };
     };
     drop(A);
-    if at.quotient::<T>(parts, &v).at_most(target) {
-        Answer::Proven
-    } else {
-        Answer::Hidden(why)
-    }
+    if at.quotient::<T>(parts, &v).at_most(target) { Answer::Proven } else { Answer::Hidden(why) }
 }
 
 /// An upper bound of lambda_min(W'W), |W v|^2 / |v|^2 for some v, and whether lambda_min(W'W) > 0 is certain.
 ///
 /// v is the largest column of (I - W'W / tr W'W)^{2^k}, a candidate that nothing rests on.
-fn smallest_output(W: &Matrix<f64>) -> (Ball, bool) {
+pub(crate) fn smallest_output(W: &Matrix<f64>) -> (Ball, bool) {
     let p = W.cols;
     let columns = Rows::<Double>::new(p, W.rows, |c| W.column(c).map(ball).collect());
     let gram = Gram::new(p, std::iter::once(Term::new(columns, Rows::ones(p))));
@@ -383,11 +393,15 @@ fn smallest_output(W: &Matrix<f64>) -> (Ball, bool) {
         return (Ball::ZERO, false);
     }
     let scaled = W.map(|w| (ball(w) / size).in_units(0).0);
-    let entry = |a: usize, b: usize| (0..W.rows).fold(Double::ZERO, |sum, k| sum + scaled[(k, a)] * scaled[(k, b)]);
+    let entry = |a: usize, b: usize| {
+        (0..W.rows).fold(Double::ZERO, |sum, k| sum + scaled[(k, a)] * scaled[(k, b)])
+    };
     let one = |a: usize, b: usize| Double::exact(f64::from(u8::from(a == b)));
     let mut M = Matrix::new(p, p, |a, b| one(a, b) - entry(a, b));
     for _ in 0..if p == 1 { 0 } else { 110 } {
-        let square = Matrix::new(p, p, |a, b| (0..p).fold(Double::ZERO, |sum, k| sum + M[(a, k)] * M[(k, b)]));
+        let square = Matrix::new(p, p, |a, b| {
+            (0..p).fold(Double::ZERO, |sum, k| sum + M[(a, k)] * M[(k, b)])
+        });
         let largest = square.data.iter().fold(f64::MIN_POSITIVE, |l, x| l.max(x.hi.abs()));
         M = square.map(|x| x / Double::exact(largest));
     }

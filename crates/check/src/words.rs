@@ -1,8 +1,8 @@
 //! The only maker of sentences about proofs. What a file claims and what was proven have the same words and different types:
 //! [`Certificate::claim`] of anything that was read, [`Proven::statement`] only of what [`check`](super::check) returned.
 
-use super::certificate::{Certificate, FileRef, Obstructed, Reason, TheoremA};
 use super::ball::ball;
+use super::certificate::{Certificate, FileRef, Obstructed, Reason, TheoremA};
 
 /// A certificate that was proven. Nothing but [`check`](super::check) makes one.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ impl Proven {
         {
             remarks.push(format!(
                 "nothing here ties {} to step {} of a run from {}: what is proven starts at its weights",
-                c.centre.at.file, c.centre.t, c.instance.file
+                c.centre.file, c.centre.t, c.instance.file
             ));
         }
         if found.is_some_and(|found| found != sentence(&certificate)) {
@@ -29,10 +29,7 @@ impl Proven {
                     .to_owned(),
             );
         }
-        Proven {
-            certificate,
-            remarks,
-        }
+        Proven { certificate, remarks }
     }
 
     /// What is proven.
@@ -63,13 +60,14 @@ impl Certificate {
     }
 
     /// The files it is about: the instance, and the centre of a tail.
-    pub fn files(&self) -> Vec<&FileRef> {
+    pub fn files(&self) -> Vec<FileRef> {
         match self {
-            Certificate::TheoremA(c) if c.centre.at != c.instance => {
-                vec![&c.instance, &c.centre.at]
+            Certificate::TheoremA(c) => {
+                let mut files = vec![c.instance.clone(), c.centre.file_ref()];
+                files.dedup();
+                files
             }
-            Certificate::TheoremA(c) => vec![&c.instance],
-            Certificate::Obstructed(c) => vec![&c.instance],
+            Certificate::Obstructed(c) => vec![c.instance.clone()],
         }
     }
 
@@ -95,7 +93,7 @@ fn rate(c: &TheoremA) -> String {
         0 => format!("the weights of {}", c.instance.file),
         t => format!(
             "the weights of {} (called step {t} of a run from {}, which is not part of this proof)",
-            c.centre.at.file, c.instance.file
+            c.centre.file, c.instance.file
         ),
     };
     let claim = (ball(c.eta) * ball(c.beta)).upper();
@@ -109,9 +107,7 @@ fn rate(c: &TheoremA) -> String {
 fn obstruction(c: &Obstructed) -> String {
     let because = match c.reason {
         Reason::Hull => "the labels leave the hull of the values",
-        Reason::ZeroGradient => {
-            "no value depends on its token, so gradient descent does not move"
-        }
+        Reason::ZeroGradient => "no value depends on its token, so gradient descent does not move",
     };
     format!(
         "No choice of {} brings the loss of {} ({} attention) below {:?}: {because}.",
