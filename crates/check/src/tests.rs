@@ -127,9 +127,8 @@ fn radii_stay_small_at_every_scale() {
     for scale in [1e-300, 1e-150, 1.0, 1e150, 1e300] {
         let x: Vec<f64> = (0..1000).map(|_| random(&mut rng)).collect();
         let x = x.iter().map(|x| ball(*x));
-        let dot: Ball = x
-            .map(|a| a * a.exp() / (a * a + ball(1.0)).sqrt() * ball(scale) * ball(scale))
-            .sum();
+        let dot: Ball =
+            x.map(|a| a * a.exp() / (a * a + ball(1.0)).sqrt() * ball(scale) * ball(scale)).sum();
         let unit = dot.magnitude().unwrap();
         assert!(dot.in_units(unit).1 < 1e-24, "{dot:?}");
         assert!((dot / ball(scale) / ball(scale)).upper() > 1.0);
@@ -285,7 +284,9 @@ fn instances() -> impl Iterator<Item = Instance> {
     let sizes = [[2, 3, 6, 4, 4, 1], [3, 1, 4, 2, 2, 1], [2, 3, 5, 3, 4, 2], [2, 2, 3, 1, 2, 3]];
     let scales = [[1.0, 1.0, 1.0], [1.0, 0.0, 5.0], [3.0, 30.0, 1.0]];
     let of = move |kernel| {
-        sizes.into_iter().flat_map(move |s| scales.map(move |scales| instance(kernel, s, scales, 7)))
+        sizes
+            .into_iter()
+            .flat_map(move |s| scales.map(move |scales| instance(kernel, s, scales, 7)))
     };
     of(Kernel::Softmax).chain(of(Kernel::Gaussian))
 }
@@ -423,13 +424,15 @@ fn curvature_is_bounded() {
         for trained in ALL {
             let trained: Trained = trained.parse().unwrap();
             let on = trained.flags();
-            let (h, H) = (closed_form(&at, trained, 0.3), block_norm(&sharp(&at, trained, [0.3; 3])));
+            let (h, H) =
+                (closed_form(&at, trained, 0.3), block_norm(&sharp(&at, trained, [0.3; 3])));
             let (h, H) = (h.upper(), H.upper());
             for _ in 0..6 {
                 // A point of the ball, and two unit directions.
                 let mut direction = |size: f64| -> Vec<Vec<f64>> {
                     let Dims { D, d, H, .. } = instance.dims;
-                    let entry = |rng: &mut ChaCha8Rng, b: usize| if on[b] { random(rng) } else { 0.0 };
+                    let entry =
+                        |rng: &mut ChaCha8Rng, b: usize| if on[b] { random(rng) } else { 0.0 };
                     let all: Vec<Vec<f64>> = (0..3)
                         .map(|b| (0..H * D * d).map(|_| entry(&mut rng, b)).collect())
                         .collect();
@@ -441,7 +444,8 @@ fn curvature_is_bounded() {
                 let value = |a: f64, b: f64| {
                     let mut at = instance.clone();
                     for block_index in 0..3 {
-                        let entries = block(&mut at, block_index).iter_mut().flat_map(|w| &mut w.data);
+                        let entries =
+                            block(&mut at, block_index).iter_mut().flat_map(|w| &mut w.data);
                         for (w, x) in entries.enumerate() {
                             let moved = |v: &[Vec<f64>]| v[block_index][w];
                             *x += moved(&centre) + a * moved(&delta) + b * moved(&eps);
@@ -455,7 +459,8 @@ fn curvature_is_bounded() {
                     (pp[a] - p[a] - q[a] + o[a]) / (step * step)
                 };
                 let size = (0..corners[0].len()).map(|a| second(a) * second(a)).sum::<f64>().sqrt();
-                let slack = 1e-7 * (1.0 + outputs(&instance).iter().fold(0.0, |a: f64, b| a.max(b.abs())));
+                let slack =
+                    1e-7 * (1.0 + outputs(&instance).iter().fold(0.0, |a: f64, b| a.max(b.abs())));
                 assert!(size <= h + slack && size <= H + slack, "{trained} {size} {h} {H}");
                 closest = closest.max(size / H);
             }
