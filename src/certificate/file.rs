@@ -182,7 +182,12 @@ impl Certificate {
         if let Ok(Value::Object(body)) = body {
             json.extend(body);
         }
-        Value::Object(json)
+        let json = Value::Object(json);
+        // Sentences about proofs have one maker, the checker.
+        match gdcert_check::CertificateFile::read(json.to_string().as_bytes()) {
+            Ok(file) => file.certificate.to_json(),
+            Err(_) => json,
+        }
     }
 
     /// Reads a certificate file. Nothing about its claims is looked at.

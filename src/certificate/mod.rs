@@ -20,7 +20,7 @@ pub mod theorem_a;
 mod verified;
 
 pub use bound::Bound;
-pub use check::{Checked, check};
+pub use check::{Checked, Proven as Reproven, check};
 pub use curvature::Curvature;
 pub use enclosure::Enclosure;
 pub(crate) use file::sha256;

@@ -199,14 +199,25 @@ fn theorem_a_words(c: &TheoremA, words: &mut Vec<String>) {
             c.centre.file
         ));
     }
-    words.push(files_words(&c.instance.file, &c.instance.sha256));
+    let mut files = vec![(&c.instance.file, &c.instance.sha256)];
+    if c.centre.t > 0 {
+        files.push((&c.centre.file, &c.centre.sha256));
+    }
+    words.push(files_words(&files));
 }
 
 fn obstructed_words(c: &Obstructed, words: &mut Vec<String>) {
     words.push(format!("Why: {}.", reason_words(c.reason)));
-    words.push(files_words(&c.instance.file, &c.instance.sha256));
+    words.push(files_words(&[(&c.instance.file, &c.instance.sha256)]));
 }
 
-fn files_words(file: &str, sha256: &str) -> String {
-    format!("Files: it is about {file} with SHA-256 {sha256} and about no other file.")
+fn files_words(files: &[(&String, &String)]) -> String {
+    let named: Vec<_> = files
+        .iter()
+        .map(|(file, sha256)| format!("{file} with SHA-256 {sha256}"))
+        .collect();
+    format!(
+        "Files: it is about {} and about no other file.",
+        named.join(" and ")
+    )
 }
