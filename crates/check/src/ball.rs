@@ -7,15 +7,18 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 
 /// The set of real numbers within `rad` of `mid`, times 2^exp; the number meant is one of them.
 ///
-/// Every operation evaluates its midpoint in double-double arithmetic and adds up what the result can be off by: what the
-/// operands were off by, carried through the operation, plus the operation's own rounding, at most [`ROUNDING`] relative to the
-/// result for + - * / sqrt and [`EXP`] for exp. Radii are f64 sums and products of at most a dozen non-negative numbers,
-/// so their own roundings, 2^-53 each, are covered by the factor [`GROW`] (and |mid| <= |hi| (1 + 2^-53) too).
+/// Every operation evaluates its midpoint in double-double arithmetic and adds up what the result
+/// can be off by: what the operands were off by, carried through the operation, plus the
+/// operation's own rounding, at most [`ROUNDING`] relative to the result for + - * / sqrt and
+/// [`EXP`] for exp. Radii are f64 sums and products of at most a dozen non-negative numbers, so
+/// their own roundings, 2^-53 each, are covered by the factor [`GROW`] (and |mid| <= |hi| (1 +
+/// 2^-53) too).
 ///
-/// **No under- or overflow.** `exp` is a multiple of 64, and unless the number is 0 exactly, max(|hi|, rad) is kept
-/// in [2^-64, 2^64]. So what underflows inside an operation is below 2^-1070 a time, beside a result whose size or radius is at
-/// least 2^-300: [`TINY`], added where there are products or shifts, is above it and means nothing.
-/// What is not finite becomes the ball of all numbers, about which nothing can be proven.
+/// **No under- or overflow.** `exp` is a multiple of 64, and unless the number is 0 exactly,
+/// max(|hi|, rad) is kept in [2^-64, 2^64]. So what underflows inside an operation is below 2^-1070
+/// a time, beside a result whose size or radius is at least 2^-300: [`TINY`], added where there are
+/// products or shifts, is above it and means nothing. What is not finite becomes the ball of all
+/// numbers, about which nothing can be proven.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ball {
     mid: Double,
@@ -145,7 +148,8 @@ impl Ball {
         self.rad.is_finite()
     }
 
-    /// The upper end in units of 2^exp: each sum is rounded to nearest, so the next f64 is not below it.
+    /// The upper end in units of 2^exp: each sum is rounded to nearest, so the next f64 is not
+    /// below it.
     fn top(self) -> f64 {
         if self.mid.lo == 0.0 && self.rad == 0.0 {
             return self.mid.hi;

@@ -1,5 +1,6 @@
-//! `certificate.json` as data. The file is a claim, not a proof that must be trusted: everything in it but the choices `rho`, `eta`
-//! and the box's radii is an inequality about the instance file beside it.
+//! `certificate.json` as data. The file is a claim, not a proof that must be trusted: everything in
+//! it but the choices `rho`, `eta` and the box's radii is an inequality about the instance file
+//! beside it.
 
 use super::Unreadable;
 use super::json::{Field, Fields, object, record};
@@ -131,7 +132,8 @@ record! {
 record! {
     /// The point M_t that the proof starts from.
     Centre {
-        /// Steps of gradient descent from the instance's weights; at 0 the file is the instance itself.
+        /// Steps of gradient descent from the instance's weights; at 0 the file is the instance
+        /// itself.
         t: u64,
         /// The file of the weights M_t.
         file: String,
@@ -167,8 +169,8 @@ record! {
 }
 
 record! {
-    /// Theorem A closes at the centre: f_{t+1} <= (1 - rate_lower) f_t for every t from there on, which covers the claim
-    /// of one reading.
+    /// Theorem A closes at the centre: f_{t+1} <= (1 - rate_lower) f_t for every t from there on,
+    /// which covers the claim of one reading.
     TheoremA {
         /// The instance, with the weights M_0.
         instance: FileRef,
@@ -239,7 +241,8 @@ pub enum Certificate {
 pub struct CertificateFile {
     /// What it claims.
     pub certificate: Certificate,
-    /// Its field `statement`. Anybody may have written it: nothing rests on it, and nothing of it is to be repeated as proven.
+    /// Its field `statement`. Anybody may have written it: nothing rests on it, and nothing of it
+    /// is to be repeated as proven.
     pub statement: String,
 }
 
@@ -259,7 +262,8 @@ impl Certificate {
         }
     }
 
-    /// The contents of `certificate.json`, with the sentence that follows from the numbers as `statement`; floats read back bit for bit.
+    /// The contents of `certificate.json`, with the sentence that follows from the numbers as
+    /// `statement`; floats read back bit for bit.
     pub fn to_json(&self) -> Value {
         let body = match self {
             Certificate::TheoremA(c) => c.write(),

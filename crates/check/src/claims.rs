@@ -1,4 +1,5 @@
-//! What becomes of a claim: proven, refuted, or hidden by rounding; and in which order precisions are tried.
+//! What becomes of a claim: proven, refuted, or hidden by rounding; and in which order precisions
+//! are tried.
 
 use super::Unreadable;
 use super::ball::Ball;

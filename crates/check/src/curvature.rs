@@ -1,8 +1,9 @@
 //! Upper bounds on |D^2F| over a ball or a box around a point.
 //!
-//! The formulas are those of theory.md section 3 ([`closed_form`]) and of `proofs-checks/sharper.md` ([`sharp`]), with their proofs
-//! there. Every formula is increasing in the quantities that enter it, so where the upper end of a number is taken (c.upper())
-//! the result stays an upper bound.
+//! The formulas are those of theory.md section 3 ([`closed_form`]) and of
+//! `proofs-checks/sharper.md` ([`sharp`]), with their proofs there. Every formula is increasing in
+//! the quantities that enter it, so where the upper end of a number is taken (c.upper()) the result
+//! stays an upper bound.
 
 use super::ball::{Ball, ball, largest, norm, sum, whole};
 use super::certificate::{Kernel, Trained};
@@ -73,7 +74,8 @@ pub(crate) fn closed_form(at: &Point, trained: Trained, rho: f64) -> Ball {
 /// The entries of H for one head: QQ, QK, KK, QV, KV.
 type Entries = [Ball; 5];
 
-/// H(rho) of `proofs-checks/sharper.md` over the box of these radii; 0 in rows and columns that are not trained.
+/// H(rho) of `proofs-checks/sharper.md` over the box of these radii; 0 in rows and columns that are
+/// not trained.
 pub(crate) fn sharp(at: &Point, trained: Trained, radii: [f64; 3]) -> BlockMatrix {
     let Dims { N, n, H, .. } = at.dims;
     let [on_q, on_k, on_v] = ones(trained);
@@ -105,7 +107,8 @@ pub(crate) fn sharp_is_affordable(dims: Dims) -> bool {
 }
 
 /// |H|_2 <= max_b (H v)_b / v_b for every v > 0 (Collatz and Wielandt; rows of zeros are columns of zeros and count nothing).
-/// v comes from a few steps v <- v + H v / |H v|, in f64 after a division by the largest entry: any v would do.
+/// v comes from a few steps v <- v + H v / |H v|, in f64 after a division by the largest entry: any
+/// v would do.
 pub(crate) fn block_norm(H: &BlockMatrix) -> Ball {
     let size = largest(H.iter().flatten().copied()).upper_ball();
     if size.is_zero() {
@@ -146,8 +149,8 @@ fn diameter(Y: &Matrix) -> Ball {
     largest((0..Y.rows).flat_map(|j| (0..j).map(move |l| (j, l))).map(|(j, l)| distance(j, l)))
 }
 
-/// The rows y_j - sum_l s_l y_l, for weights of sum 1. The mean is taken of the differences to the row of the largest weight, so where
-/// that weight is nearly 1 nothing cancels.
+/// The rows y_j - sum_l s_l y_l, for weights of sum 1. The mean is taken of the differences to the
+/// row of the largest weight, so where that weight is nearly 1 nothing cancels.
 fn centred(Y: &Matrix, s: &[Ball]) -> Matrix {
     let weight = |l: usize| s[l].upper();
     let top = (1..s.len()).fold(0, |top, l| if weight(l) > weight(top) { l } else { top });
@@ -185,8 +188,8 @@ impl Tokens<'_> {
         self.weighted(self.at.dims.D, |a, e| self.at.X[a / n][(a % n, e)], c)
     }
 
-    /// Softmax. Per row k, with covariances and third moments M under the row s at the centre, S the largest change of a score
-    /// difference over the box, sigma = e^S (Lemmas 3 to 6).
+    /// Softmax. Per row k, with covariances and third moments M under the row s at the centre, S
+    /// the largest change of a score difference over the box, sigma = e^S (Lemmas 3 to 6).
     fn softmax(&self, h: usize) -> Entries {
         let at = self.at;
         let Dims { N, n, D, d: dims_d, .. } = at.dims;
@@ -285,7 +288,8 @@ impl Tokens<'_> {
         // w_kj = q_k - kappa_j, row j of w[k].
         let w: Vec<Matrix> =
             (0..n).map(|k| Matrix::new(n, d, |j, a| head.q[(k, a)] - head.kappa[(j, a)])).collect();
-        // By how much D s can change, |D^2 s|, by how much D^2 s can change: r = |w| / d^{1/4} stays in [lo, hi].
+        // By how much D s can change, |D^2 s|, by how much D^2 s can change: r = |w| / d^{1/4}
+        // stays in [lo, hi].
         let s = Matrix::new(n, n, |k, j| {
             let moved = x(k) * rho_Q + x(j) * rho_K;
             let (r, step) = (w[k].row_norm(j) / d4, moved / d4);
@@ -329,7 +333,8 @@ impl Tokens<'_> {
     }
 }
 
-/// (sum_c |sum_j u_jc D^2 s_j|^2)^{1/2} at the centre, D^2 s = s (w w' / d - I / sqrt(d)), for query k.
+/// (sum_c |sum_j u_jc D^2 s_j|^2)^{1/2} at the centre, D^2 s = s (w w' / d - I / sqrt(d)), for
+/// query k.
 fn second_derivative(head: &Head, k: usize, w: &Matrix, root_d: Ball) -> Ball {
     let (n, d) = (w.rows, w.cols);
     over_outputs(&head.u, |u| {
@@ -343,8 +348,8 @@ fn second_derivative(head: &Head, k: usize, w: &Matrix, root_d: Ball) -> Ball {
     })
 }
 
-/// Norms of central moments of one attention row, 0 where no trained block asks for them: covariances, and third moments
-/// M(a, b, u) = E[a b u], all centred.
+/// Norms of central moments of one attention row, 0 where no trained block asks for them:
+/// covariances, and third moments M(a, b, u) = E[a b u], all centred.
 struct Moments {
     /// |Cov(kappa, kappa)|, |Cov(kappa, x)|, |Cov(x, x)|, |Cov(x, u)|.
     kk: Ball,

@@ -1,15 +1,20 @@
-//! Smallest and largest singular values of large matrices, proven by one Cholesky decomposition each.
+//! Smallest and largest singular values of large matrices, proven by one Cholesky decomposition
+//! each.
 //!
-//! **Matrices.** A has m rows; row a is the sum over terms (side by side) of Kronecker products l_a (x) r_a, whose factors
-//! are known as numbers of the type T with a bound on what each row is off by. A~ is the matrix of those factors, taken as exact,
-//! and |A - A~|_F <= radius, because |l (x) r - l~ (x) r~| <= |dl| (|r~| + |dr|) + |l~| |dr|. By Weyl's inequality every
-//! singular value of A is within the radius of that of A~. Numbers are in units of 2^exp, so that the largest are near 1.
+//! **Matrices.** A has m rows; row a is the sum over terms (side by side) of Kronecker products l_a
+//! (x) r_a, whose factors are known as numbers of the type T with a bound on what each row is off
+//! by. A~ is the matrix of those factors, taken as exact, and |A - A~|_F <= radius, because |l (x)
+//! r - l~ (x) r~| <= |dl| (|r~| + |dr|) + |l~| |dr|. By Weyl's inequality every singular value of A
+//! is within the radius of that of A~. Numbers are in units of 2^exp, so that the largest are near
+//! 1.
 //!
-//! **Roundings.** Everything below holds for a number type whose +, -, *, /, sqrt are exact up to a factor 1 + delta, |delta| <= u.
-//! A sum of products in which every product goes through at most K roundings is off by at most [`gamma`]_K times the
-//! sum of the moduli, whatever the order; so blocks and threads change nothing but K.
+//! **Roundings.** Everything below holds for a number type whose +, -, *, /, sqrt are exact up to a
+//! factor 1 + delta, |delta| <= u. A sum of products in which every product goes through at most K
+//! roundings is off by at most [`gamma`]_K times the sum of the moduli, whatever the order; so
+//! blocks and threads change nothing but K.
 //!
-//! **Gram matrix.** Entry (a, b) of A~ A~' is the sum over terms of (l_a . l_b)(r_a . r_b). The monomials' moduli add up to at most
+//! **Gram matrix.** Entry (a, b) of A~ A~' is the sum over terms of (l_a . l_b)(r_a . r_b). The
+//! monomials' moduli add up to at most
 //! |A~_a| |A~_b| (Cauchy-Schwarz, over entries and over terms), so, with K the roundings of both inner products and of the
 //! sum over terms,
 //!
@@ -17,11 +22,12 @@
 //! |G - A~ A~'|_2 <= |G - A~ A~'|_F <= gamma_K |A~|_F^2.                                  (1)
 //! ```
 //!
-//! **Cholesky** (S. M. Rump, *Verification of positive definiteness*, BIT 46, 2006). L is computed by the textbook's
-//! l_ij = (s_ij - sum_{k<j} l_ik l_jk) / l_jj and l_jj = sqrt(s_jj - sum_{k<j} l_jk^2), the sum being taken off in parts, with true
-//! divisions. If no number under a root is <= 0, the decomposition is complete. Let every product go through at most P roundings
-//! before it is taken off, and let there be at most Q subtractions. s_ij goes through the subtractions alone; dividing by
-//! its factors, with the quotient (or the root, squared) one factor more,
+//! **Cholesky** (S. M. Rump, *Verification of positive definiteness*, BIT 46, 2006). L is computed
+//! by the textbook's l_ij = (s_ij - sum_{k<j} l_ik l_jk) / l_jj and l_jj = sqrt(s_jj - sum_{k<j}
+//! l_jk^2), the sum being taken off in parts, with true divisions. If no number under a root is <=
+//! 0, the decomposition is complete. Let every product go through at most P roundings before it is
+//! taken off, and let there be at most Q subtractions. s_ij goes through the subtractions alone;
+//! dividing by its factors, with the quotient (or the root, squared) one factor more,
 //! |s_ij - sum_{k<=j} l_ik l_jk| <= gamma_K sum_{k<=j} |l_ik l_jk| with K = P + 2 Q + 2 (Higham, Lemma 8.4). So
 //! |S - LL'|_2 <= gamma_K |L|_F^2 and, from the diagonal, |L|_F^2 <= tr S / (1 - gamma_K). As LL' has no negative eigenvalue,
 //!
@@ -29,12 +35,13 @@
 //! lambda_min(S) >= - gamma_K / (1 - gamma_K) tr S.                                       (2)
 //! ```
 //!
-//! **Underflow.** A product or quotient that falls below the normal numbers is off by at most 2^-1000 more (so much for Double); that times
-//! a factor of the sizes in play, below 2^40, a few for each of at most 2^50 operations, is below [`TINY`].
+//! **Underflow.** A product or quotient that falls below the normal numbers is off by at most
+//! 2^-1000 more (so much for Double); that times a factor of the sizes in play, below 2^40, a few
+//! for each of at most 2^50 operations, is below [`TINY`].
 //!
-//! If the decomposition stops at pivot j, where t = s_jj - sum l_jk^2 <= 0, then v = (-L_11^{-T} l_j, 1, 0...) has
-//! v' S v = t <= 0 up to rounding: a candidate for a vector with |A'v| small. Nothing about it is trusted, |A'v| / |v| is
-//! evaluated anew by [`Term::times`].
+//! If the decomposition stops at pivot j, where t = s_jj - sum l_jk^2 <= 0, then v = (-L_11^{-T}
+//! l_j, 1, 0...) has v' S v = t <= 0 up to rounding: a candidate for a vector with |A'v| small.
+//! Nothing about it is trusted, |A'v| / |v| is evaluated anew by [`Term::times`].
 
 use super::ball::{Ball, ball, whole};
 use super::matrix::{Matrix, Real, Rows, depth, dot, exactly, gamma, length};
@@ -91,8 +98,8 @@ impl<T: Real> Term<T> {
         }
     }
 
-    /// A~'v as a vector, and at least what it is off by, for |v| at most `size`, in units of 2^exp: every product goes through two roundings
-    /// and through the sum over rows.
+    /// A~'v as a vector, and at least what it is off by, for |v| at most `size`, in units of 2^exp:
+    /// every product goes through two roundings and through the sum over rows.
     fn times(&self, v: &[f64], size: f64) -> (Vec<T>, f64) {
         const WIDTH: usize = 64;
         let (m, width, outer) = (v.len(), self.left.width, self.right.width);
@@ -118,7 +125,8 @@ impl<T: Real> Term<T> {
     }
 }
 
-/// At least |A'v| / |v|, nearly equal to it, where A has these terms side by side; unknown if v is 0.
+/// At least |A'v| / |v|, nearly equal to it, where A has these terms side by side; unknown if v is
+/// 0.
 pub(crate) fn quotient<T: Real>(terms: impl Iterator<Item = Term<T>>, v: &[f64]) -> Ball {
     let size = length(v.iter().copied());
     let (mut square, mut off) = (Ball::ZERO, Ball::ZERO);
@@ -136,7 +144,8 @@ pub(crate) fn quotient<T: Real>(terms: impl Iterator<Item = Term<T>>, v: &[f64])
     (square.sqrt().widened(off)) / length
 }
 
-/// G of the module's header, by its lower triangle, with what is known about the matrix A behind it.
+/// G of the module's header, by its lower triangle, with what is known about the matrix A behind
+/// it.
 pub(crate) struct Gram<T> {
     m: usize,
     G: Vec<T>,
@@ -280,8 +289,9 @@ impl<T: Real> Gram<T> {
         }
     }
 
-    /// What G and a completed decomposition of S = +-(G - c I) can be off by in all, as eigenvalues, where `trace` is at least
-    /// tr S and so, all diagonal entries being positive, at least each of them: (1), the rounding of the diagonal, (2).
+    /// What G and a completed decomposition of S = +-(G - c I) can be off by in all, as
+    /// eigenvalues, where `trace` is at least tr S and so, all diagonal entries being positive, at
+    /// least each of them: (1), the rounding of the diagonal, (2).
     fn error(&self, trace: Ball) -> Ball {
         let chunks = self.m.div_ceil(CHUNK) + self.m.div_ceil(BLOCK) + 1;
         let products = 1 + CHUNK.max(depth(BLOCK));
@@ -302,8 +312,9 @@ impl<T: Real> Gram<T> {
         self.square.sqrt() + self.radius()
     }
 
-    /// Proves sigma_min(A') >= a: lambda_min(A~ A~') >= (a + radius)^2, by the decomposition of G - c I where c is that
-    /// number plus the error. If it stops: a vector v with |A'v| <= a |v|, nearly.
+    /// Proves sigma_min(A') >= a: lambda_min(A~ A~') >= (a + radius)^2, by the decomposition of G -
+    /// c I where c is that number plus the error. If it stops: a vector v with |A'v| <= a |v|,
+    /// nearly.
     pub(crate) fn sigma_min_at_least(&self, a: Ball) -> Result<(), Vec<f64>> {
         let target = a + self.radius();
         // tr(G - c I) <= tr G <= (1 + gamma) |A~|_F^2.
@@ -312,7 +323,8 @@ impl<T: Real> Gram<T> {
         self.cholesky(-c.shifted(-2 * self.exp).upper(), false)
     }
 
-    /// Proves |A| <= a, likewise: lambda_max(A~ A~') <= (a - radius)^2. If the decomposition of c I - G stops: a vector with
+    /// Proves |A| <= a, likewise: lambda_max(A~ A~') <= (a - radius)^2. If the decomposition of c I
+    /// - G stops: a vector with
     /// |A'v| >= a |v|, nearly.
     pub(crate) fn norm_at_most(&self, a: Ball) -> Result<(), Vec<f64>> {
         let target = a - self.radius();
@@ -330,7 +342,8 @@ impl<T: Real> Gram<T> {
         self.cholesky(-c, false).err()
     }
 
-    /// The decomposition of S = G + shift I or, `negated`, shift I - G; where it stops, the vector of the module's header.
+    /// The decomposition of S = G + shift I or, `negated`, shift I - G; where it stops, the vector
+    /// of the module's header.
     fn cholesky(&self, shift: f64, negated: bool) -> Result<(), Vec<f64>> {
         let m = self.m;
         let mut L: Vec<T> = self.G.clone();
@@ -344,7 +357,8 @@ impl<T: Real> Gram<T> {
             let last = (first + BLOCK).min(m);
             let (_, rest) = L.split_at_mut(first * m);
             let (diagonal, below) = rest.split_at_mut((last - first) * m);
-            // The columns before this block, by chunks; the diagonal block's rows stand on both sides.
+            // The columns before this block, by chunks; the diagonal block's rows stand on both
+            // sides.
             let chunk = |c: usize| c..(c + CHUNK).min(first);
             let packed: Vec<Vec<T>> =
                 (0..first).step_by(CHUNK).map(|c| panels(diagonal, m, chunk(c))).collect();
@@ -378,8 +392,8 @@ impl<T: Real> Gram<T> {
     }
 }
 
-/// Takes the products of the rows' earlier columns with the packed rows off the columns of the block, one chunk of columns after the
-/// other.
+/// Takes the products of the rows' earlier columns with the packed rows off the columns of the
+/// block, one chunk of columns after the other.
 fn update<T: Real>(rows: &mut [T], m: usize, block: std::ops::Range<usize>, packed: &[Vec<T>]) {
     for (c, other) in packed.iter().enumerate() {
         let width = (block.start - c * CHUNK).min(CHUNK);
@@ -416,8 +430,9 @@ fn breakdown<T: Real>(L: &[T], m: usize, j: usize) -> Vec<f64> {
     z
 }
 
-/// An upper bound of |A|_2 where there is no claim to test: |A|_2^2 = |A A'|_2, again and again, and in the end the
-/// Frobenius norm; after k steps the result is at most a factor rank^{1/2^{k+1}} too large. Each Gram matrix is off by (1).
+/// An upper bound of |A|_2 where there is no claim to test: |A|_2^2 = |A A'|_2, again and again,
+/// and in the end the Frobenius norm; after k steps the result is at most a factor rank^{1/2^{k+1}}
+/// too large. Each Gram matrix is off by (1).
 pub(crate) fn norm_upper(A: &Matrix, steps: u32) -> Ball {
     let transposed = A.rows > A.cols;
     let rows: Rows<f64> = if transposed { Rows::of(&A.transposed()) } else { Rows::of(A) };

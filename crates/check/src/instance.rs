@@ -1,7 +1,8 @@
 //! Instance files: safetensors with `X [N,n,D]`, `y [N,n,p]`, `W_Q W_K W_V [H,D,d]`, `W_O [H,d,p]`.
 //!
-//! The format: eight bytes with the header's length, a JSON header (name: dtype, shape, begin and end of the data), the data. The data of the tensors has to
-//! fill the rest of the file without a gap or an overlap, so that no two readers can see different tensors.
+//! The format: eight bytes with the header's length, a JSON header (name: dtype, shape, begin and
+//! end of the data), the data. The data of the tensors has to fill the rest of the file without a
+//! gap or an overlap, so that no two readers can see different tensors.
 
 use super::Unreadable;
 use super::certificate::Kernel;

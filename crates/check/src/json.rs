@@ -15,8 +15,8 @@ pub(crate) fn object(text: &[u8], what: &str) -> Result<Value, Unreadable> {
     as_wanted(value.is_object().then_some(value), what, "a JSON object")
 }
 
-/// A name that some object of this JSON text, which was parsed without an error, has twice: readers differ in which of the two they
-/// take.
+/// A name that some object of this JSON text, which was parsed without an error, has twice: readers
+/// differ in which of the two they take.
 fn repeated_name(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let mut open: Vec<HashSet<String>> = Vec::new();

@@ -1,11 +1,13 @@
 //! Re-proves a certificate of [gdcert](https://docs.rs/gdcert) from the instance file beside it.
 //!
-//! Every number in a certificate is a claim. [`check`] proves each of them again, or says which one it can not prove. This crate
-//! shares no code with the program that finds certificates and depends on nothing of it: it has its own
-//! readers, numbers and evaluation of the model, and searches for nothing.
+//! Every number in a certificate is a claim. [`check`] proves each of them again, or says which one
+//! it can not prove. This crate shares no code with the program that finds certificates and depends
+//! on nothing of it: it has its own readers, numbers and evaluation of the model, and searches for
+//! nothing.
 //!
-//! **Trusted**: the statements of theory.md section 4 and of `proofs-checks/sharper.md`, IEEE 754 arithmetic in f64 with correctly rounded
-//! + - * / and square root, SHA-256 (the crate sha2), and JSON syntax (the crate serde_json).
+//! **Trusted**: the statements of theory.md section 4 and of `proofs-checks/sharper.md`, IEEE 754
+//! arithmetic in f64 with correctly rounded + - * / and square root, SHA-256 (the crate sha2), and
+//! JSON syntax (the crate serde_json).
 //!
 //! From what a reader meets first to what everything stands on:
 //!
@@ -23,7 +25,8 @@
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
-// !(a > b) is not a <= b: a NaN must take the branch that proves nothing. Indices are those of the formulas.
+// !(a > b) is not a <= b: a NaN must take the branch that proves nothing. Indices are those of the
+// formulas.
 #![allow(clippy::neg_cmp_op_on_partial_ord, clippy::needless_range_loop)]
 #![allow(rustdoc::private_intra_doc_links)]
 
@@ -98,7 +101,8 @@ pub enum Checked {
     Unproven(String),
 }
 
-/// Re-proves the certificate at `path`, or `certificate.json` in the folder `path`, from the files beside it.
+/// Re-proves the certificate at `path`, or `certificate.json` in the folder `path`, from the files
+/// beside it.
 ///
 /// # Errors
 /// A file that cannot be read: no certificate of this schema, a missing or malformed instance.
@@ -117,8 +121,8 @@ pub fn check(path: &Path) -> Result<Checked, Unreadable> {
 }
 
 impl Certificate {
-    /// Re-proves the certificate from the files that `read` gives by name: what [`check`] does without a file system, and for a
-    /// certificate that was not written yet.
+    /// Re-proves the certificate from the files that `read` gives by name: what [`check`] does
+    /// without a file system, and for a certificate that was not written yet.
     ///
     /// # Errors
     /// Those of `read`; a malformed instance.

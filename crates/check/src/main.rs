@@ -1,4 +1,5 @@
-//! `gdcert-check CERT|DIR`: exit code 0 if the certificate is proven, 1 if it is not, 2 if it can not be read.
+//! `gdcert-check CERT|DIR`: exit code 0 if the certificate is proven, 1 if it is not, 2 if it can
+//! not be read.
 
 #![forbid(unsafe_code)]
 

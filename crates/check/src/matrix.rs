@@ -146,9 +146,9 @@ pub(crate) fn length(numbers: impl Iterator<Item = f64> + Clone) -> f64 {
     largest * squares.sum::<f64>().sqrt() * (1.0 + power(-30)) + power(-1022)
 }
 
-/// gamma_K = K u / (1 - K u), rounded up: a sum of products in which every product goes through at most K roundings is
-/// off by at most gamma_K times the sum of the moduli, whatever the order (Higham, *Accuracy and Stability of Numerical
-/// Algorithms*, 2002, section 3.1).
+/// gamma_K = K u / (1 - K u), rounded up: a sum of products in which every product goes through at
+/// most K roundings is off by at most gamma_K times the sum of the moduli, whatever the order
+/// (Higham, *Accuracy and Stability of Numerical Algorithms*, 2002, section 3.1).
 pub(crate) fn gamma<T: Real>(K: usize) -> f64 {
     let Ku = K as f64 * T::UNIT;
     Ku / (1.0 - Ku) * (1.0 + power(-40))
@@ -176,7 +176,8 @@ pub(crate) fn depth(length: usize) -> usize {
     1 + length / LANES + 2 * LANES
 }
 
-/// Rows with a bound on what each is off by: row a is 2^exp[a] (mid + error), |mid| <= size[a], |error| <= error[a].
+/// Rows with a bound on what each is off by: row a is 2^exp[a] (mid + error), |mid| <= size[a],
+/// |error| <= error[a].
 #[derive(Clone, Debug)]
 pub(crate) struct Rows<T> {
     pub(crate) width: usize,
@@ -253,8 +254,8 @@ impl Factor {
 
     /// The matrix of the products of this one's rows and the other one's.
     ///
-    /// In f64: |fl(a . b) - (a + da) . (b + db)| <= gamma |a||b| + |da| (|b| + |db|) + |a||db|, and what underflows
-    /// is below 2^-1074 for each product of numbers below 1.
+    /// In f64: |fl(a . b) - (a + da) . (b + db)| <= gamma |a||b| + |da| (|b| + |db|) + |a||db|, and
+    /// what underflows is below 2^-1074 for each product of numbers below 1.
     pub(crate) fn times(&self, other: &Factor) -> Matrix {
         match (self, other) {
             (Factor::Fast(a), Factor::Fast(b)) => {

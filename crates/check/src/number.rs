@@ -1,9 +1,11 @@
-//! Double-double numbers: an unevaluated sum hi + lo with |lo| <= ulp(hi) / 2, about 32 decimal digits.
+//! Double-double numbers: an unevaluated sum hi + lo with |lo| <= ulp(hi) / 2, about 32 decimal
+//! digits.
 
 use std::ops::{Add, Div, Mul, Neg, Sub};
 
-/// With u = 2^-53, while nothing overflows and nothing of interest underflows (see [`Ball`](super::ball::Ball) and
-/// `gram.rs`, which add what underflow can do), the relative errors are at most
+/// With u = 2^-53, while nothing overflows and nothing of interest underflows (see
+/// [`Ball`](super::ball::Ball) and `gram.rs`, which add what underflow can do), the relative errors
+/// are at most
 ///
 /// | operation | bound | why |
 /// |---|---|---|
@@ -13,8 +15,9 @@ use std::ops::{Add, Div, Mul, Neg, Sub};
 /// | `sqrt` | 8 u^2 | see `sqrt` |
 /// | `exp` | 2^-98 | see `exp` |
 ///
-/// (M. Joldes, J.-M. Muller, V. Popescu, *Tight and rigorous error bounds for basic building blocks of double-word
-/// arithmetic*, ACM TOMS 44, 2017). All but exp are below [`ROUNDING`]. No fused multiply-add is needed.
+/// (M. Joldes, J.-M. Muller, V. Popescu, *Tight and rigorous error bounds for basic building blocks
+/// of double-word arithmetic*, ACM TOMS 44, 2017). All but exp are below [`ROUNDING`]. No fused
+/// multiply-add is needed.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Double {
     pub(crate) hi: f64,
@@ -76,9 +79,9 @@ impl Double {
         Double { hi: self.hi * power, lo: self.lo * power }
     }
 
-    /// One Newton step from s = fl(sqrt(hi)): s + (a - s^2) / (2 s). a - s^2 is exact but for two roundings of numbers
-    /// below 4 u s^2; the step's own error is (a - s^2)^2 / (8 s^3) <= u^2 s / 2, and the correction below 2 u s is rounded
-    /// twice more: below 8 u^2 in all.
+    /// One Newton step from s = fl(sqrt(hi)): s + (a - s^2) / (2 s). a - s^2 is exact but for two
+    /// roundings of numbers below 4 u s^2; the step's own error is (a - s^2)^2 / (8 s^3) <= u^2 s /
+    /// 2, and the correction below 2 u s is rounded twice more: below 8 u^2 in all.
     pub(crate) fn sqrt(self) -> Self {
         let s = self.hi.sqrt();
         if s == 0.0 || !s.is_finite() {
@@ -88,22 +91,27 @@ impl Double {
         fast_two_sum(s, (((self.hi - p) - e) + self.lo) / (2.0 * s))
     }
 
-    /// exp(self) = (y_hi + y_lo) 2^k (1 + e) for |self| < 801, |e| <= 2^-98, with 0.7 < y_hi < 1.42.
+    /// exp(self) = (y_hi + y_lo) 2^k (1 + e) for |self| < 801, |e| <= 2^-98, with 0.7 < y_hi <
+    /// 1.42.
     ///
     /// Proof.
-    /// - k = round(x / ln 2), |k| <= 1156 < 2^11. ln 2 = L1 + L2 + L3 (1 + e3), L1 of 32 and L2 of 33 bits, so k L1 and
-    ///   k L2 are exact; L3 < 2^-65 is off by less than 2^-119. In r = x - k ln 2, x - k L1 is exact (TwoSum), the two
-    ///   double-double additions act on numbers below 1/2, so each adds less than 3 u^2 / 2, and k L3 < 2^-54 adds
-    ///   2^-108 (product rounded) and 2^-108 (L3's own error): |delta r| < 2^-103, |r| < 0.3467.
-    /// - t = r / 2^8 (exact), |t| < 2^-9.5. p = e^t - 1 is t + t^2/2 + ... + t^5/120 + t^6 c with c = 1/720 + ... + t^3/9!
-    ///   in f64. What is cut off is below 1.01 t^10/10! < 2^-107 |t|. c, t c and the pairs it is added to lose at most 12 u
-    ///   of t^6/720, which is below 2^-49.4 2^-57 |t| = 2^-106.4 |t|. The double-double operations on the leading terms
-    ///   t + t q, |q| <= |t|, add at most 3 u^2 + 28 u^2 |q| relative to p. So p has relative error below 2^-103.
-    /// - Each of the 8 doublings p <- 2 p + p^2 (that is e^{2t} - 1) multiplies the relative error of p by
-    ///   |(2 + 2p) / (2 + p)| <= 1 + |p|/2 at p > 0 and <= 1 at p < 0 (all factors together below 1.3, since |p| halves
-    ///   each time going back), and adds less than 3 u^2 + 7 u^2 |p|/(2 - |p|) < 2^-103.
-    /// - Hence |p| <= 0.42 is off by at most 0.42 1.3 (9 2^-103) + 1.42 2^-103 (delta r), below 2^-100 1.0, and
-    ///   e^r = 1 + p >= 0.7 has relative error below 2^-99. The bound stated is one bit weaker.
+    /// - k = round(x / ln 2), |k| <= 1156 < 2^11. ln 2 = L1 + L2 + L3 (1 + e3), L1 of 32 and L2 of
+    ///   33 bits, so k L1 and k L2 are exact; L3 < 2^-65 is off by less than 2^-119. In r = x - k
+    ///   ln 2, x - k L1 is exact (TwoSum), the two double-double additions act on numbers below
+    ///   1/2, so each adds less than 3 u^2 / 2, and k L3 < 2^-54 adds 2^-108 (product rounded) and
+    ///   2^-108 (L3's own error): |delta r| < 2^-103, |r| < 0.3467.
+    /// - t = r / 2^8 (exact), |t| < 2^-9.5. p = e^t - 1 is t + t^2/2 + ... + t^5/120 + t^6 c with c
+    ///   = 1/720 + ... + t^3/9! in f64. What is cut off is below 1.01 t^10/10! < 2^-107 |t|. c, t c
+    ///   and the pairs it is added to lose at most 12 u of t^6/720, which is below 2^-49.4 2^-57
+    ///   |t| = 2^-106.4 |t|. The double-double operations on the leading terms t + t q, |q| <= |t|,
+    ///   add at most 3 u^2 + 28 u^2 |q| relative to p. So p has relative error below 2^-103.
+    /// - Each of the 8 doublings p <- 2 p + p^2 (that is e^{2t} - 1) multiplies the relative error
+    ///   of p by |(2 + 2p) / (2 + p)| <= 1 + |p|/2 at p > 0 and <= 1 at p < 0 (all factors together
+    ///   below 1.3, since |p| halves each time going back), and adds less than 3 u^2 + 7 u^2 |p|/(2
+    ///   - |p|) < 2^-103.
+    /// - Hence |p| <= 0.42 is off by at most 0.42 1.3 (9 2^-103) + 1.42 2^-103 (delta r), below
+    ///   2^-100.3, and e^r = 1 + p >= 0.7 has relative error below 2^-99. The bound stated is one bit
+    ///   weaker.
     pub(crate) fn exp(self) -> (Double, i64) {
         // 32 + 33 bits, and the rest rounded.
         const LN2_1: f64 = f64::from_bits(0x3fe6_2e42_fee0_0000);
@@ -174,9 +182,10 @@ impl Mul for Double {
 
 impl Div for Double {
     type Output = Self;
-    /// q = fl(a_hi / b_hi) is within 4 u of a / b, so |a - b q| <= 4 u |a|. That remainder is evaluated off by at most
-    /// 4 u^2 |a| (b_lo q and what it is added to) and two roundings of numbers below 8 u |a|; dividing it by b_hi and not by
-    /// b adds 2 u of 4 u. Below 32 u^2 in all.
+    /// q = fl(a_hi / b_hi) is within 4 u of a / b, so |a - b q| <= 4 u |a|. That remainder is
+    /// evaluated off by at most 4 u^2 |a| (b_lo q and what it is added to) and two roundings of
+    /// numbers below 8 u |a|; dividing it by b_hi and not by b adds 2 u of 4 u. Below 32 u^2 in
+    /// all.
     fn div(self, b: Self) -> Self {
         let q = self.hi / b.hi;
         let (p, e) = two_product(b.hi, q);

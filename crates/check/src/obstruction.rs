@@ -28,8 +28,9 @@ pub(crate) fn obstructed(c: &Obstructed, files: &Files) -> Proof {
     })
 }
 
-/// A lower bound on f for every W^Q and W^K. Softmax rows are convex weights, so output (i, k, c) lies between
-/// sum_h min_j u_hijc and sum_h max_j u_hijc, and f >= 1/2 sum_ikc (distance of y_ikc to that interval)^2.
+/// A lower bound on f for every W^Q and W^K. Softmax rows are convex weights, so output (i, k, c)
+/// lies between sum_h min_j u_hijc and sum_h max_j u_hijc, and f >= 1/2 sum_ikc (distance of y_ikc
+/// to that interval)^2.
 pub(crate) fn hull_loss(at: &Point) -> Ball {
     let Dims { N, n, H, p, .. } = at.dims;
     let end = |i: usize, c: usize, pick: fn(Ball, Ball) -> Ball| {
@@ -50,8 +51,9 @@ pub(crate) fn hull_loss(at: &Point) -> Ball {
     squares.sum::<Ball>() / ball(2.0)
 }
 
-/// Whether u_hij is the same for every j by structure: every feature of X that varies within some sample is read, by
-/// W^V_h, through a zero row only, or the head has W^O_h = 0. Then the outputs do not depend on W^Q or W^K.
+/// Whether u_hij is the same for every j by structure: every feature of X that varies within some
+/// sample is read, by W^V_h, through a zero row only, or the head has W^O_h = 0. Then the outputs
+/// do not depend on W^Q or W^K.
 pub(crate) fn values_ignore_token(instance: &Instance) -> bool {
     let zero = |row: &[f64]| row.iter().all(|x| *x == 0.0);
     let varies = |e: usize| {

@@ -1,7 +1,9 @@
-//! The model at one point, every number with a bound on its error: the formulas of theory.md, as they stand there.
+//! The model at one point, every number with a bound on its error: the formulas of theory.md, as
+//! they stand there.
 //!
-//! A point is evaluated in one of two precisions by the same formulas: *precise* has every product in balls; *fast* has the products of
-//! matrices in f64, with one error bound a row ([`Factor`]), which is enough for most claims and the only way at large sizes.
+//! A point is evaluated in one of two precisions by the same formulas: *precise* has every product
+//! in balls; *fast* has the products of matrices in f64, with one error bound a row ([`Factor`]),
+//! which is enough for most claims and the only way at large sizes.
 
 use super::ball::{Ball, ball, norm, sum, whole};
 use super::certificate::Kernel;
@@ -90,8 +92,8 @@ impl<'a> Point<'a> {
         }))
     }
 
-    /// d out_kc / d(score of key j), over sqrt(d), at (k p + c, j): s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian
-    /// kernel s_kj u_jc / sqrt(d).
+    /// d out_kc / d(score of key j), over sqrt(d), at (k p + c, j): s_kj (u_jc - out_kc) / sqrt(d),
+    /// for the Gaussian kernel s_kj u_jc / sqrt(d).
     fn weights(&self, head: &Head) -> Matrix {
         let Dims { n, p, .. } = self.dims;
         Matrix::new(n * p, n, |a, j| {
@@ -116,8 +118,8 @@ impl<'a> Point<'a> {
     /// Head h's columns of a part of the Jacobian: row (i, k, c) is left (x) right, with
     ///
     /// - Q: x_k (x) sum_j w_j kappa_j, for the Gaussian kernel x_k (x) sum_j w_j (kappa_j - q_k);
-    /// - K: sum_j w_j x_j (x) q_k, for the Gaussian kernel sum_j w_j x_j (x) (q_k - kappa_j), which is no one product: it
-    ///   stands on the left, and 1 on the right;
+    /// - K: sum_j w_j x_j (x) q_k, for the Gaussian kernel sum_j w_j x_j (x) (q_k - kappa_j), which
+    ///   is no one product: it stands on the left, and 1 on the right;
     /// - V: sum_j s_kj x_j (x) W^O_c;
     /// - B: sum_j s_kj x_j, a row for each (i, k).
     ///
@@ -226,7 +228,8 @@ impl Head {
                 let C = factor(&q).times(&factor(&kappa)).map(|c| c / root_d);
                 let mut e = Matrix::new(n, n, |_, _| Ball::ZERO);
                 for k in 0..n {
-                    // Any shift of a row leaves the weights as they are; the largest score avoids overflow.
+                    // Any shift of a row leaves the weights as they are; the largest score avoids
+                    // overflow.
                     let top = C.row(k).iter().copied().reduce(Ball::max).unwrap_or(Ball::ZERO);
                     let top = top.upper_ball();
                     let row = &mut e.data[k * n..(k + 1) * n];

@@ -46,7 +46,8 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
     }
 }
 
-/// Every number is finite and has the sign its meaning gives it; blocks that are not trained have zeros.
+/// Every number is finite and has the sign its meaning gives it; blocks that are not trained have
+/// zeros.
 fn signs(c: &TheoremA) -> Proof {
     let positive = [
         ("beta", c.beta),
@@ -90,7 +91,8 @@ fn signs(c: &TheoremA) -> Proof {
     Ok(())
 }
 
-/// Theorem A of theory.md section 4. With a smaller alpha and a larger L than the formulas give, its proof stands.
+/// Theorem A of theory.md section 4. With a smaller alpha and a larger L than the formulas give,
+/// its proof stands.
 fn ball_inequalities(c: &TheoremA) -> Proof {
     let [alpha_c, alpha, rho, h] = [c.alpha_lower, c.alpha, c.rho, c.h_rho_upper].map(ball);
     let [J, R, L] = [c.jacobian_norm_upper, c.residual_norm_upper, c.smoothness].map(ball);
@@ -128,7 +130,8 @@ fn box_inequalities(c: &TheoremA, region: &Box3, H: &BlockMatrix) -> Proof {
     Ok(())
 }
 
-/// eta L < 2 and eta beta <= rate_lower <= 2 eta alpha^2 (1 - eta L/2), eta beta < 1; gives 1 - eta L/2.
+/// eta L < 2 and eta beta <= rate_lower <= 2 eta alpha^2 (1 - eta L/2), eta beta < 1; gives 1 - eta
+/// L/2.
 fn step_and_rate(c: &TheoremA) -> Proof<Ball> {
     let [alpha, L, eta, rate] = [c.alpha, c.smoothness, c.eta, c.rate_lower].map(ball);
     let contraction = ball(1.0) - eta * L / ball(2.0);
@@ -164,7 +167,8 @@ fn same_problem(c: &TheoremA, instance: &Instance, centre: &Instance) -> Proof {
     Ok(())
 }
 
-/// Theory.md section 2: when a reading of beta means something. That beta > 0 is a matter of numbers, see [`beta`].
+/// Theory.md section 2: when a reading of beta means something. That beta > 0 is a matter of
+/// numbers, see [`beta`].
 fn reading_applies(c: &TheoremA, dims: Dims) -> Proof {
     let Dims { D, d, H, p, .. } = dims;
     let reading = c.reading;
@@ -181,8 +185,8 @@ fn reading_applies(c: &TheoremA, dims: Dims) -> Proof {
     })
 }
 
-/// h_rho_upper >= |D^2F|: over the ball by the closed form or, where that does not do, by the matrix H with equal radii (each decides
-/// alone); over the box by H.
+/// h_rho_upper >= |D^2F|: over the ball by the closed form or, where that does not do, by the
+/// matrix H with equal radii (each decides alone); over the box by H.
 fn curvature(c: &TheoremA, at: &Site) -> Proof {
     let claimed = ball(c.h_rho_upper);
     let H = |radii: Blocks| -> Proof<BlockMatrix> {
@@ -215,7 +219,8 @@ enum Value {
     Resolved(Gram<f64>),
 }
 
-/// jacobian_norm_upper >= |J|, with a box the same for each block, and alpha_lower <= sigma_min(J_A').
+/// jacobian_norm_upper >= |J|, with a box the same for each block, and alpha_lower <=
+/// sigma_min(J_A').
 fn jacobian(c: &TheoremA, at: &Site) -> Proof<Value> {
     let trained = Part::of(c.trained.flags());
     let resolved = Part::of(c.region.as_ref().map_or(c.trained, |region| region.resolved).flags());
@@ -299,7 +304,8 @@ fn alpha<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], J: Gram<T>) -> Answe
     if found.below(ball(claimed)) { Answer::Refuted(why) } else { Answer::Hidden(why) }
 }
 
-/// beta >= the reading's beta at M_0, as theory.md section 2 defines it, and the reading applies: its beta is not 0.
+/// beta >= the reading's beta at M_0, as theory.md section 2 defines it, and the reading applies:
+/// its beta is not 0.
 fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
     let W_O = &start.fast().instance.W_O;
     let (factor, part) = match c.reading {
@@ -325,15 +331,17 @@ fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
         let reading = c.reading;
         format!("the reading {reading} does not apply: sigma_min(W^O) is not proven to be above 0")
     })?;
-    // sigma_min(A) <= sqrt(beta / factor) is to be proven, and sigma_min(A) > 0: J_V J_V' is at most max_h |W^O_h|^2 (B B' (x) I),
-    // and at M_0 alpha_lower was proven for some of the trained blocks.
+    // sigma_min(A) <= sqrt(beta / factor) is to be proven, and sigma_min(A) > 0: J_V J_V' is at
+    // most max_h |W^O_h|^2 (B B' (x) I), and at M_0 alpha_lower was proven for some of the trained
+    // blocks.
     let target = (ball(c.beta) / factor).sqrt();
     let resolved = match (&value, c.reading) {
         (Value::Resolved(_), _) => true,
         (Value::Unknown, reading) => reading == Reading::Ntk && c.centre.t == 0,
     };
     let found = |v: &[f64]| start.fast().quotient::<f64>(&parts, v).at_most(target);
-    // With one output and heads of equal norms B's smallest singular vector is J_V's: any v may be tried.
+    // With one output and heads of equal norms B's smallest singular vector is J_V's: any v may be
+    // tried.
     if let (Value::Resolved(J_V), [Part::B | Part::V]) = (&value, &parts[..])
         && start.fast().dims.p == 1
     {
@@ -351,8 +359,9 @@ fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
         .proof()
 }
 
-/// sigma_min(A) <= target, because sigma_min(A) <= |A'v| / |v| for every v; and sigma_min(A) > 0, unless that is known. The v
-/// comes from the decomposition of A A' - a^2 I, which stops where it meets one, a being a little below the target.
+/// sigma_min(A) <= target, because sigma_min(A) <= |A'v| / |v| for every v; and sigma_min(A) > 0,
+/// unless that is known. The v comes from the decomposition of A A' - a^2 I, which stops where it
+/// meets one, a being a little below the target.
 fn rayleigh<T: Real>(
     c: &TheoremA,
     at: &Point,
@@ -381,7 +390,8 @@ fn rayleigh<T: Real>(
     if at.quotient::<T>(parts, &v).at_most(target) { Answer::Proven } else { Answer::Hidden(why) }
 }
 
-/// An upper bound of lambda_min(W'W), |W v|^2 / |v|^2 for some v, and whether lambda_min(W'W) > 0 is certain.
+/// An upper bound of lambda_min(W'W), |W v|^2 / |v|^2 for some v, and whether lambda_min(W'W) > 0
+/// is certain.
 ///
 /// v is the largest column of (I - W'W / tr W'W)^{2^k}, a candidate that nothing rests on.
 pub(crate) fn smallest_output(W: &Matrix<f64>) -> (Ball, bool) {

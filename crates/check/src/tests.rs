@@ -1,12 +1,12 @@
 //! Each bound alone, against 2200-bit arithmetic and against what singular values were made to be.
 
-use super::ball::{Ball, ball, norm};
+use super::ball::{Ball, ball};
 use super::certificate::{Kernel, Trained};
 use super::curvature::{block_norm, closed_form, sharp};
 use super::gram::{Gram, Term, norm_upper, quotient};
 use super::instance::{Dims, Instance};
 use super::matrix::{Factor, Matrix, Real, Rows};
-use super::number::{Double, power};
+use super::number::Double;
 use super::obstruction::{hull_loss, values_ignore_token};
 use super::point::{Part, Point};
 use super::rate::smallest_output;
@@ -44,7 +44,8 @@ fn any_f64(rng: &mut ChaCha8Rng) -> f64 {
     }
 }
 
-/// Balls around hi + lo, exact or not, now and then with an end that is nearly 0, and their midpoint and radius.
+/// Balls around hi + lo, exact or not, now and then with an end that is nearly 0, and their
+/// midpoint and radius.
 fn any_ball(rng: &mut ChaCha8Rng) -> (Ball, [f64; 3]) {
     let hi = any_f64(rng);
     let lo = random(rng) * hi * 2f64.powi(-54);
@@ -164,8 +165,9 @@ fn with_singular_values(m: usize, width: usize, least: f64, rng: &mut ChaCha8Rng
     U * DMatrix::from_fn(m, width, |i, j| if i == j { s(i) } else { 0.0 }) * V.transpose()
 }
 
-/// Tests of singular values are decided right on both sides of the value, down to where each precision ends, at any scale; the
-/// witness of a failure is one. Sizes on both sides of a block (128) and of a chunk (256).
+/// Tests of singular values are decided right on both sides of the value, down to where each
+/// precision ends, at any scale; the witness of a failure is one. Sizes on both sides of a block
+/// (128) and of a chunk (256).
 #[test]
 fn singular_values_are_decided() {
     let mut rng = ChaCha8Rng::seed_from_u64(3);
@@ -200,7 +202,8 @@ fn singular_values_are_decided() {
     }
 }
 
-/// Where f64's rounding decides, f64 proves nothing that double-double does not: without the error bounds it would.
+/// Where f64's rounding decides, f64 proves nothing that double-double does not: without the error
+/// bounds it would.
 #[test]
 fn f64_proves_only_what_is_true() {
     let mut rng = ChaCha8Rng::seed_from_u64(4);
@@ -231,7 +234,8 @@ fn f64_proves_only_what_is_true() {
     assert!(proven > 50 && hidden > 500, "{proven} {hidden}");
 }
 
-/// Nothing is claimed where a matrix is singular, or 0, or where the radius is as large as the value.
+/// Nothing is claimed where a matrix is singular, or 0, or where the radius is as large as the
+/// value.
 #[test]
 fn what_is_not_there_is_not_proven() {
     let singular = DMatrix::from_row_slice(2, 2, &[1.0, 1.0, 1.0, 1.0]);
@@ -474,7 +478,8 @@ fn curvature_is_bounded() {
     assert!(block_norm(&[[Ball::ZERO; 3]; 3]).is_zero());
 }
 
-/// One token in a sample, and rows that look at one token only: nothing moves, and the bound says so.
+/// One token in a sample, and rows that look at one token only: nothing moves, and the bound says
+/// so.
 #[test]
 fn peaked_rows_have_little_curvature() {
     let one = instance(Kernel::Softmax, [3, 1, 4, 2, 2, 1], [1.0, 1.0, 1.0], 3);
@@ -535,5 +540,4 @@ fn obstructions_are_seen() {
     let bound = hull_loss(&Point::new(&at, false));
     let scaled = bound * ball(1e160) * ball(1e160);
     assert!((scaled.lower() - f0).abs() <= 1e-12 * f0, "{bound:?}");
-    let _ = (power(0), norm(std::iter::empty()));
 }

@@ -1,4 +1,5 @@
-//! Work in parts, on as many threads as there are cores. What is computed does not depend on how many.
+//! Work in parts, on as many threads as there are cores. What is computed does not depend on how
+//! many.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,5 +1,6 @@
-//! The only maker of sentences about proofs. What a file claims and what was proven have the same words and different types:
-//! [`Certificate::claim`] of anything that was read, [`Proven::statement`] only of what [`check`](super::check) returned.
+//! The only maker of sentences about proofs. What a file claims and what was proven have the same
+//! words and different types: [`Certificate::claim`] of anything that was read,
+//! [`Proven::statement`] only of what [`check`](super::check) returned.
 
 use super::ball::ball;
 use super::certificate::{Certificate, FileRef, Obstructed, Reason, TheoremA};
@@ -42,7 +43,8 @@ impl Proven {
         self.certificate.about()
     }
 
-    /// What a reader of the file should know beside it: a step that nothing ties to a run, a `statement` that differs.
+    /// What a reader of the file should know beside it: a step that nothing ties to a run, a
+    /// `statement` that differs.
     pub fn remarks(&self) -> &[String] {
         &self.remarks
     }

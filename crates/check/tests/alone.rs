@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-/// Its normal dependencies, by name: adding one is a decision, not an accident. Nothing of this project can be among them, whatever
-/// the kind.
+/// Its normal dependencies, by name: adding one is a decision, not an accident. Nothing of this
+/// project can be among them, whatever the kind.
 #[test]
 fn nothing_of_this_project_is_used() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
