@@ -2,8 +2,8 @@
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Proven, Refusal, Site, check,
-    obstructed_statement, prove_from, theorem_a::Step,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Proven, Refusal, Site, prove_from,
+    recheck, statement, theorem_a::Step,
 };
 use crate::model::Trained;
 use crate::problem::{Dims, Instance};
@@ -144,7 +144,7 @@ pub fn certify(
     }
 }
 
-/// Why [`check`] does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
+/// Why the [checker](crate::certificate::check) does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
 pub fn check_refuses(
     certificate: &Certificate,
     instance: &Instance,
@@ -153,18 +153,14 @@ pub fn check_refuses(
     if !cheap_to_check(instance.dims()) {
         return Ok(None);
     }
-    let fail = |e: std::io::Error| {
-        Error::input(format!(
-            "cannot write a certificate to the temporary folder to check it: {e}; set TMPDIR to a folder with room"
-        ))
-    };
-    let folder = tempfile::tempdir().map_err(fail)?;
     let mut files = vec![(INSTANCE, instance.to_bytes()?)];
     files.extend(certificate_files(certificate, centre)?);
-    for (name, bytes) in files {
-        std::fs::write(folder.path().join(name), bytes).map_err(fail)?;
-    }
-    Ok(match check(&folder.path().join(CERTIFICATE))? {
+    let named = |name: &str| files.iter().find(|(file, _)| *file == name);
+    let read = |name: &str| match named(name) {
+        Some((_, bytes)) => Ok(bytes.clone()),
+        None => Err(format!("there is no file {name}")),
+    };
+    Ok(match recheck(certificate, &read)? {
         Checked::Valid(_) => None,
         Checked::Unproven(why) => Some(why),
     })
@@ -262,7 +258,7 @@ pub fn obstructed_certificate(
         margin: MARGIN,
         statement: String::new(),
     };
-    certificate.statement = obstructed_statement(&certificate, instance.dims());
+    certificate.statement = statement(&Certificate::Obstructed(certificate.clone()));
     Ok(Certificate::Obstructed(certificate))
 }
 

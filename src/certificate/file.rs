@@ -181,7 +181,12 @@ impl Certificate {
         if let Ok(Value::Object(body)) = body {
             json.extend(body);
         }
-        Value::Object(json)
+        let json = Value::Object(json);
+        // Sentences about proofs have one maker, the checker.
+        match gdcert_check::CertificateFile::read(json.to_string().as_bytes()) {
+            Ok(file) => file.certificate.to_json(),
+            Err(_) => json,
+        }
     }
 
     /// Reads a certificate file. Nothing about its claims is looked at.
@@ -221,4 +226,11 @@ impl Certificate {
             other => Err(fail(format!("has the unknown kind '{other}'"))),
         }
     }
+}
+
+/// The sentence that belongs to a certificate's numbers. Sentences about proofs have one maker, the checker; that of a file
+/// that was read is in [`Certificate::statement`], and nothing rests on it.
+pub fn statement(certificate: &Certificate) -> String {
+    let json = certificate.to_json();
+    json["statement"].as_str().unwrap_or_default().to_owned()
 }

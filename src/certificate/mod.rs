@@ -5,16 +5,14 @@ mod check;
 mod file;
 mod prove;
 mod search;
-mod statement;
 mod tail;
 pub mod theorem_a;
 
-pub use check::{Checked, check};
+pub(crate) use check::recheck;
+pub use check::{Checked, Proven as Reproven, check};
 pub use file::{
-    Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, PerBlock, SCHEMA, TheoremA,
+    Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, PerBlock, SCHEMA, TheoremA, statement,
 };
 pub use prove::{Proof, Refusal, Site};
 pub use search::{ScaleSearch, inputs};
-pub(crate) use statement::obstructed as obstructed_statement;
-pub use statement::statement;
 pub use tail::{NotProven, Proven, prove_from};

@@ -4,13 +4,12 @@
 //! proposed, with every bound of the centre relaxed by [`MARGIN`] first. Cheap forms are tried before sharp ones: the ball
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
-use super::statement;
 use super::theorem_a::{Closed, Failure, Inputs, Region, Step, close};
-use super::{Box3, Centre, FileRef, MARGIN, TheoremA};
+use super::{Box3, Centre, Certificate, FileRef, MARGIN, TheoremA, statement};
 use crate::bounds::sharp::affordable;
 use crate::bounds::{BlockMatrix, Blocks, Curvature, Enclosure, Sharp};
 use crate::model::Trained;
-use crate::problem::{Dims, Instance};
+use crate::problem::Instance;
 use crate::spectrum::Reading;
 use gdcert_numbers::{Bound, Interval, NotResolved, Scalar};
 use std::fmt;
@@ -43,7 +42,6 @@ impl fmt::Display for Refusal {
 /// Theorem A, closed at a centre with rigorous numbers: f_{t+1} <= (1 - rate) f_t for every t from there on.
 #[derive(Clone, Debug)]
 pub struct Proof {
-    dims: Dims,
     kernel: crate::Kernel,
     trained: Trained,
     inputs: Inputs,
@@ -116,7 +114,7 @@ impl Proof {
             margin: MARGIN,
             statement: String::new(),
         };
-        certificate.statement = statement::rate(&certificate, self.dims);
+        certificate.statement = statement(&Certificate::TheoremA(certificate.clone()));
         certificate
     }
 }
@@ -307,7 +305,6 @@ impl<'a> Site<'a> {
             *radius = if on { *radius } else { 0.0 };
         }
         Ok(Proof {
-            dims: self.instance.dims(),
             kernel: self.instance.kernel(),
             trained: self.trained,
             inputs,

@@ -741,10 +741,17 @@ fn words_are_claims_too() {
                 }
             }
         }
-        // Nothing rests on the words.
+        // Nothing rests on the words, and a difference is said.
         let mut json = case.json.clone();
         json["statement"] = json!("gradient descent converges at once");
-        assert_eq!(case.verdict(&json), case.verdict(&case.json));
+        let proven = |json: &Value| match case.verdict(json) {
+            Some(Checked::Valid(proven)) => proven,
+            other => panic!("{}: {other:?}", case.name),
+        };
+        let (forged, own) = (proven(&json), proven(&case.json));
+        assert_eq!(forged.statement(), own.statement());
+        assert_eq!(own.remarks().len(), usize::from(t > 0));
+        assert_eq!(forged.remarks().len(), own.remarks().len() + 1);
     }
     println!("{} refused, {} still true", tally.refused, tally.still_true);
 }
@@ -826,14 +833,18 @@ fn check_on_the_command_line() {
     let name = path.to_str().unwrap();
     let (code, stdout, stderr) = gdcert(&["check", name]);
     assert!(
-        code == 0 && stdout.starts_with("valid: exact gradient descent on QKV"),
+        code == 0 && stdout.starts_with("valid: Exact gradient descent on QKV"),
         "{stdout}{stderr}"
     );
     assert_eq!(gdcert(&["check", name, "--threads", "1"]).1, stdout);
     assert_eq!(gdcert(&["check", name, "--threads", "2"]).1, stdout);
     let json: Value = serde_json::from_str(&gdcert(&["check", name, "--json"]).1).unwrap();
     assert_eq!(json["valid"], json!(true));
-    assert!(stdout.ends_with(&format!("{}\n", json["statement"].as_str().unwrap())));
+    let statement = json["statement"].as_str().unwrap();
+    let about = json["about"].as_str().unwrap();
+    assert_eq!(stdout, format!("valid: {statement}\n{about}\n"));
+    assert_eq!(json["remarks"], json!([]));
+    assert_eq!(gdcert(&["check", out]).1, stdout);
 
     let text = std::fs::read_to_string(&path).unwrap();
     let mut tampered: Value = serde_json::from_str(&text).unwrap();

@@ -31,14 +31,20 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<Outcome> {
         }
     }
     let (outcome, text, json) = match check(&certificate)? {
-        Checked::Valid(statement) => {
+        Checked::Valid(proven) => {
+            let (statement, about) = (proven.statement(), proven.about());
             // What the file says beyond its numbers is no part of the proof.
             let remarks = remarks(&certificate)?;
-            let mut text = format!("valid: {}\n", printable_line(&statement));
+            let mut text = format!("valid: {statement}\n{}\n", printable_line(&about));
             for remark in &remarks {
                 text += &format!("not shown: {}\n", printable_line(remark));
             }
-            let json = json!({"valid": true, "statement": statement, "not_shown": remarks});
+            let json = json!({
+                "valid": true,
+                "statement": statement,
+                "about": about,
+                "remarks": remarks,
+            });
             (Outcome::Fine, text, json)
         }
         Checked::Unproven(failure) => (

@@ -163,24 +163,9 @@ fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
         ));
     }
     match check(path) {
-        Ok(Checked::Valid(from_numbers)) => {
-            Standing::Proven(sentence(certificate, dims, &from_numbers))
-        }
+        Ok(Checked::Valid(proven)) => Standing::Proven(proven.statement()),
         Ok(Checked::Unproven(why)) => Standing::Unproven(why),
         Err(e) => Standing::NotTried(e.to_string()),
-    }
-}
-
-/// At t = 0 and for an obstruction the sentence of the certificate. That of a later centre would name a step that the
-/// proof does not know; the checker's does not.
-fn sentence(certificate: &Certificate, dims: Dims, from_numbers: &str) -> String {
-    match certificate {
-        Certificate::TheoremA(c) if c.centre.t > 0 => {
-            let mut letters = from_numbers.chars();
-            let first = letters.next().map(|c| c.to_ascii_uppercase());
-            first.into_iter().chain(letters).chain(['.']).collect()
-        }
-        _ => statement(certificate, dims),
     }
 }
 
@@ -219,9 +204,7 @@ fn instance(folder: &Path, file: &str) -> std::result::Result<Instance, String> 
 /// What the file says and neither its numbers nor the files beside it show.
 fn doubts(certificate: &Certificate, folder: &Path) -> Vec<String> {
     let mut doubts = Vec::new();
-    if let Ok(dims) = dims_of(folder, instance_of(certificate))
-        && certificate.statement() != statement(certificate, dims)
-    {
+    if certificate.statement() != statement(certificate) {
         doubts.push(
             "The `statement` in the file is not the one that its numbers give; it is not shown here."
                 .to_owned(),

@@ -1,0 +1,118 @@
+//! The only maker of sentences about proofs. What a file claims and what was proven have the same
+//! words and different types: [`Certificate::claim`] of anything that was read,
+//! [`Proven::statement`] only of what [`check`](super::check) returned.
+
+use super::ball::ball;
+use super::certificate::{Certificate, FileRef, Obstructed, Reason, TheoremA};
+
+/// A certificate that was proven. Nothing but [`check`](super::check) makes one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proven {
+    certificate: Certificate,
+    remarks: Vec<String>,
+}
+
+impl Proven {
+    /// Of a certificate whose every claim is proven, and the `statement` that stood in its file.
+    pub(crate) fn new(certificate: Certificate, found: Option<&str>) -> Proven {
+        let mut remarks = Vec::new();
+        if let Certificate::TheoremA(c) = &certificate
+            && c.centre.t > 0
+        {
+            remarks.push(format!(
+                "nothing here ties {} to step {} of a run from {}: what is proven starts at its weights",
+                c.centre.file, c.centre.t, c.instance.file
+            ));
+        }
+        if found.is_some_and(|found| found != sentence(&certificate)) {
+            remarks.push(
+                "the file's own \"statement\" is not the one that follows from its numbers: only what is said here is proven"
+                    .to_owned(),
+            );
+        }
+        Proven { certificate, remarks }
+    }
+
+    /// What is proven.
+    pub fn statement(&self) -> String {
+        sentence(&self.certificate)
+    }
+
+    /// Which files it is about.
+    pub fn about(&self) -> String {
+        self.certificate.about()
+    }
+
+    /// What a reader of the file should know beside it: a step that nothing ties to a run, a
+    /// `statement` that differs.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// The certificate.
+    pub fn certificate(&self) -> &Certificate {
+        &self.certificate
+    }
+}
+
+impl Certificate {
+    /// What the certificate claims, said as a claim.
+    pub fn claim(&self) -> String {
+        format!("Claimed, not re-proven here: {}", sentence(self))
+    }
+
+    /// The files it is about: the instance, and the centre of a tail.
+    pub fn files(&self) -> Vec<FileRef> {
+        match self {
+            Certificate::TheoremA(c) => {
+                let mut files = vec![c.instance.clone(), c.centre.file_ref()];
+                files.dedup();
+                files
+            }
+            Certificate::Obstructed(c) => vec![c.instance.clone()],
+        }
+    }
+
+    /// Which files it is about, in words.
+    pub fn about(&self) -> String {
+        let files = self.files();
+        let named = files.iter().map(|f| format!("{} (SHA-256 {})", f.file, f.sha256));
+        let other = if files.len() == 1 { "no other file" } else { "no other files" };
+        format!("It is about {} and {other}.", named.collect::<Vec<_>>().join(", "))
+    }
+}
+
+/// What the numbers say if they are what they are called.
+pub(crate) fn sentence(certificate: &Certificate) -> String {
+    match certificate {
+        Certificate::TheoremA(c) => rate(c),
+        Certificate::Obstructed(c) => obstruction(c),
+    }
+}
+
+fn rate(c: &TheoremA) -> String {
+    let start = match c.centre.t {
+        0 => format!("the weights of {}", c.instance.file),
+        t => format!(
+            "the weights of {} (called step {t} of a run from {}, which is not part of this proof)",
+            c.centre.file, c.instance.file
+        ),
+    };
+    let claim = (ball(c.eta) * ball(c.beta)).upper();
+    format!(
+        "Exact gradient descent on {} ({} attention) with step eta = {:?} from {start} has f_(s+1) <= (1 - {:?}) f_s for every \
+         s >= 0, which covers (1 - eta beta)^s f_0 for the {} beta of {}, which is at most {:?}, eta beta <= {claim:?}.",
+        c.trained, c.kernel, c.eta, c.rate_lower, c.reading, c.instance.file, c.beta,
+    )
+}
+
+fn obstruction(c: &Obstructed) -> String {
+    let because = match c.reason {
+        Reason::Hull => "the labels leave the hull of the values",
+        Reason::ZeroGradient => "no value depends on its token, so gradient descent does not move",
+    };
+    format!(
+        "No choice of {} brings the loss of {} ({} attention) below {:?}: {because}.",
+        c.trained, c.instance.file, c.kernel, c.loss_lower
+    )
+}
