@@ -653,16 +653,12 @@ fn other_signals_stop_as_ctrl_c_does() {
 fn a_folder_is_written_by_one_command_at_a_time() {
     let folder = Folder::new();
     let mut child = busy(&folder);
-    let quick = [&SIZES[..], &["--steps", "3", "--out", "busy", "--force"]].concat();
-    for command in ["verify", "certify", "falsify"] {
-        let mut args = vec![command];
-        args.extend(&quick);
-        if command == "certify" {
-            args.retain(|word| !["--steps", "3"].contains(word));
-        }
-        if command == "falsify" {
-            args.extend(["--reading", "stacked"]);
-        }
+    for command in [
+        &["verify", "--steps", "3"][..],
+        &["certify"],
+        &["falsify", "--reading", "stacked"],
+    ] {
+        let args = [command, &SIZES, &["--out", "busy", "--force"]].concat();
         crate::common::refused(
             folder.0.path(),
             &args,
@@ -839,6 +835,9 @@ fn a_lost_stdout_is_an_error() {
         );
         let (code, said) = shell(&format!("$0 {line} | head -c 0; exit ${{PIPESTATUS[0]}}"));
         assert_eq!((code, &said[..]), (Some(0), ""), "{line}");
+        if line != verify {
+            continue;
+        }
         for lost in [">&- 2>&-", "2> /dev/full", "2>&-"] {
             let (code, said) = shell(&format!("$0 {line} {lost}"));
             assert_eq!((code, &said[..]), (Some(0), ""), "{line} {lost}");

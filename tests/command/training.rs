@@ -944,7 +944,7 @@ fn a_refused_run_leaves_the_folder_as_it_was() {
             &["--force", "--config", "run/config.toml"],
             &["config.toml", "--out"],
         ),
-        (&["--resume", "--batch", "3"], &["batch"]),
+        (&["--resume", "--weight-decay", "0.5"], &["weight_decay"]),
         (&[], &["--resume", "--force"]),
     ] {
         let args = [&with(&["--out", "run"])[..], more].concat();

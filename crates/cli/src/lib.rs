@@ -26,7 +26,6 @@ mod words;
 
 use clap::{Parser, Subcommand};
 use gdcert_base::files::shell_line;
-use gdcert_base::printable::printable;
 pub(crate) use gdcert_base::{Error, Result};
 use say::{keep, note, print, say, tell};
 use signals::interrupted;
@@ -204,7 +203,7 @@ fn within(words: &[String]) -> Result<Outcome> {
 }
 
 fn complain(what: &str) -> ExitCode {
-    say(&format!("gdcert: {}", printable(&one_line(what))));
+    say(&format!("gdcert: {}", one_line(what)));
     ExitCode::from(2)
 }
 

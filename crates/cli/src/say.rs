@@ -3,6 +3,7 @@
 //! A reader that went away is no error. Any other loss on stdout is one, which the command's exit code tells; there is
 //! nowhere left to tell a loss on stderr.
 
+use gdcert_base::printable::printable;
 use std::io::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,11 +17,11 @@ pub(super) static QUIET: AtomicBool = AtomicBool::new(false);
 /// Why something could not be printed.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
-/// Prints what was asked for: JSON, a text, a script.
+/// Prints what was asked for: JSON, a text, a script. Names and strings of files do not steer the terminal.
 pub(super) fn print(text: &str) {
     if !WITHIN.load(Ordering::Relaxed) {
         let mut stdout = std::io::stdout().lock();
-        let printed = stdout.write_all(text.as_bytes());
+        let printed = stdout.write_all(printable(text).as_bytes());
         keep(printed.and_then(|()| stdout.flush()));
     }
 }
@@ -34,7 +35,7 @@ pub(super) fn tell(text: &str) {
 
 /// A line on stderr: an error, or what someone must know.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", printable(line));
 }
 
 /// A line on stderr that one can do without.

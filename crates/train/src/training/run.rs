@@ -199,7 +199,7 @@ impl Seed<'_, '_> {
             if last {
                 return Ok(());
             }
-            if each(Event::Steps(self.steps_before + step)).is_break() {
+            if each(Event::Steps(self.steps_before.saturating_add(step))).is_break() {
                 return Err(Error::Cancelled);
             }
             self.trainer.step()?;
