@@ -75,6 +75,7 @@ pub mod experiment;
 pub mod landscape;
 pub mod memory;
 pub mod model;
+pub mod orbit;
 mod output;
 pub mod plot;
 pub mod problem;

@@ -33,5 +33,6 @@ pub use interval::Interval;
 pub use prove::{Proof, Refusal, Site};
 pub use search::{ScaleSearch, inputs};
 pub use sharp::Sharp;
+pub(crate) use sharp::affordable;
 pub use tail::{NotProven, Proven, prove_from};
 pub use verified::{NotResolved, sigma_max_upper, sigma_min_lower, sigma_min_upper};

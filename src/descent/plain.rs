@@ -26,7 +26,7 @@ const PARALLEL_WORK: usize = 1 << 15;
 /// does not cancel. Nothing allocates after construction; the work is cut by sizes
 /// alone and sums have a fixed order, so the same bits come out on any number of threads.
 #[derive(Clone, Debug)]
-pub(super) struct PlainStepper<T: Scalar> {
+pub(crate) struct PlainStepper<T: Scalar> {
     shape: Shape<T>,
     heads: Vec<Head<T>>,
     y: Vec<T>,
@@ -117,7 +117,7 @@ fn square<T: Scalar>(x: impl Iterator<Item = T>) -> f64 {
 
 impl<T: Scalar> PlainStepper<T> {
     /// At the instance's weights M_0.
-    pub(super) fn new(instance: &Instance, trained: Trained) -> Self {
+    pub(crate) fn new(instance: &Instance, trained: Trained) -> Self {
         let dims = instance.dims();
         let Dims { N, n, D, d, H, p } = dims;
         let shape = Shape {
@@ -134,6 +134,34 @@ impl<T: Scalar> PlainStepper<T> {
             r: zeros(dims.m()),
             changed: [true; 3],
             parallel: H * N * n * (6 * D * d + 2 * D * p + n * (3 * d + 3 * p)) >= PARALLEL_WORK,
+        }
+    }
+
+    /// The residuals of the last evaluation.
+    pub(crate) fn residual(&self) -> &[T] {
+        &self.r
+    }
+
+    /// Every trained weight: blocks in the order Q, K, V, then heads, then row by row.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &T> {
+        let trained = self.shape.trained.flags();
+        let blocks = (0..3).filter(move |&b| trained[b]);
+        blocks.flat_map(|b| self.heads.iter().flat_map(move |head| &head.W[b]))
+    }
+
+    /// Changes every trained weight, in that order.
+    pub(crate) fn change(&mut self, mut f: impl FnMut(&mut T)) {
+        let trained = self.shape.trained.flags();
+        let Dims { d, p, .. } = self.shape.dims;
+        for b in (0..3).filter(|&b| trained[b]) {
+            for head in &mut self.heads {
+                head.W[b].iter_mut().for_each(&mut f);
+            }
+        }
+        if trained[2] {
+            for head in &mut self.heads {
+                multiply(&head.W[2], &head.W_O, d, p, &mut head.v);
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 
 mod double_double;
 mod dual;
+mod fixed;
 mod head;
 mod jacobian;
 #[cfg(test)]
@@ -15,6 +16,8 @@ mod scalar;
 pub use double_double::DoubleDouble;
 pub(crate) use double_double::{exp_parts, power_of_two, two_product, two_sum};
 pub use dual::Dual;
+pub use fixed::Fixed;
+pub(crate) use fixed::scale_up;
 pub use head::Head;
 pub(crate) use head::{attention, product};
 pub use jacobian::{gradient, jacobian, residual};

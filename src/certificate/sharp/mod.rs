@@ -43,7 +43,7 @@ enum Rows<T: Bound> {
 const WORK: u128 = 1 << 28;
 
 /// Whether H is evaluated at these sizes: beyond them one evaluation in intervals would take minutes.
-pub(super) fn affordable(dims: Dims) -> bool {
+pub(crate) fn affordable(dims: Dims) -> bool {
     let Dims { N, n, D, d, H, .. } = dims;
     let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
     H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n)) <= WORK
