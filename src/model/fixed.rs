@@ -177,6 +177,9 @@ impl<const L: usize> Fixed<L> {
     fn over(mut self, i: u32) -> Self {
         let mut rest = 0u64;
         for word in self.words.iter_mut().rev() {
+            if rest == 0 && *word == 0 {
+                continue;
+            }
             let i = u64::from(i);
             let high = rest << 32 | *word >> 32;
             let low = (high % i) << 32 | *word & 0xffff_ffff;
