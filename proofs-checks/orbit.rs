@@ -5,6 +5,7 @@
 
 use dashu_float::{FBig, round::mode::HalfEven};
 use gdcert::certificate::{Curvature, Enclosure, Interval};
+use gdcert::descent::Stepper;
 use gdcert::model::{self, Fixed, Scalar};
 use gdcert::orbit::{self, Fate, Orbit, Settings};
 use gdcert::spectrum::Reading;
@@ -377,6 +378,66 @@ fn the_exact_orbit_lies_in_its_enclosure() {
         }
     }
     assert!(certified >= 6, "{certified}");
+}
+
+/// The run in f64 is as near the exact orbit as `run_distance` says; and a start moved by 10^-9 stays within the growth of errors.
+#[test]
+fn distances_hold() {
+    let trained = Trained::QKV;
+    let dims = Dims { N: 1, n: 3, D: 4, d: 2, H: 2, p: 1 };
+    for (kernel, seed) in [(Kernel::Softmax, 4), (Kernel::Gaussian, 5)] {
+        let start = instance(dims, kernel, seed);
+        let eta = step(&start, trained);
+        let orbit = enclose(&start, trained, 300);
+        let (_, exactly) = descend(&start, trained, eta, orbit.steps);
+        let run = |from: &Instance| {
+            let mut stepper = Stepper::new(from, trained);
+            for _ in 0..orbit.steps {
+                stepper.evaluate();
+                stepper.step(eta);
+            }
+            stepper.weights()
+        };
+        let near = run(&start);
+        // The 1,000-bit weights are rounded to f64 here.
+        let rounding = 1e-15;
+        assert!(distance(&near, &exactly) <= orbit.run_distance + rounding);
+        assert!(orbit.run_distance < 1e-12 && orbit.distance < 1e-12);
+        let other = point(start.W(), 1e-9, &mut Draw(seed));
+        let moved = start.clone().with_weights(other.clone()).unwrap();
+        let grown = distance(&run(&moved), &near) / distance(&other, start.W());
+        assert!(grown.log2() <= orbit.log2_growth + 1e-3, "{grown} {}", orbit.log2_growth);
+    }
+}
+
+/// More bits enclose the same orbit: enclosures of the same losses meet.
+#[test]
+fn more_bits_say_the_same() {
+    let dims = Dims { N: 1, n: 3, D: 4, d: 2, H: 2, p: 1 };
+    let instance = instance(dims, Kernel::Softmax, 2);
+    let trained = Trained::QKV;
+    let orbit = enclose(&instance, trained, 300);
+    // What few bits hold, they hold rightly.
+    let enclosure = Enclosure::new(&instance, trained);
+    let claims = [(Reading::PerHead, enclosure.beta(Reading::PerHead))];
+    let few = Settings { bits: 128, ..Settings::default() };
+    let through = &mut |_| ControlFlow::Continue(());
+    let less = orbit::enclose(&instance, trained, step(&instance, trained), &claims, 300, &few, through).unwrap();
+    assert!(less.bits == 128 && less.steps > 0);
+    for (a, b) in orbit.losses.iter().zip(&less.losses) {
+        assert!(a[0] <= b[1] && b[0] <= a[1]);
+    }
+    for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        assert!(orbit::enclose(&instance, trained, bad, &claims, 9, &few, through).is_err());
+    }
+    let meaningless = 2.0 / claims[0].1.lo();
+    assert!(orbit::enclose(&instance, trained, meaningless, &claims, 9, &few, through).is_err());
+    assert!(orbit::enclose(&instance, trained, 0.1, &[], 9, &few, through).is_err());
+    let none = Settings { bits: 64, ..few };
+    assert!(orbit::enclose(&instance, trained, 0.1, &claims, 9, &none, through).is_err());
+    let stop = &mut |t| if t == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let stopped = orbit::enclose(&instance, trained, step(&instance, trained), &claims, 300, &few, stop);
+    assert!(matches!(stopped, Err(gdcert::Error::Cancelled)));
 }
 
 /// The README's instance: the formula read literally is refuted, first at t = 182, and read per head the bound holds for every t.

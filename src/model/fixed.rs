@@ -239,7 +239,7 @@ fn sbb(a: u64, b: u64, borrow: bool) -> (u64, bool) {
 /// j + 1 products below 2^128, together less than (L - 3) 2^(64 (L - 2)) (1 + 2^-60), which is less than one unit of column
 /// L - 1, where the result begins; cutting off there loses less than another. What the sign adds is taken off exactly.
 /// The cost is that of the words of `a` that are not 0.
-#[inline]
+#[inline(never)] // A copy for each of its uses would be most of the program.
 fn product<const L: usize>(a: &[u64; L], b: &[u64; L]) -> Option<[u64; L]> {
     let mut columns = [[0u64; L]; 2];
     let c = columns.as_flattened_mut();

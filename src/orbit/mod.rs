@@ -168,15 +168,22 @@ pub fn enclose(
     let [deciding, all] = ahead.horizon;
     let mut windows = Windows::new(false);
     let mut growing = growth(&model, eta, all, &mut windows, observe)?;
-    if growing[deciding] + GUARD > CHEAP_BITS && model.has_sharp() {
+    // Sharp windows cost much: only for something that can be settled.
+    if ahead.open.is_none() && growing[deciding] + GUARD > CHEAP_BITS && model.has_sharp() {
         let mut sharp = Windows::new(true);
         let slower = growth(&model, eta, all, &mut sharp, observe)?;
         if slower[deciding] < growing[deciding] {
             (windows, growing) = (sharp, slower);
         }
     }
+    // Where the run settles nothing there is less to win: up to which step the bound held.
+    let work = match ahead.open {
+        Some(_) => settings.work / 16,
+        None => settings.work,
+    };
     let cost = Cost {
-        settings,
+        bits: settings.bits,
+        work,
         step: model.work(),
     };
     // All that the run could settle; else the deciding reading; else as far as bits and work allow.
@@ -229,29 +236,30 @@ pub fn enclose(
 }
 
 /// What a step costs and how much there is.
-struct Cost<'a> {
-    settings: &'a Settings,
+struct Cost {
+    bits: usize,
+    work: u64,
     /// Multiplications of a step.
     step: u64,
 }
 
-impl Cost<'_> {
+impl Cost {
     /// How many steps the work allows with so many words.
     fn steps(&self, words: usize) -> usize {
         let products = (words * words) as u64;
-        (self.settings.work / self.step.saturating_mul(products).max(1)) as usize
+        (self.work / self.step.saturating_mul(products).max(1)) as usize
     }
 
     /// The fewest words with which the orbit should reach this step.
     fn words(&self, growth: &[f64], horizon: usize) -> Option<usize> {
         let enough = WORDS.into_iter().find(|words| (64 * (words - 1)) as f64 >= growth[horizon] + GUARD)?;
-        let allowed = 64 * (enough - 1) <= self.settings.bits && horizon <= self.steps(enough);
+        let allowed = 64 * (enough - 1) <= self.bits && horizon <= self.steps(enough);
         allowed.then_some(enough)
     }
 
     /// The step that can be reached with whatever words are best for it.
     fn furthest(&self, growth: &[f64]) -> Option<(usize, usize)> {
-        let allowed = WORDS.into_iter().filter(|words| 64 * (words - 1) <= self.settings.bits);
+        let allowed = WORDS.into_iter().filter(|words| 64 * (words - 1) <= self.bits);
         let reach = allowed.filter_map(|words| {
             let bits = (64 * (words - 1)) as f64;
             let by_bits = growth.partition_point(|log2| log2 + GUARD <= bits);
