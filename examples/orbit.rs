@@ -17,24 +17,85 @@ fn main() -> gdcert::Result<()> {
     let seeds: u64 = arguments.next().and_then(|s| s.parse().ok()).unwrap_or(5);
     let only = arguments.next();
     let groups: Vec<(&str, [usize; 5], Trained, Vec<Init>, usize)> = vec![
-        ("H1", [2, 4, 8, 4, 1], Trained::QKV, vec![Init::Lecun], 20_000),
-        ("H2", [2, 4, 8, 4, 2], Trained::QKV, vec![Init::Lecun], 20_000),
-        ("H3", [2, 4, 8, 4, 3], Trained::QKV, vec![Init::Lecun], 20_000),
-        ("H4", [2, 4, 8, 4, 4], Trained::QKV, vec![Init::Lecun], 20_000),
+        (
+            "H1",
+            [2, 4, 8, 4, 1],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
+        (
+            "H2",
+            [2, 4, 8, 4, 2],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
+        (
+            "H3",
+            [2, 4, 8, 4, 3],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
+        (
+            "H4",
+            [2, 4, 8, 4, 4],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
         ("Q2", [2, 4, 8, 4, 2], Trained::Q, vec![Init::Lecun], 2000),
         ("Q3", [2, 4, 8, 4, 3], Trained::Q, vec![Init::Lecun], 2000),
         ("Q4", [2, 4, 8, 4, 4], Trained::Q, vec![Init::Lecun], 2000),
-        ("lazy", [2, 4, 8, 4, 3], Trained::QKV, scales(|omega| Init::Lazy { omega }), 20_000),
-        ("paired", [2, 4, 8, 4, 4], Trained::Q, scales(|s| Init::Paired { s }), 20_000),
-        ("mid", [4, 4, 16, 4, 4], Trained::QKV, vec![Init::Lecun], 20_000),
-        ("large", [4, 8, 16, 8, 8], Trained::QKV, vec![Init::Lecun], 20_000),
-        ("huge", [8, 8, 32, 16, 8], Trained::QKV, vec![Init::Lecun], 20_000),
+        (
+            "lazy",
+            [2, 4, 8, 4, 3],
+            Trained::QKV,
+            scales(|omega| Init::Lazy { omega }),
+            20_000,
+        ),
+        (
+            "paired",
+            [2, 4, 8, 4, 4],
+            Trained::Q,
+            scales(|s| Init::Paired { s }),
+            20_000,
+        ),
+        (
+            "mid",
+            [4, 4, 16, 4, 4],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
+        (
+            "large",
+            [4, 8, 16, 8, 8],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
+        (
+            "huge",
+            [8, 8, 32, 16, 8],
+            Trained::QKV,
+            vec![Init::Lecun],
+            20_000,
+        ),
     ];
     for (name, [N, n, D, d, H], trained, inits, limit) in groups {
         if only.as_ref().is_some_and(|only| only != name) {
             continue;
         }
-        let dims = Dims { N, n, D, d, H, p: 1 };
+        let dims = Dims {
+            N,
+            n,
+            D,
+            d,
+            H,
+            p: 1,
+        };
         for kernel in [Kernel::Softmax, Kernel::Gaussian] {
             let (mut seconds, mut growth) = (Vec::new(), Vec::new());
             let (mut certified, mut refuted, mut open) = (0, 0, 0);
@@ -54,7 +115,11 @@ fn main() -> gdcert::Result<()> {
                         Some(Fate::Refuted(_)) => refuted += 1,
                         _ => open += 1,
                     }
-                    let fates: Vec<_> = orbit.fates.iter().map(|(r, f)| format!("{r}: {}", short(*f))).collect();
+                    let fates: Vec<_> = orbit
+                        .fates
+                        .iter()
+                        .map(|(r, f)| format!("{r}: {}", short(*f)))
+                        .collect();
                     println!(
                         "  {kernel} {init:?} {seed}: {}; to t = {}, F = {}, 2^{:.0}, within {:.1e}, run {:.1e}, {took:.2} s{}",
                         fates.join(", "),
@@ -63,7 +128,9 @@ fn main() -> gdcert::Result<()> {
                         orbit.log2_growth,
                         orbit.distance,
                         orbit.run_distance,
-                        orbit.stopped.map_or(String::new(), |why| format!(" ({why})")),
+                        orbit
+                            .stopped
+                            .map_or(String::new(), |why| format!(" ({why})")),
                     );
                 }
             }
@@ -85,9 +152,15 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> gdcert::Resul
     let eta = 0.5 / enclosure.jacobian_norm_upper().powi(2);
     let deciding = deciding_reading(trained);
     let mut claims: Vec<(Reading, Interval)> = Vec::new();
-    for reading in std::iter::once(deciding).chain(Reading::ALL.into_iter().filter(|r| *r != deciding)) {
+    for reading in
+        std::iter::once(deciding).chain(Reading::ALL.into_iter().filter(|r| *r != deciding))
+    {
         let beta = enclosure.beta(reading);
-        if reading.missing_hypothesis(instance.dims(), trained).is_none() && beta.lo() > 0.0 {
+        if reading
+            .missing_hypothesis(instance.dims(), trained)
+            .is_none()
+            && beta.lo() > 0.0
+        {
             claims.push((reading, beta));
         }
     }
@@ -95,7 +168,16 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> gdcert::Resul
         return Ok(None);
     }
     let through = &mut |_| ControlFlow::Continue(());
-    orbit::enclose(instance, trained, eta, &claims, limit, &Settings::default(), through).map(Some)
+    orbit::enclose(
+        instance,
+        trained,
+        eta,
+        &claims,
+        limit,
+        &Settings::default(),
+        through,
+    )
+    .map(Some)
 }
 
 fn short(fate: Fate) -> String {
@@ -108,7 +190,10 @@ fn short(fate: Fate) -> String {
 }
 
 fn scales(init: impl Fn(f64) -> Init) -> Vec<Init> {
-    [1.0, 3.0, 10.0, 30.0, 100.0, 300.0].into_iter().map(init).collect()
+    [1.0, 3.0, 10.0, 30.0, 100.0, 300.0]
+        .into_iter()
+        .map(init)
+        .collect()
 }
 
 /// Sorts, too.

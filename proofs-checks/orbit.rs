@@ -51,7 +51,10 @@ struct Draw(u64);
 
 impl Draw {
     fn uniform(&mut self) -> f64 {
-        self.0 = self.0.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (self.0 >> 11) as f64 / (1u64 << 53) as f64
     }
 
@@ -83,7 +86,11 @@ fn holds<const L: usize>(what: &str, x: Fixed<L>, value: &Big) -> f64 {
     let off = absolute(exact(x) - value);
     let r = radius(x);
     assert!(off <= r, "{what}: off by {off}, radius {r}");
-    if r == big(0.0) { 0.0 } else { (off / r).to_f64().value() }
+    if r == big(0.0) {
+        0.0
+    } else {
+        (off / r).to_f64().value()
+    }
 }
 
 fn rules<const L: usize>(draws: usize) {
@@ -128,7 +135,21 @@ fn every_operation_holds_the_exact_result() {
 fn conversions_are_exact_or_say_by_how_much_not() {
     type F = Fixed<3>;
     let smallest = f64::from_bits(1);
-    for x in [0.0, 1.0, -1.0, 0.1, -0.1, 1e-30, -1e-39, 9e18, -9e18, 3.5e-60, smallest, -smallest, f64::MIN_POSITIVE] {
+    for x in [
+        0.0,
+        1.0,
+        -1.0,
+        0.1,
+        -0.1,
+        1e-30,
+        -1e-39,
+        9e18,
+        -9e18,
+        3.5e-60,
+        smallest,
+        -smallest,
+        f64::MIN_POSITIVE,
+    ] {
         holds("conversion", F::from_f64(x), &big(x));
     }
     assert_eq!(F::from_f64(0.1).split().1, 0.0);
@@ -163,7 +184,17 @@ fn what_does_not_fit_is_unknown() {
         F::from_f64(-1.0).sqrt(),
     ] {
         assert!(unknown(x), "{x:?}");
-        for y in [x + large, large - x, x * F::from_f64(0.0), F::from_f64(0.0) * x, x / large, large / x, x.exp(), x.sqrt(), -x] {
+        for y in [
+            x + large,
+            large - x,
+            x * F::from_f64(0.0),
+            F::from_f64(0.0) * x,
+            x / large,
+            large / x,
+            x.exp(),
+            x.sqrt(),
+            -x,
+        ] {
             assert!(unknown(y), "{y:?}");
         }
     }
@@ -175,7 +206,14 @@ fn what_does_not_fit_is_unknown() {
     assert_eq!(F::from_f64(0.0).exp().near().0, 1.0);
 }
 
-const SMALL: Dims = Dims { N: 2, n: 3, D: 4, d: 2, H: 2, p: 2 };
+const SMALL: Dims = Dims {
+    N: 2,
+    n: 3,
+    D: 4,
+    d: 2,
+    H: 2,
+    p: 2,
+};
 
 fn instance(dims: Dims, kernel: Kernel, seed: u64) -> Instance {
     Instance::random(dims, kernel, Init::Lecun, seed).unwrap()
@@ -257,8 +295,16 @@ fn a_whole_step_holds_the_exact_one() {
         let W = instance.W();
         let exactly = model::gradient(&instance, &W.map(Exact::from_f64));
         let balls = model::gradient(&instance, &W.map(Fixed::<5>::from_f64));
-        for (a, b) in [(&exactly.Q, &balls.Q), (&exactly.K, &balls.K), (&exactly.V, &balls.V)] {
-            for (a, b) in a.iter().flat_map(|w| w.iter()).zip(b.iter().flat_map(|w| w.iter())) {
+        for (a, b) in [
+            (&exactly.Q, &balls.Q),
+            (&exactly.K, &balls.K),
+            (&exactly.V, &balls.V),
+        ] {
+            for (a, b) in a
+                .iter()
+                .flat_map(|w| w.iter())
+                .zip(b.iter().flat_map(|w| w.iter()))
+            {
                 holds("gradient", *b, &a.get());
                 assert!(b.near().1 < b.near().0.abs() * 1e-14 + 1e-60);
                 assert!(b.split().1 < 2f64.powi(24), "{}", b.split().1);
@@ -269,7 +315,12 @@ fn a_whole_step_holds_the_exact_one() {
 }
 
 /// Exact gradient descent in 1,000-bit numbers: f_t for t = 0 to `steps`, and the weights at the end.
-fn descend(instance: &Instance, trained: Trained, eta: f64, steps: usize) -> (Vec<Big>, Weights<f64>) {
+fn descend(
+    instance: &Instance,
+    trained: Trained,
+    eta: f64,
+    steps: usize,
+) -> (Vec<Big>, Weights<f64>) {
     let mut weights: Weights<Exact> = instance.W().map(Exact::from_f64);
     let mut losses = Vec::new();
     for t in 0..=steps {
@@ -280,7 +331,11 @@ fn descend(instance: &Instance, trained: Trained, eta: f64, steps: usize) -> (Ve
             let gradient = model::gradient(instance, &weights);
             let eta = Exact::from_f64(eta);
             let flags = trained.flags();
-            let pairs = [(&mut weights.Q, &gradient.Q), (&mut weights.K, &gradient.K), (&mut weights.V, &gradient.V)];
+            let pairs = [
+                (&mut weights.Q, &gradient.Q),
+                (&mut weights.K, &gradient.K),
+                (&mut weights.V, &gradient.V),
+            ];
             for ((W, g), _) in pairs.into_iter().zip(flags).filter(|(_, on)| *on) {
                 for (W, g) in W.iter_mut().zip(g) {
                     W.zip_apply(g, |w, g| *w -= eta * g);
@@ -294,7 +349,12 @@ fn descend(instance: &Instance, trained: Trained, eta: f64, steps: usize) -> (Ve
             .collect();
         STORE.with_borrow_mut(Vec::clear);
         let mut kept = kept.into_iter();
-        for block in [&mut weights.Q, &mut weights.K, &mut weights.V, &mut weights.O] {
+        for block in [
+            &mut weights.Q,
+            &mut weights.K,
+            &mut weights.V,
+            &mut weights.O,
+        ] {
             for w in block.iter_mut().flat_map(|w| w.iter_mut()) {
                 *w = Exact::new(kept.next().unwrap());
             }
@@ -304,7 +364,9 @@ fn descend(instance: &Instance, trained: Trained, eta: f64, steps: usize) -> (Ve
 }
 
 fn step(instance: &Instance, trained: Trained) -> f64 {
-    0.5 / Enclosure::new(instance, trained).jacobian_norm_upper().powi(2)
+    0.5 / Enclosure::new(instance, trained)
+        .jacobian_norm_upper()
+        .powi(2)
 }
 
 fn enclose(instance: &Instance, trained: Trained, limit: usize) -> Orbit {
@@ -319,14 +381,30 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> Orbit {
         .filter(|(_, beta)| beta.lo() > 0.0)
         .collect();
     let through = &mut |_| ControlFlow::Continue(());
-    orbit::enclose(instance, trained, eta, &claims, limit, &Settings::default(), through).unwrap()
+    orbit::enclose(
+        instance,
+        trained,
+        eta,
+        &claims,
+        limit,
+        &Settings::default(),
+        through,
+    )
+    .unwrap()
 }
 
 /// Theorems 2 and 6: the losses of 1,000-bit gradient descent lie in their enclosures, the fates agree with it beyond the
 /// orbit, and a tail's centre is as near as it says.
 #[test]
 fn the_exact_orbit_lies_in_its_enclosure() {
-    let dims = Dims { N: 1, n: 3, D: 4, d: 2, H: 2, p: 1 };
+    let dims = Dims {
+        N: 1,
+        n: 3,
+        D: 4,
+        d: 2,
+        H: 2,
+        p: 1,
+    };
     let mut certified = 0;
     for kernel in [Kernel::Softmax, Kernel::Gaussian] {
         for seed in 0..3 {
@@ -337,7 +415,10 @@ fn the_exact_orbit_lies_in_its_enclosure() {
             let eta = step(&instance, trained);
             let (losses, _) = descend(&instance, trained, eta, further);
             for (t, ([low, high], loss)) in orbit.losses.iter().zip(&losses).enumerate() {
-                assert!(big(*low) <= *loss && *loss <= big(*high), "t = {t}: {loss} is not in [{low}, {high}]");
+                assert!(
+                    big(*low) <= *loss && *loss <= big(*high),
+                    "t = {t}: {loss} is not in [{low}, {high}]"
+                );
                 assert!(high - low <= 1e-6 * high);
             }
             let enclosure = Enclosure::new(&instance, trained);
@@ -363,7 +444,11 @@ fn the_exact_orbit_lies_in_its_enclosure() {
                             .map(|(a, b)| (a - b).norm_squared())
                             .sum::<f64>()
                             .sqrt();
-                        assert!(distance <= tail.distance, "{distance:e} {:e}", tail.distance);
+                        assert!(
+                            distance <= tail.distance,
+                            "{distance:e} {:e}",
+                            tail.distance
+                        );
                     }
                     Fate::Proven { to } => assert!((0..=to).all(held)),
                     Fate::Refuted(found) => {
@@ -384,7 +469,14 @@ fn the_exact_orbit_lies_in_its_enclosure() {
 #[test]
 fn distances_hold() {
     let trained = Trained::QKV;
-    let dims = Dims { N: 1, n: 3, D: 4, d: 2, H: 2, p: 1 };
+    let dims = Dims {
+        N: 1,
+        n: 3,
+        D: 4,
+        d: 2,
+        H: 2,
+        p: 1,
+    };
     for (kernel, seed) in [(Kernel::Softmax, 4), (Kernel::Gaussian, 5)] {
         let start = instance(dims, kernel, seed);
         let eta = step(&start, trained);
@@ -406,23 +498,46 @@ fn distances_hold() {
         let other = point(start.W(), 1e-9, &mut Draw(seed));
         let moved = start.clone().with_weights(other.clone()).unwrap();
         let grown = distance(&run(&moved), &near) / distance(&other, start.W());
-        assert!(grown.log2() <= orbit.log2_growth + 1e-3, "{grown} {}", orbit.log2_growth);
+        assert!(
+            grown.log2() <= orbit.log2_growth + 1e-3,
+            "{grown} {}",
+            orbit.log2_growth
+        );
     }
 }
 
 /// More bits enclose the same orbit: enclosures of the same losses meet.
 #[test]
 fn more_bits_say_the_same() {
-    let dims = Dims { N: 1, n: 3, D: 4, d: 2, H: 2, p: 1 };
+    let dims = Dims {
+        N: 1,
+        n: 3,
+        D: 4,
+        d: 2,
+        H: 2,
+        p: 1,
+    };
     let instance = instance(dims, Kernel::Softmax, 2);
     let trained = Trained::QKV;
     let orbit = enclose(&instance, trained, 300);
     // What few bits hold, they hold rightly.
     let enclosure = Enclosure::new(&instance, trained);
     let claims = [(Reading::PerHead, enclosure.beta(Reading::PerHead))];
-    let few = Settings { bits: 128, ..Settings::default() };
+    let few = Settings {
+        bits: 128,
+        ..Settings::default()
+    };
     let through = &mut |_| ControlFlow::Continue(());
-    let less = orbit::enclose(&instance, trained, step(&instance, trained), &claims, 300, &few, through).unwrap();
+    let less = orbit::enclose(
+        &instance,
+        trained,
+        step(&instance, trained),
+        &claims,
+        300,
+        &few,
+        through,
+    )
+    .unwrap();
     assert!(less.bits == 128 && less.steps > 0);
     for (a, b) in orbit.losses.iter().zip(&less.losses) {
         assert!(a[0] <= b[1] && b[0] <= a[1]);
@@ -435,15 +550,36 @@ fn more_bits_say_the_same() {
     assert!(orbit::enclose(&instance, trained, 0.1, &[], 9, &few, through).is_err());
     let none = Settings { bits: 64, ..few };
     assert!(orbit::enclose(&instance, trained, 0.1, &claims, 9, &none, through).is_err());
-    let stop = &mut |t| if t == 3 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
-    let stopped = orbit::enclose(&instance, trained, step(&instance, trained), &claims, 300, &few, stop);
+    let stop = &mut |t| {
+        if t == 3 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    };
+    let stopped = orbit::enclose(
+        &instance,
+        trained,
+        step(&instance, trained),
+        &claims,
+        300,
+        &few,
+        stop,
+    );
     assert!(matches!(stopped, Err(gdcert::Error::Cancelled)));
 }
 
 /// The README's instance: the formula read literally is refuted, first at t = 182, and read per head the bound holds for every t.
 #[test]
 fn the_literal_reading_is_refuted_at_182() {
-    let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+    let dims = Dims {
+        N: 2,
+        n: 4,
+        D: 8,
+        d: 4,
+        H: 3,
+        p: 1,
+    };
     let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19).unwrap();
     let orbit = enclose(&instance, Trained::QKV, 2000);
     let Some(Fate::Refuted(found)) = orbit.fate(Reading::Stacked) else {
@@ -451,13 +587,24 @@ fn the_literal_reading_is_refuted_at_182() {
     };
     assert_eq!((found.t, found.first), (182, true));
     assert!(found.loss_lower > found.bound_upper);
-    assert!(matches!(orbit.fate(Reading::PerHead), Some(Fate::Certified { .. })), "{:?}", orbit.fates);
+    assert!(
+        matches!(orbit.fate(Reading::PerHead), Some(Fate::Certified { .. })),
+        "{:?}",
+        orbit.fates
+    );
 }
 
 /// Lemma 1: differences of G over a ball stay below g times differences of M.
 #[test]
 fn a_step_expands_by_at_most_g() {
-    let dims = Dims { N: 2, n: 3, D: 4, d: 2, H: 2, p: 1 };
+    let dims = Dims {
+        N: 2,
+        n: 3,
+        D: 4,
+        d: 2,
+        H: 2,
+        p: 1,
+    };
     let mut draw = Draw(5);
     for kernel in [Kernel::Softmax, Kernel::Gaussian] {
         for seed in 0..4 {
@@ -501,7 +648,10 @@ fn point(W: &Weights, rho: f64, draw: &mut Draw) -> Weights {
         }
     }
     let length = rho * draw.uniform() / f64::sqrt(square);
-    for (block, direction) in [&mut moved.Q, &mut moved.K, &mut moved.V].into_iter().zip(blocks(&directions)) {
+    for (block, direction) in [&mut moved.Q, &mut moved.K, &mut moved.V]
+        .into_iter()
+        .zip(blocks(&directions))
+    {
         for (w, x) in block.iter_mut().zip(direction) {
             *w += x * length;
         }
@@ -511,7 +661,10 @@ fn point(W: &Weights, rho: f64, draw: &mut Draw) -> Weights {
 
 fn stepped(W: &Weights, gradient: &Weights, eta: f64) -> Weights {
     let mut moved = W.clone();
-    for (block, g) in [&mut moved.Q, &mut moved.K, &mut moved.V].into_iter().zip(blocks(gradient)) {
+    for (block, g) in [&mut moved.Q, &mut moved.K, &mut moved.V]
+        .into_iter()
+        .zip(blocks(gradient))
+    {
         for (w, g) in block.iter_mut().zip(g) {
             *w -= g * eta;
         }
@@ -520,6 +673,12 @@ fn stepped(W: &Weights, gradient: &Weights, eta: f64) -> Weights {
 }
 
 fn distance(a: &Weights, b: &Weights) -> f64 {
-    let pairs = blocks(a).into_iter().flatten().zip(blocks(b).into_iter().flatten());
-    pairs.map(|(a, b)| (a - b).norm_squared()).sum::<f64>().sqrt()
+    let pairs = blocks(a)
+        .into_iter()
+        .flatten()
+        .zip(blocks(b).into_iter().flatten());
+    pairs
+        .map(|(a, b)| (a - b).norm_squared())
+        .sum::<f64>()
+        .sqrt()
 }

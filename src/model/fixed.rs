@@ -119,7 +119,14 @@ impl<const L: usize> Fixed<L> {
         // Two words, each converted with a relative error of 2^-53 and added with another, hold all but 2^-64 of
         // the magnitude; `scale` may lose what is below the smallest normal number.
         let error = near.abs() * (8.0 * f64::EPSILON) + self.radius_up() + f64::MIN_POSITIVE;
-        (near, if error < f64::INFINITY { up(error) } else { f64::INFINITY })
+        (
+            near,
+            if error < f64::INFINITY {
+                up(error)
+            } else {
+                f64::INFINITY
+            },
+        )
     }
 
     /// The radius as a real number, from above.
@@ -429,7 +436,8 @@ impl<const L: usize> Scalar for Fixed<L> {
         } else if mantissa != 0 {
             let (word, part) = ((shift / 64) as usize, shift % 64);
             let wide = u128::from(mantissa) << part;
-            let fits = |word: usize, x: u64| x == 0 || word + 1 < L || word + 1 == L && x >> 63 == 0;
+            let fits =
+                |word: usize, x: u64| x == 0 || word + 1 < L || word + 1 == L && x >> 63 == 0;
             let (low, high) = (wide as u64, (wide >> 64) as u64);
             if !(fits(word, low) && fits(word + 1, high)) {
                 return Self::UNKNOWN;
@@ -462,7 +470,11 @@ impl<const L: usize> Scalar for Fixed<L> {
         let ln2 = ln2::<L>();
         let multiple = ln2.by(k.unsigned_abs());
         let (mid, _) = self.split();
-        let mut r = if k < 0 { mid + multiple } else { mid - multiple };
+        let mut r = if k < 0 {
+            mid + multiple
+        } else {
+            mid - multiple
+        };
         if r.negative() {
             r += ln2;
             k -= 1;
@@ -610,5 +622,8 @@ fn ln2<const L: usize>() -> Fixed<L> {
     });
     let mut words = [0; L];
     words[..L - 1].copy_from_slice(&all[LN2_WORDS - (L - 1)..]);
-    Fixed { words, radius: up(1.0) }
+    Fixed {
+        words,
+        radius: up(1.0),
+    }
 }

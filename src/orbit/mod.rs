@@ -147,7 +147,9 @@ pub fn enclose(
         )));
     }
     if claims.is_empty() {
-        return Err(Error::input("no reading applies: there is no claim to hold an orbit against"));
+        return Err(Error::input(
+            "no reading applies: there is no claim to hold an orbit against",
+        ));
     }
     let claims: Vec<_> = claims
         .iter()
@@ -186,11 +188,16 @@ pub fn enclose(
         work,
         step: model.work(),
     };
-    // All that the run could settle; else the deciding reading; else as far as bits and work allow.
-    let choice = cost
-        .words(&growing, all)
-        .map(|words| (words, all))
-        .or_else(|| cost.words(&growing, deciding).map(|words| (words, deciding)))
+    // All that the run could settle, unless that costs much more than the deciding reading; else that reading; else as far as
+    // bits and work allow.
+    let to = |horizon: usize| cost.words(&growing, horizon).map(|words| (words, horizon));
+    let cheap = |&(words, horizon): &(usize, usize)| {
+        let own = to(deciding).map_or(0, |(words, horizon)| cost.of(words, horizon));
+        cost.of(words, horizon) <= own.saturating_mul(3).max(work / 16)
+    };
+    let choice = to(all)
+        .filter(cheap)
+        .or_else(|| to(deciding))
         .or_else(|| cost.furthest(&growing));
     let Some((mut words, horizon)) = choice else {
         return Err(Error::Numerical(
@@ -229,7 +236,11 @@ pub fn enclose(
         distance: walk.distance,
         run_distance: walk.run_distance,
         losses: walk.losses,
-        fates: walk.claims.iter().map(|claim| (claim.reading, claim.fate())).collect(),
+        fates: walk
+            .claims
+            .iter()
+            .map(|claim| (claim.reading, claim.fate()))
+            .collect(),
         tails: walk.tails,
         stopped,
     })
@@ -244,22 +255,33 @@ struct Cost {
 }
 
 impl Cost {
+    /// Products of words in so many steps.
+    fn of(&self, words: usize, steps: usize) -> u64 {
+        self.step
+            .saturating_mul((words * words) as u64)
+            .max(1)
+            .saturating_mul(steps as u64)
+    }
+
     /// How many steps the work allows with so many words.
     fn steps(&self, words: usize) -> usize {
-        let products = (words * words) as u64;
-        (self.work / self.step.saturating_mul(products).max(1)) as usize
+        (self.work / self.of(words, 1)) as usize
     }
 
     /// The fewest words with which the orbit should reach this step.
     fn words(&self, growth: &[f64], horizon: usize) -> Option<usize> {
-        let enough = WORDS.into_iter().find(|words| (64 * (words - 1)) as f64 >= growth[horizon] + GUARD)?;
+        let enough = WORDS
+            .into_iter()
+            .find(|words| (64 * (words - 1)) as f64 >= growth[horizon] + GUARD)?;
         let allowed = 64 * (enough - 1) <= self.bits && horizon <= self.steps(enough);
         allowed.then_some(enough)
     }
 
     /// The step that can be reached with whatever words are best for it.
     fn furthest(&self, growth: &[f64]) -> Option<(usize, usize)> {
-        let allowed = WORDS.into_iter().filter(|words| 64 * (words - 1) <= self.bits);
+        let allowed = WORDS
+            .into_iter()
+            .filter(|words| 64 * (words - 1) <= self.bits);
         let reach = allowed.filter_map(|words| {
             let bits = (64 * (words - 1)) as f64;
             let by_bits = growth.partition_point(|log2| log2 + GUARD <= bits);

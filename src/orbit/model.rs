@@ -78,7 +78,10 @@ impl Attention<'_> {
     pub fn flat(&self, W: &Weights) -> Vec<f64> {
         let blocks = [&W.Q, &W.K, &W.V].into_iter().zip(self.trained.flags());
         let matrices = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
-        let rows = matrices.flat_map(|W| W.row_iter().flat_map(|row| row.iter().copied().collect::<Vec<_>>()));
+        let rows = matrices.flat_map(|W| {
+            W.row_iter()
+                .flat_map(|row| row.iter().copied().collect::<Vec<_>>())
+        });
         rows.collect()
     }
 }
@@ -145,7 +148,10 @@ impl Run<'_> {
     pub fn evaluate(&mut self) -> (f64, f64) {
         let loss = self.stepper.evaluate();
         let norms: Vec<_> = self.stepper.block_norms().collect();
-        (loss, self.rounding.loss(loss, self.rounding.residual(&norms)))
+        (
+            loss,
+            self.rounding.loss(loss, self.rounding.residual(&norms)),
+        )
     }
 
     pub fn step(&mut self, eta: f64) {
@@ -198,9 +204,10 @@ impl Bounds for AttentionBounds {
         match &self.curvature {
             Form::Closed(closed) => closed.h(radius).hi(),
             // Every block may use up the radius; |H| bounds D^2 F over all of them.
-            Form::Sharp(sharp) => {
-                crate::certificate::theorem_a::matrix_norm(&sharp.H(&[Interval::from_f64(radius); 3])).upper()
-            }
+            Form::Sharp(sharp) => crate::certificate::theorem_a::matrix_norm(
+                &sharp.H(&[Interval::from_f64(radius); 3]),
+            )
+            .upper(),
             Form::Nothing => f64::INFINITY,
         }
     }

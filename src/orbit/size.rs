@@ -32,10 +32,7 @@ impl Size {
         };
         let exponent = (x.to_bits() >> 52) as i64 - 1023;
         let m = f64::from_bits(x.to_bits() & ((1 << 52) - 1) | 1023 << 52);
-        Size {
-            m,
-            e: e + exponent,
-        }
+        Size { m, e: e + exponent }
     }
 
     /// self x for x >= 0.
@@ -55,7 +52,11 @@ impl Size {
             (self, other)
         };
         // The larger exponent comes first unless that number is 0; infinite ones have any exponent.
-        let (large, small) = if large.m == 0.0 { (small, large) } else { (large, small) };
+        let (large, small) = if large.m == 0.0 {
+            (small, large)
+        } else {
+            (large, small)
+        };
         if small.m == 0.0 {
             return large;
         }
@@ -84,7 +85,10 @@ mod tests {
         let tiny = Size::new(3.0, -3000);
         assert_eq!(tiny.up(), f64::from_bits(2));
         // 3 2^-3000 times 2^2990 and 5 2^-10 added.
-        let x = tiny.times(2f64.powi(1000)).times(2f64.powi(1000)).times(2f64.powi(990));
+        let x = tiny
+            .times(2f64.powi(1000))
+            .times(2f64.powi(1000))
+            .times(2f64.powi(990));
         let sum = x.plus(Size::new(5.0, -10));
         let exact = 8.0 * 2f64.powi(-10);
         assert!(sum.up() >= exact && sum.up() < exact * (1.0 + 1e-14));
@@ -98,6 +102,9 @@ mod tests {
             assert_eq!(tiny.plus(Size::new(wrong, 0)).up(), f64::INFINITY);
             assert_eq!(tiny.times(wrong).up(), f64::INFINITY);
         }
-        assert_eq!(Size::new(f64::MIN_POSITIVE / 8.0, 0).times(8.0).up(), f64::MIN_POSITIVE.next_up().next_up().next_up());
+        assert_eq!(
+            Size::new(f64::MIN_POSITIVE / 8.0, 0).times(8.0).up(),
+            f64::MIN_POSITIVE.next_up().next_up().next_up()
+        );
     }
 }

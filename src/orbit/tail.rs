@@ -1,10 +1,10 @@
 //! Theorem A around a point near the orbit: the second half of Theorem 6.
 
 use super::model::Attention;
+use crate::Result;
 use crate::certificate::theorem_a::Step;
 use crate::certificate::{Proof, Site};
 use crate::problem::Instance;
-use crate::Result;
 
 /// Theorem A, closed with every point within `distance` of a centre as its own centre.
 #[derive(Clone, Debug)]

@@ -109,7 +109,9 @@ impl Plan<'_> {
             let known = error.up();
             let held = hold(model, &motion, windows, &mut window, known, eta);
             let Some(Window {
-                jacobian, curvature, ..
+                jacobian,
+                curvature,
+                ..
             }) = held
             else {
                 break End::Bits;
@@ -166,7 +168,11 @@ impl Plan<'_> {
                 break End::Done;
             }
             let deciding_open = left && claims[0].certifiable();
-            let last = if deciding_open { self.limit } else { self.horizon };
+            let last = if deciding_open {
+                self.limit
+            } else {
+                self.horizon
+            };
             if t >= last {
                 break End::Done;
             }
@@ -217,8 +223,13 @@ fn drop_radii<const L: usize>(motion: &mut impl Motion<Fixed<L>>) -> Size {
         squares += radius * radius;
     });
     // The squares are not negative and far fewer than 2^30 of them are added.
-    let norm = (squares * (1.0 + 1.0 / (1u64 << 20) as f64)).sqrt().next_up();
-    Size::new(if squares == 0.0 { 0.0 } else { norm }, -(Fixed::<L>::BITS as i64))
+    let norm = (squares * (1.0 + 1.0 / (1u64 << 20) as f64))
+        .sqrt()
+        .next_up();
+    Size::new(
+        if squares == 0.0 { 0.0 } else { norm },
+        -(Fixed::<L>::BITS as i64),
+    )
 }
 
 /// |r| at the weights held.
@@ -228,9 +239,10 @@ fn residual_norm<const L: usize>(motion: &impl Motion<Fixed<L>>) -> Interval {
 
 /// An upper bound of the distance of the weights to a point.
 fn away<const L: usize>(motion: &impl Motion<Fixed<L>>, point: &[f64]) -> f64 {
-    let differences = motion.weights().zip(point).map(|(&weight, &x)| {
-        (weight - Fixed::from_f64(x)).near()
-    });
+    let differences = motion
+        .weights()
+        .zip(point)
+        .map(|(&weight, &x)| (weight - Fixed::from_f64(x)).near());
     norm(differences).upper()
 }
 
@@ -248,7 +260,8 @@ fn hold<'w, const L: usize>(
     error: f64,
     eta: f64,
 ) -> Option<&'w Window> {
-    let inside = |window: &Window| (away(motion, &window.centre) + error).next_up() <= window.radius;
+    let inside =
+        |window: &Window| (away(motion, &window.centre) + error).next_up() <= window.radius;
     for next in [*at, *at + 1] {
         if windows.all.get(next).is_some_and(inside) {
             *at = next;

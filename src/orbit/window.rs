@@ -23,7 +23,7 @@ pub(super) struct Windows {
 const GROWTH: f64 = 1.5;
 
 /// The same for eta |J|^2 where it is above 2.
-const SLOPE: f64 = 1.05;
+const SLOPE: f64 = 1.02;
 
 impl Windows {
     pub fn new(sharp: bool) -> Self {
