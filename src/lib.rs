@@ -24,6 +24,7 @@
 //! | What is rigorously known at a point and around it | [`bounds`] |
 //! | Running gradient descent | [`descent`] |
 //! | What holds beyond the steps that were run? | [`certificate`] |
+//! | What exact gradient descent from M_0 does | [`orbit`] |
 //! | Did the bound hold? | [`verdict`] |
 //! | From an instance to a certificate | [`certify`] |
 //! | From an instance to a verdict | [`mod@verify`] |
@@ -74,6 +75,7 @@ pub mod descent;
 pub mod experiment;
 pub mod landscape;
 pub mod model;
+pub mod orbit;
 pub mod problem;
 pub mod spectrum;
 pub mod verdict;

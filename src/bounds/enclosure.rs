@@ -239,6 +239,13 @@ impl<'a> Enclosure<'a> {
         self.jacobian_norm().hi()
     }
 
+    /// An upper bound of |J| without sigma_min: one Gram matrix from structure, whatever the sizes.
+    pub(crate) fn jacobian_norm_bound(&self) -> f64 {
+        let (gram, radius) = self.gram(self.trained.flags());
+        let norm = gram.largest().sqrt();
+        add_up(norm.hi(), radius)
+    }
+
     /// Upper bounds of |J_Q|, |J_K|, |J_V|; 0 for a block that is not trained.
     pub fn block_norms_upper(&self) -> [f64; 3] {
         [0, 1, 2].map(|b| {

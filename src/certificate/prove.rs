@@ -127,6 +127,8 @@ pub struct Site<'a> {
     crude: OnceLock<Curvature<Interval>>,
     sharp: OnceLock<Sharp<f64>>,
     rigorous_sharp: OnceLock<Sharp<Interval>>,
+    /// What is proven here holds with every point within this distance as the centre (Theorem 6 of the orbit); 0: here.
+    distance: f64,
 }
 
 /// One form of Theorem A to try.
@@ -150,6 +152,27 @@ impl<'a> Site<'a> {
             crude: OnceLock::new(),
             sharp: OnceLock::new(),
             rigorous_sharp: OnceLock::new(),
+            distance: 0.0,
+        }
+    }
+
+    /// The same for every point within `distance` of this one, over the trained blocks: what is proven holds wherever among
+    /// them the centre is.
+    pub(crate) fn around(self, distance: f64) -> Self {
+        Site { distance, ..self }
+    }
+
+    /// A distance that changes nothing of what is proven beyond 2^-24 of it: far inside [`MARGIN`]. 0 if there is none.
+    pub(crate) fn slack(&self) -> f64 {
+        let small = 1.0 / (1u64 << 24) as f64;
+        let alpha = self.enclosure().alpha_lower().unwrap_or(0.0);
+        let residual = self.enclosure().residual_norm().lo();
+        let h = self.crude().h(0.0).hi();
+        let slack = small * (alpha / h).min(residual / self.enclosure().jacobian_norm_upper());
+        if slack.is_finite() {
+            slack.max(0.0)
+        } else {
+            0.0
         }
     }
 
@@ -324,16 +347,48 @@ impl<'a> Site<'a> {
             Form::Crude | Form::Ball => on.map(|on| if on { jacobian } else { 0.0 }),
             Form::Box(_) => self.enclosure().block_norms_upper(),
         };
+        let residual = self.enclosure().residual_norm().hi();
+        let (alpha, jacobian, blocks, residual) = match self.distance {
+            0.0 => (alpha, jacobian, blocks, residual),
+            // |D^2 F| <= h between here and a centre within the distance: J and each of its blocks change by at most
+            // h times it, r by at most |J| times it.
+            distance => {
+                let change = (self.crude().h(distance) * Interval::from_f64(distance)).hi();
+                let more = |x: f64| (Interval::from_f64(x) + Interval::from_f64(change)).hi();
+                let jacobian = more(jacobian);
+                let moved = Interval::from_f64(jacobian) * Interval::from_f64(distance);
+                let alpha = (Interval::from_f64(alpha) - Interval::from_f64(change)).lo();
+                if alpha <= 0.0 {
+                    return Err(NotResolved::NOTHING_KNOWN);
+                }
+                let mut blocks = blocks;
+                for (block, on) in blocks.iter_mut().zip(on) {
+                    *block = if on { more(*block) } else { 0.0 };
+                }
+                (
+                    alpha,
+                    jacobian,
+                    blocks,
+                    (Interval::from_f64(residual) + moved).hi(),
+                )
+            }
+        };
         Ok(Inputs {
             alpha: alpha * (1.0 - MARGIN),
             resolved,
             blocks: blocks.map(relax_up),
             jacobian: relax_up(jacobian),
-            residual: relax_up(self.enclosure().residual_norm().hi()),
+            residual: relax_up(residual),
         })
     }
 
+    /// The radii of a region around this point that holds the regions of these radii around every centre within the distance.
+    fn widened(&self, radii: &Blocks<f64>) -> Blocks<f64> {
+        radii.map(|radius| (Interval::from_f64(radius) + Interval::from_f64(self.distance)).hi())
+    }
+
     fn curvature(&self, form: Form, radii: &Blocks<f64>) -> BlockMatrix<f64> {
+        let radii = &self.widened(radii);
         match form {
             Form::Crude => one_entry(self.crude().h(largest(radii)).hi() * RELAXED),
             Form::Ball | Form::Box(_) => {
@@ -346,6 +401,7 @@ impl<'a> Site<'a> {
 
     fn rigorous_curvature(&self, form: Form, radii: &Blocks<f64>) -> BlockMatrix<Interval> {
         let relax = |h: Interval| h * Interval::from_f64(RELAXED);
+        let radii = &self.widened(radii);
         match form {
             Form::Crude => one_entry(relax(self.crude().h(largest(radii)))),
             Form::Ball | Form::Box(_) => {

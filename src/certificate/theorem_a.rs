@@ -352,7 +352,7 @@ fn norm<T: Bound>(v: &Blocks<T>) -> T {
 /// An upper bound on |H|_2 of a symmetric matrix without negative entries: Collatz-Wielandt's
 /// max_b (H v)_b / v_b, at a v > 0 that a few power steps have brought near the top vector. A zero row is a zero column and
 /// counts nothing.
-fn matrix_norm<T: Bound>(H: &BlockMatrix<T>) -> T {
+pub(crate) fn matrix_norm<T: Bound>(H: &BlockMatrix<T>) -> T {
     let mut v = [1.0; 3];
     for _ in 0..8 {
         let Hv = apply(&H.map(|row| row.map(Scalar::value)), &v);

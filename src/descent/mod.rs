@@ -14,8 +14,7 @@ use crate::problem::Instance;
 use crate::spectrum::sigma_min;
 use crate::{Error, Result};
 use nalgebra::DMatrix;
-use plain::PlainStepper;
-pub(crate) use plain::units_per_head;
+pub(crate) use plain::{PlainStepper, units_per_head};
 use std::ops::ControlFlow;
 
 /// A run counts as diverged when the loss is not finite or above this multiple of f_0.
@@ -184,7 +183,7 @@ pub fn descend_in(
 }
 
 /// What a run asks of a stepper; see [`Stepper`] for the meaning of each.
-trait Descent {
+pub(crate) trait Descent {
     fn evaluate(&mut self) -> f64;
     fn step(&mut self, eta: f64);
     fn grad_norms(&self) -> [f64; 3];

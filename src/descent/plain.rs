@@ -26,7 +26,7 @@ const PARALLEL_WORK: usize = 1 << 15;
 /// does not cancel. Nothing allocates after construction; the work is cut by sizes
 /// alone and sums have a fixed order, so the same bits come out on any number of threads.
 #[derive(Clone, Debug)]
-pub(super) struct PlainStepper<T: Scalar> {
+pub(crate) struct PlainStepper<T: Scalar> {
     shape: Shape<T>,
     heads: Vec<Head<T>>,
     y: Vec<T>,
@@ -117,7 +117,7 @@ fn square<T: Scalar>(x: impl Iterator<Item = T>) -> f64 {
 
 impl<T: Scalar> PlainStepper<T> {
     /// At the instance's weights M_0.
-    pub(super) fn new(instance: &Instance, trained: Trained) -> Self {
+    pub(crate) fn new(instance: &Instance, trained: Trained) -> Self {
         let dims = instance.dims();
         let Dims { N, n, D, d, H, p } = dims;
         let shape = Shape {
@@ -134,6 +134,34 @@ impl<T: Scalar> PlainStepper<T> {
             r: zeros(dims.m()),
             changed: [true; 3],
             parallel: H * N * n * (6 * D * d + 2 * D * p + n * (3 * d + 3 * p)) >= PARALLEL_WORK,
+        }
+    }
+
+    /// The residuals of the last evaluation.
+    pub(crate) fn residual(&self) -> &[T] {
+        &self.r
+    }
+
+    /// Every trained weight: blocks in the order Q, K, V, then heads, then row by row.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &T> {
+        let trained = self.shape.trained.flags();
+        let blocks = (0..3).filter(move |&b| trained[b]);
+        blocks.flat_map(|b| self.heads.iter().flat_map(move |head| &head.W[b]))
+    }
+
+    /// Changes every trained weight, in that order.
+    pub(crate) fn change(&mut self, mut f: impl FnMut(&mut T)) {
+        let trained = self.shape.trained.flags();
+        let Dims { d, p, .. } = self.shape.dims;
+        for b in (0..3).filter(|&b| trained[b]) {
+            for head in &mut self.heads {
+                head.W[b].iter_mut().for_each(&mut f);
+            }
+        }
+        if trained[2] {
+            for head in &mut self.heads {
+                multiply(&head.W[2], &head.W_O, d, p, &mut head.v);
+            }
         }
     }
 
@@ -458,7 +486,7 @@ mod tests {
                 .collect()
         }
 
-        fn weights(&self, instance: &Instance) -> Weights<T> {
+        fn weights_of(&self, instance: &Instance) -> Weights<T> {
             let O = &instance.W().O;
             Weights {
                 Q: self.block(|head| &head.W[0]),
@@ -483,7 +511,7 @@ mod tests {
         let mut stepper = PlainStepper::<T>::new(instance, trained);
         for _ in 0..3 {
             let loss = stepper.evaluate();
-            let W = stepper.weights(instance);
+            let W = stepper.weights_of(instance);
             let r = model::residual(instance, &W);
             let size = square(r.iter().copied());
             let off = square(r.iter().zip(&stepper.r).map(|(&a, &b)| a - b)).sqrt();
@@ -506,7 +534,7 @@ mod tests {
             }
             stepper.step(1e-2 / (1.0 + scale));
         }
-        let (W, W_0) = (stepper.weights(instance), instance.W().map(T::from_f64));
+        let (W, W_0) = (stepper.weights_of(instance), instance.W().map(T::from_f64));
         let blocks = [(&W.Q, &W_0.Q), (&W.K, &W_0.K), (&W.V, &W_0.V)];
         for (b, (w, w_0)) in blocks.into_iter().enumerate() {
             let moved = compare(w, w_0).0;
@@ -609,7 +637,7 @@ mod tests {
     fn error(instance: &Instance, stepper: &Double, loss: f64) -> Error {
         let oracle = |x: DoubleDouble| Oracle::from_f64(x.hi()) + Oracle::from_f64(x.lo());
         let zero = || big(0.0);
-        let r = model::residual(instance, &stepper.weights(instance).map(oracle));
+        let r = model::residual(instance, &stepper.weights_of(instance).map(oracle));
         let (mut f, mut off) = (zero(), zero());
         for (exact, &found) in r.iter().zip(&stepper.r) {
             f += exact.get() * exact.get();
@@ -733,7 +761,7 @@ mod tests {
                     }
                     (
                         stepper.evaluate(),
-                        stepper.weights(&instance),
+                        stepper.weights_of(&instance),
                         stepper.grad_norms(),
                     )
                 })

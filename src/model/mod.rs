@@ -9,7 +9,7 @@ mod jacobian;
 pub(crate) mod rounding;
 
 pub use gdcert_base::Kernel;
-pub use gdcert_numbers::{DoubleDouble, Dual, Scalar};
+pub use gdcert_numbers::{DoubleDouble, Dual, Fixed, Scalar};
 pub use head::Head;
 pub(crate) use head::{attention, product};
 pub use jacobian::{gradient, jacobian, residual};

@@ -112,9 +112,6 @@ pub(super) struct Args {
     instance: InstanceArgs,
 }
 
-/// Lanczos' method keeps a vector for each step; far fewer tell all there is to know.
-const MOST_STEPS: usize = 100_000;
-
 /// Points that are worked on at a time with a classifier, which uses all threads for one point as well.
 const AT_A_TIME: usize = 2;
 
@@ -140,12 +137,6 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         grid: Grid::new(args.grid, args.span)?,
         seeds: distinct(&args.direction_seeds)?,
     };
-    if args.lanczos_steps > MOST_STEPS {
-        return Err(Error::input(format!(
-            "--lanczos-steps {} must be at most {MOST_STEPS}",
-            args.lanczos_steps
-        )));
-    }
     if args.directions == Choice::Hessian && args.lanczos_steps == 0 {
         return Err(Error::input(
             "--directions hessian needs Lanczos' method; give --lanczos-steps 40 or so",

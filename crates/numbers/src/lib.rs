@@ -3,7 +3,7 @@
 //! | question | where |
 //! |---|---|
 //! | What must a number do so that the model's formulas run on it? | [`Scalar`]; with comparisons, [`Bound`] |
-//! | Derivatives, 32 digits, enclosures | [`Dual`], [`DoubleDouble`], [`Interval`] |
+//! | Derivatives, 32 digits, enclosures, enclosures of any precision | [`Dual`], [`DoubleDouble`], [`Interval`], [`Fixed`] |
 //! | Proven bounds of the extreme singular values | [`sigma_min_lower`], [`sigma_min_upper`], [`sigma_max_upper`] |
 //! | Approximate eigenvalues and singular values | [`linalg`], [`lanczos`] |
 //! | The unit roundoff | [`U`], [`gamma`] |
@@ -13,6 +13,7 @@
 mod bound;
 mod double_double;
 mod dual;
+mod fixed;
 pub mod interval;
 pub mod lanczos;
 pub mod linalg;
@@ -25,6 +26,7 @@ pub mod verified;
 pub use bound::Bound;
 pub use double_double::{DoubleDouble, exp_parts, power_of_two, two_product, two_sum};
 pub use dual::Dual;
+pub use fixed::{Fixed, scale_up};
 pub(crate) use gdcert_base::{Error, Result};
 pub use interval::Interval;
 pub use scalar::Scalar;

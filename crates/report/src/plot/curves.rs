@@ -259,8 +259,7 @@ impl Curves<'_> {
             }
         }
         panel.draw_frame(canvas)?;
-        let middle = 0.5 * (top + bottom);
-        canvas.text(name, (22.0, middle), 12.5, BLACK, Align::Upwards)
+        panel.draw_y_name(canvas, name, 12.5, 22.0)
     }
 }
 

@@ -1,0 +1,328 @@
+//! The exact orbit of gradient descent, enclosed: statements about exact arithmetic from M_0 on.
+//!
+//! A run in f64 says nothing about exact gradient descent. Here every step is evaluated in fixed-point balls
+//! ([`Fixed`](crate::model::Fixed)) at an exact point, and what rounding adds lives on in one number, the distance to the exact
+//! orbit, which a step multiplies by at most max(1, eta |J|^2 - 1) + eta |r| h (Lemma 1, Theorem 2). So the claimed bound is
+//! held against the exact losses at every step, and where Theorem A closes around a point near the orbit it is proven for every
+//! later one (Theorem 6); where it is exceeded it is refuted (Corollary 7).
+//!
+//! A first look in f64 ([`forecast`]) finds where tails close, and how many bits the growth of errors needs. It proves nothing
+//! about the orbit, but its windows and tails are statements about points, and serve when the orbit is found near them.
+
+mod claim;
+mod forecast;
+mod model;
+mod size;
+mod tail;
+mod walk;
+mod window;
+
+pub use claim::{Fate, Refuted};
+pub use tail::Tail;
+
+use crate::model::Trained;
+use crate::problem::Instance;
+use crate::spectrum::Reading;
+use crate::{Error, Result};
+use claim::Claim;
+use forecast::{forecast, growth};
+use gdcert_numbers::Interval;
+use model::{Attention, Model};
+use std::ops::ControlFlow;
+use walk::{End, Plan, Walk};
+use window::Windows;
+
+/// How much an enclosure may cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Settings {
+    /// The largest number of bits after the point.
+    pub bits: usize,
+    /// The largest number of products of two words; about 10^9 a second. The result does not depend on the machine.
+    pub work: u64,
+}
+
+impl Default for Settings {
+    /// 4096 bits, about a minute.
+    fn default() -> Self {
+        Settings {
+            bits: 4096,
+            work: 1 << 36,
+        }
+    }
+}
+
+/// What is proven about exact gradient descent from M_0.
+#[derive(Clone, Debug)]
+pub struct Orbit {
+    /// The last enclosed step.
+    pub steps: usize,
+    /// F, the bits after the point.
+    pub bits: usize,
+    /// log2 of a bound on the growth of errors from M_0 to there.
+    pub log2_growth: f64,
+    /// How far the computed point can be from the exact one there (all trained blocks, Frobenius norm).
+    pub distance: f64,
+    /// How far the run in f64 can be from the exact orbit there.
+    pub run_distance: f64,
+    /// Lower and upper ends of f_t of the exact orbit, t = 0 to `steps`.
+    pub losses: Vec<[f64; 2]>,
+    /// What is proven about each claim, in the order given.
+    pub fates: Vec<(Reading, Fate)>,
+    /// The tails that certify claims, in the order of their t.
+    pub tails: Vec<Tail>,
+    /// Why the enclosure or the search for a tail went no further, if the first claim is neither certified nor refuted.
+    pub stopped: Option<String>,
+}
+
+impl Orbit {
+    /// What is proven about a reading, if it was claimed.
+    pub fn fate(&self, reading: Reading) -> Option<Fate> {
+        let found = self.fates.iter().find(|(claimed, _)| *claimed == reading);
+        found.map(|(_, fate)| *fate)
+    }
+
+    /// The tail that certifies a reading.
+    pub fn tail(&self, reading: Reading) -> Option<&Tail> {
+        match self.fate(reading)? {
+            Fate::Certified { t } => self.tails.iter().find(|tail| tail.t == t),
+            _ => None,
+        }
+    }
+}
+
+/// Words of the arithmetics to choose from: F = 64 (L - 1).
+const WORDS: [usize; 11] = [3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64];
+
+/// Bits beyond the growth of errors: they leave 2^-50 or so of error at the end, roundings of the steps included.
+const GUARD: f64 = 72.0;
+
+/// With the closed form of the curvature up to this many bits are cheaper than sharp windows.
+const CHEAP_BITS: f64 = 704.0;
+
+/// Encloses exact gradient descent from the instance's weights with step `eta`, as far as it takes to settle the claims
+/// f_t <= (1 - eta beta)^t f_0 for each reading with its enclosure of beta, but not beyond `limit` steps. The first claim is the
+/// deciding one; every beta must be positive with eta beta < 1.
+///
+/// `observe` sees every step of every pass, and stops by breaking.
+///
+/// # Errors
+/// A claim or a step that makes no sense, or [`Error::Cancelled`].
+///
+/// ```
+/// use gdcert::orbit::{self, Fate};
+/// use gdcert::{Dims, Init, Instance, Kernel, Trained, certificate::Enclosure, spectrum::Reading};
+/// use std::ops::ControlFlow;
+///
+/// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
+/// let enclosure = Enclosure::new(&instance, Trained::QKV);
+/// let eta = 0.5 / enclosure.jacobian_norm_upper().powi(2);
+/// let claims = [Reading::PerHead, Reading::Stacked].map(|r| (r, enclosure.beta(r)));
+/// let through = &mut |_| ControlFlow::Continue(());
+/// let orbit = orbit::enclose(&instance, Trained::QKV, eta, &claims, 2000, &Default::default(), through)?;
+/// // Read per head the bound holds for every t, read literally it does not.
+/// assert!(matches!(orbit.fate(Reading::PerHead), Some(Fate::Certified { .. })));
+/// assert!(matches!(orbit.fate(Reading::Stacked), Some(Fate::Refuted(found)) if found.first));
+/// # Ok::<(), gdcert::Error>(())
+/// ```
+pub fn enclose(
+    instance: &Instance,
+    trained: Trained,
+    eta: f64,
+    claims: &[(Reading, Interval)],
+    limit: usize,
+    settings: &Settings,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Orbit> {
+    if !(eta.is_finite() && eta > 0.0) {
+        return Err(Error::input(format!(
+            "the step eta must be a finite number above 0, not {eta}"
+        )));
+    }
+    let fewest = 64 * (WORDS[0] - 1);
+    if settings.bits < fewest {
+        return Err(Error::input(format!(
+            "an orbit needs at least {fewest} bits, not {}; give a larger --bits",
+            settings.bits
+        )));
+    }
+    if claims.is_empty() {
+        return Err(Error::input(
+            "no reading applies: there is no claim to hold an orbit against",
+        ));
+    }
+    let claims: Vec<_> = claims
+        .iter()
+        .map(|&(reading, beta)| {
+            let claim = Claim::new(reading, beta);
+            match beta.lo() > 0.0 && eta * claim.beta_upper() < 1.0 {
+                true => Ok(claim),
+                false => Err(Error::input(format!(
+                    "the claim {reading} needs beta > 0 and eta beta < 1, but beta is between {:e} and {:e}",
+                    beta.lo(),
+                    beta.hi()
+                ))),
+            }
+        })
+        .collect::<Result<_>>()?;
+    let model = Attention { instance, trained };
+    let ahead = forecast(&model, eta, &claims, limit, observe)?;
+    let [deciding, all] = ahead.horizon;
+    let mut windows = Windows::new(false);
+    let mut growing = growth(&model, eta, all, &mut windows, observe)?;
+    // Sharp windows cost much: only for something that can be settled.
+    if ahead.open.is_none() && growing[deciding] + GUARD > CHEAP_BITS && model.has_sharp() {
+        let mut sharp = Windows::new(true);
+        let slower = growth(&model, eta, all, &mut sharp, observe)?;
+        if slower[deciding] < growing[deciding] {
+            (windows, growing) = (sharp, slower);
+        }
+    }
+    // Where the run settles nothing there is less to win: up to which step the bound held.
+    let work = match ahead.open {
+        Some(_) => settings.work / 16,
+        None => settings.work,
+    };
+    let cost = Cost {
+        bits: settings.bits,
+        work,
+        step: model.work(),
+    };
+    // All that the run could settle, unless that costs much more than the deciding reading; else that reading; else as far as
+    // bits and work allow.
+    let to = |horizon: usize| cost.words(&growing, horizon).map(|words| (words, horizon));
+    let cheap = |&(words, horizon): &(usize, usize)| {
+        let own = to(deciding).map_or(0, |(words, horizon)| cost.of(words, horizon));
+        cost.of(words, horizon) <= own.saturating_mul(3).max(work / 16)
+    };
+    let choice = to(all)
+        .filter(cheap)
+        .or_else(|| to(deciding))
+        .or_else(|| cost.furthest(&growing));
+    let Some((mut words, horizon)) = choice else {
+        return Err(Error::Numerical(
+            "not one step of the orbit can be enclosed within the work that is allowed".to_owned(),
+        ));
+    };
+    let limit = limit.min(cost.steps(words));
+    let plan = Plan {
+        model,
+        eta,
+        claims,
+        tails: ahead.tails,
+        horizon,
+        limit: limit.max(horizon),
+    };
+    let walk = loop {
+        let walk = plan.walk(words, &mut windows, observe)?;
+        let more = WORDS.into_iter().find(|&more| more > words);
+        match more {
+            // More bits serve only where they were what was missing.
+            Some(more)
+                if walk.end == End::Bits
+                    && 64 * (more - 1) <= settings.bits
+                    && cost.steps(more) >= walk.steps.max(1) =>
+            {
+                words = more;
+            }
+            _ => break walk,
+        }
+    };
+    let stopped = stopped(&walk, &plan, deciding, ahead.open);
+    Ok(Orbit {
+        steps: walk.steps,
+        bits: walk.bits,
+        log2_growth: walk.log2_growth,
+        distance: walk.distance,
+        run_distance: walk.run_distance,
+        losses: walk.losses,
+        fates: walk
+            .claims
+            .iter()
+            .map(|claim| (claim.reading, claim.fate()))
+            .collect(),
+        tails: walk.tails,
+        stopped,
+    })
+}
+
+/// What a step costs and how much there is.
+struct Cost {
+    bits: usize,
+    work: u64,
+    /// Multiplications of a step.
+    step: u64,
+}
+
+impl Cost {
+    /// Products of words in so many steps.
+    fn of(&self, words: usize, steps: usize) -> u64 {
+        self.step
+            .saturating_mul((words * words) as u64)
+            .max(1)
+            .saturating_mul(steps as u64)
+    }
+
+    /// How many steps the work allows with so many words.
+    fn steps(&self, words: usize) -> usize {
+        (self.work / self.of(words, 1)) as usize
+    }
+
+    /// The fewest words with which the orbit should reach this step.
+    fn words(&self, growth: &[f64], horizon: usize) -> Option<usize> {
+        let enough = WORDS
+            .into_iter()
+            .find(|words| (64 * (words - 1)) as f64 >= growth[horizon] + GUARD)?;
+        let allowed = 64 * (enough - 1) <= self.bits && horizon <= self.steps(enough);
+        allowed.then_some(enough)
+    }
+
+    /// The step that can be reached with whatever words are best for it.
+    fn furthest(&self, growth: &[f64]) -> Option<(usize, usize)> {
+        let allowed = WORDS
+            .into_iter()
+            .filter(|words| 64 * (words - 1) <= self.bits);
+        let reach = allowed.filter_map(|words| {
+            let bits = (64 * (words - 1)) as f64;
+            let by_bits = growth.partition_point(|log2| log2 + GUARD <= bits);
+            let steps = by_bits.checked_sub(1)?.min(self.steps(words));
+            (steps > 0).then_some((words, steps))
+        });
+        // The first of equals: the fewest words.
+        reach.rev().max_by_key(|&(_, steps)| steps)
+    }
+}
+
+/// Why the first claim is open, in a sentence.
+fn stopped(walk: &Walk, plan: &Plan, wanted: usize, open: Option<&'static str>) -> Option<String> {
+    if walk.claims[0].fate.is_some() {
+        return None;
+    }
+    let Walk {
+        steps,
+        bits,
+        log2_growth,
+        expanding,
+        ..
+    } = *walk;
+    let steep = match expanding {
+        0 => String::new(),
+        count => format!(" ({count} steps with eta |J|^2 > 2)"),
+    };
+    Some(if walk.end == End::Bits {
+        format!(
+            "the orbit could be enclosed up to t = {steps}: by then errors may have grown by 2^{log2_growth:.0}{steep}, more than {bits} bits hold"
+        )
+    } else if plan.horizon < wanted {
+        format!(
+            "the orbit was enclosed up to t = {steps} of {wanted}: errors may grow by 2^{log2_growth:.0} up to there{steep}, and what comes after would take more bits or work than allowed"
+        )
+    } else if let Some(open) = open {
+        format!("the orbit was enclosed up to t = {steps}, and {open}")
+    } else {
+        format!(
+            "the orbit was enclosed up to t = {steps}, but Theorem A does not close around it; the run in f64 is within {:.1e} of it",
+            walk.run_distance
+        )
+    })
+}

@@ -1,0 +1,215 @@
+//! What the enclosure of an orbit needs to know of a model, and attention's answers.
+
+use crate::bounds::{Curvature, Enclosure, Sharp};
+use crate::descent::{Descent, PlainStepper, Stepper};
+use crate::model::rounding::Rounding;
+use crate::model::{Precision, Scalar, Trained};
+use crate::problem::{Dims, Instance, Weights};
+use gdcert_numbers::{Bound, Interval};
+use nalgebra::DMatrix;
+
+/// A model with a start M_0. Its trained weights are a list of numbers whose order is its own.
+pub(super) trait Model {
+    /// Gradient descent in some arithmetic.
+    type Motion<T: Scalar>: Motion<T>;
+    /// Bounds around a centre.
+    type Bounds: Bounds;
+
+    /// Gradient descent in `T`, at M_0.
+    fn motion<T: Scalar>(&self) -> Self::Motion<T>;
+    /// The run in f64, at M_0.
+    fn run(&self) -> Run<'_>;
+    /// Bounds around the point with these weights, from the sharp form of the curvature or the cheap one.
+    fn bounds(&self, centre: &[f64], sharp: bool) -> Self::Bounds;
+    /// Whether there is a sharp form at these sizes.
+    fn has_sharp(&self) -> bool;
+    /// Multiplications of a step, about.
+    fn work(&self) -> u64;
+}
+
+/// Gradient descent, step by step. The residual and the gradient are those of the exact model at the weights held, enclosed in T.
+pub(super) trait Motion<T: Scalar> {
+    /// Evaluates the residual and the gradient.
+    fn evaluate(&mut self);
+    /// r at the weights last evaluated.
+    fn residual(&self) -> &[T];
+    /// M <- M - eta gradient.
+    fn step(&mut self, eta: f64);
+    /// Calls `f` with every trained weight.
+    fn weights<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a;
+    /// Changes every trained weight, in that order.
+    fn change(&mut self, f: impl FnMut(&mut T));
+}
+
+/// Rigorous bounds at and around a centre; |.| of weights is the Frobenius norm over all trained ones.
+pub(super) trait Bounds {
+    /// An upper bound of |J| at the centre.
+    fn jacobian(&self) -> f64;
+    /// An upper bound of |D^2 F[delta, epsilon]| over unit directions and the ball of this radius; it grows with it.
+    fn curvature(&self, radius: f64) -> f64;
+}
+
+/// Attention: an instance and what is trained.
+#[derive(Clone, Copy)]
+pub(super) struct Attention<'a> {
+    pub instance: &'a Instance,
+    pub trained: Trained,
+}
+
+impl Attention<'_> {
+    /// The instance at other trained weights.
+    pub fn at(&self, weights: &[f64]) -> crate::Result<Instance> {
+        let Dims { D, d, .. } = self.instance.dims();
+        let mut all = self.instance.W().clone();
+        let mut matrices = weights.chunks_exact(D * d);
+        let flags = self.trained.flags();
+        for (block, on) in [&mut all.Q, &mut all.K, &mut all.V].into_iter().zip(flags) {
+            if on {
+                for (W, rows) in block.iter_mut().zip(&mut matrices) {
+                    *W = DMatrix::from_row_slice(D, d, rows);
+                }
+            }
+        }
+        self.instance.clone().with_weights(all)
+    }
+
+    /// The trained weights in the order of [`Motion::weights`].
+    pub fn flat(&self, W: &Weights) -> Vec<f64> {
+        let blocks = [&W.Q, &W.K, &W.V].into_iter().zip(self.trained.flags());
+        let matrices = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
+        let rows = matrices.flat_map(|W| {
+            W.row_iter()
+                .flat_map(|row| row.iter().copied().collect::<Vec<_>>())
+        });
+        rows.collect()
+    }
+}
+
+impl Model for Attention<'_> {
+    type Motion<T: Scalar> = PlainStepper<T>;
+    type Bounds = AttentionBounds;
+
+    fn motion<T: Scalar>(&self) -> PlainStepper<T> {
+        PlainStepper::new(self.instance, self.trained)
+    }
+
+    fn run(&self) -> Run<'_> {
+        Run {
+            model: *self,
+            stepper: Stepper::new(self.instance, self.trained),
+            rounding: Rounding::new(self.instance, Precision::F64),
+        }
+    }
+
+    fn bounds(&self, centre: &[f64], sharp: bool) -> AttentionBounds {
+        let Ok(instance) = self.at(centre) else {
+            // Weights that are not finite: nothing is known around them.
+            return AttentionBounds {
+                jacobian: f64::INFINITY,
+                curvature: Form::Nothing,
+            };
+        };
+        let enclosure = Enclosure::new(&instance, self.trained);
+        AttentionBounds {
+            jacobian: enclosure.jacobian_norm_bound(),
+            curvature: match sharp {
+                false => Form::Closed(enclosure.curvature()),
+                true => Form::Sharp(Box::new(Sharp::new(&instance, self.trained))),
+            },
+        }
+    }
+
+    fn has_sharp(&self) -> bool {
+        crate::bounds::sharp::affordable(self.instance.dims())
+    }
+
+    fn work(&self) -> u64 {
+        let Dims { N, n, D, d, H, p } = self.instance.dims();
+        let [q, k, v] = self.trained.flags();
+        let scores = q || k;
+        let features = d * (usize::from(q) + usize::from(k)) + p * usize::from(v);
+        let token = 2 * D * features + n * (d + 2 * p + if scores { 2 * d + p } else { 0 });
+        // An exponential and two quotients are about sixty products.
+        let scores = if scores { 60 * n } else { 0 };
+        (H * N * n * (token + scores)) as u64
+    }
+}
+
+/// The run in f64 that the exact orbit is held against.
+pub(super) struct Run<'a> {
+    model: Attention<'a>,
+    stepper: Stepper,
+    rounding: Rounding,
+}
+
+impl Run<'_> {
+    /// The loss as computed, and a bound on its error.
+    pub fn evaluate(&mut self) -> (f64, f64) {
+        let loss = self.stepper.evaluate();
+        let norms: Vec<_> = self.stepper.block_norms().collect();
+        (
+            loss,
+            self.rounding.loss(loss, self.rounding.residual(&norms)),
+        )
+    }
+
+    pub fn step(&mut self, eta: f64) {
+        self.stepper.step(eta);
+    }
+
+    pub fn weights(&self) -> Vec<f64> {
+        self.model.flat(&self.stepper.weights())
+    }
+}
+
+impl<T: Scalar> Motion<T> for PlainStepper<T> {
+    fn evaluate(&mut self) {
+        Descent::evaluate(self);
+    }
+    fn residual(&self) -> &[T] {
+        self.residual()
+    }
+    fn step(&mut self, eta: f64) {
+        Descent::step(self, eta);
+    }
+    fn weights<'a>(&'a self) -> impl Iterator<Item = &'a T>
+    where
+        T: 'a,
+    {
+        self.weights()
+    }
+    fn change(&mut self, f: impl FnMut(&mut T)) {
+        self.change(f);
+    }
+}
+
+pub(super) struct AttentionBounds {
+    jacobian: f64,
+    curvature: Form,
+}
+
+enum Form {
+    Closed(Curvature<Interval>),
+    Sharp(Box<Sharp<Interval>>),
+    Nothing,
+}
+
+impl Bounds for AttentionBounds {
+    fn jacobian(&self) -> f64 {
+        self.jacobian
+    }
+
+    fn curvature(&self, radius: f64) -> f64 {
+        match &self.curvature {
+            Form::Closed(closed) => closed.h(radius).hi(),
+            // Every block may use up the radius; |H| bounds D^2 F over all of them.
+            Form::Sharp(sharp) => crate::certificate::theorem_a::matrix_norm(
+                &sharp.H(&[Interval::from_f64(radius); 3]),
+            )
+            .upper(),
+            Form::Nothing => f64::INFINITY,
+        }
+    }
+}
