@@ -50,10 +50,16 @@ fn steps(page: &[&str]) -> Vec<Step> {
             }
             let ends = |line: &&str| line.starts_with("$ ") || line.starts_with("```");
             let length = page[k..].iter().position(ends).expect("the block ends");
-            steps.push(Step { command, output: k..k + length });
+            steps.push(Step {
+                command,
+                output: k..k + length,
+            });
             k += length;
         } else {
-            assert!(!within, "a console block begins with '$ COMMAND', not '{line}'");
+            assert!(
+                !within,
+                "a console block begins with '$ COMMAND', not '{line}'"
+            );
         }
     }
     steps
@@ -63,8 +69,8 @@ fn steps(page: &[&str]) -> Vec<Step> {
 fn run(command: &str, before: i32, folder: &Path) -> Output {
     let program = Path::new(env!("CARGO_BIN_EXE_gdcert"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::iter::once(program.parent().unwrap().to_owned())
-        .chain(std::env::split_paths(&path));
+    let path =
+        std::iter::once(program.parent().unwrap().to_owned()).chain(std::env::split_paths(&path));
     Command::new("sh")
         .arg("-c")
         .arg(format!("exec 2>&1; (exit {before})\n{command}"))
@@ -74,11 +80,20 @@ fn run(command: &str, before: i32, folder: &Path) -> Output {
         .unwrap()
 }
 
+fn compare(what: &str, found: &str, shown: String) -> snapbox::assert::Result<()> {
+    let verbatim = Assert::new().normalize_paths(false);
+    verbatim.try_eq(Some(&what), found.trim_end().into(), shown.into())
+}
+
 fn copy_configs(folder: &Path) {
     fs::create_dir(folder.join("configs")).unwrap();
     for entry in fs::read_dir(root().join("configs")).unwrap() {
         let from = entry.unwrap().path();
-        fs::copy(&from, folder.join("configs").join(from.file_name().unwrap())).unwrap();
+        fs::copy(
+            &from,
+            folder.join("configs").join(from.file_name().unwrap()),
+        )
+        .unwrap();
     }
 }
 
@@ -100,13 +115,17 @@ fn every_console_block_prints_what_it_shows() {
             let output = run(&step.command, code, folder.path());
             code = output.status.code().expect("not killed");
             let what = format!("{}: $ {}", path.display(), step.command);
-            let shown_next = steps.get(k + 1).is_some_and(|next| next.command == "echo $?");
+            let shown_next = steps
+                .get(k + 1)
+                .is_some_and(|next| next.command == "echo $?");
             if code != 0 && !shown_next {
-                wrong.push(format!("{what}\nexit code {code}, which the page does not show"));
+                wrong.push(format!(
+                    "{what}\nexit code {code}, which the page does not show"
+                ));
             }
             let found = String::from_utf8(output.stdout).unwrap();
             let shown = page[step.output.clone()].join("\n");
-            if let Err(e) = Assert::new().try_eq(Some(&what), found.trim_end().into(), shown.into()) {
+            if let Err(e) = compare(&what, &found, shown) {
                 wrong.push(format!("{what}\n{e}"));
                 printed.push((step.output.clone(), found));
             }
@@ -119,7 +138,12 @@ fn every_console_block_prints_what_it_shows() {
         }
     }
     assert!(number > 30, "{number} commands: the pages were not found");
-    assert!(wrong.is_empty(), "{} of {number} commands:\n\n{}", wrong.len(), wrong.join("\n\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} of {number} commands:\n\n{}",
+        wrong.len(),
+        wrong.join("\n\n")
+    );
 }
 
 #[test]
@@ -154,7 +178,9 @@ fn anchors(page: &Path) -> Vec<String> {
     headings
         .map(|line| {
             let words = line.trim_start_matches('#').trim().to_lowercase();
-            let kept = words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+            let kept = words
+                .chars()
+                .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
             kept.map(|c| if c == ' ' { '-' } else { c }).collect()
         })
         .collect()
@@ -162,11 +188,16 @@ fn anchors(page: &Path) -> Vec<String> {
 
 #[test]
 fn a_page_that_shows_something_else_is_caught() {
-    let shows = |text: &str| Assert::new().try_eq(None, "1.5 of 2\nb\nc".into(), text.to_owned().into()).is_ok();
+    let shows = |text: &str| compare("", "1.5 of 2\nb\nc\n", text.to_owned()).is_ok();
     assert!(shows("1.5 of 2\nb\nc") && shows("[..] of 2\n...\nc"));
     assert!(!shows("1.6 of 2\nb\nc") && !shows("[..] of 3\n...") && !shows("1.5 of 2\nb"));
-    let page: Vec<_> = "```console\n$ a\n> b\nout\n$ c\n```\n```sh\n$ d\n```".lines().collect();
+    let page: Vec<_> = "```console\n$ a\n> b\nout\n$ c\n```\n```sh\n$ d\n```"
+        .lines()
+        .collect();
     let found = steps(&page);
     assert_eq!((found.len(), &found[0].command[..]), (2, "a\nb"));
-    assert_eq!((found[0].output.clone(), found[1].output.clone()), (3..4, 5..5));
+    assert_eq!(
+        (found[0].output.clone(), found[1].output.clone()),
+        (3..4, 5..5)
+    );
 }
