@@ -1,9 +1,9 @@
 //! The README and docs/ can not rot: every console block is run, and every link to a file leads somewhere.
 //!
 //! In a block marked `console` a line `$ COMMAND` is run by sh, with lines `> MORE` as its further lines; what
-//! follows is what it prints to stdout and stderr, where `[..]` is any text within a line and a line `...` any
-//! lines. A page's commands share a temporary folder that holds a copy of configs/. A command must succeed, unless
-//! the next one is `echo $?`. `DOCS=overwrite cargo test --test docs` writes what was printed into the blocks that
+//! follows is what it prints (to stderr only if it fails: progress is no result), where `[..]` is any text within
+//! a line and a line `...` any lines. A page's commands share a temporary folder that holds a copy of configs/. A
+//! command must succeed, unless the next one is `echo $?`. `DOCS=overwrite cargo test --test docs` writes what was printed into the blocks that
 //! differ; look at the difference, and put the elisions back.
 
 use snapbox::Assert;
@@ -73,7 +73,7 @@ fn run(command: &str, before: i32, folder: &Path) -> Output {
         std::iter::once(program.parent().unwrap().to_owned()).chain(std::env::split_paths(&path));
     Command::new("sh")
         .arg("-c")
-        .arg(format!("exec 2>&1; (exit {before})\n{command}"))
+        .arg(format!("(exit {before})\n{command}"))
         .env("PATH", std::env::join_paths(path).unwrap())
         .current_dir(folder)
         .output()
@@ -123,7 +123,10 @@ fn every_console_block_prints_what_it_shows() {
                     "{what}\nexit code {code}, which the page does not show"
                 ));
             }
-            let found = String::from_utf8(output.stdout).unwrap();
+            let mut found = String::from_utf8(output.stdout).unwrap();
+            if code != 0 {
+                found += &String::from_utf8_lossy(&output.stderr);
+            }
             let shown = page[step.output.clone()].join("\n");
             if let Err(e) = compare(&what, &found, shown) {
                 wrong.push(format!("{what}\n{e}"));
