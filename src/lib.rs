@@ -14,22 +14,25 @@
 //!
 //! # The map
 //!
-//! Data flows one way:
+//! Data flows one way, and imports run up this table only (a test sees to it):
 //!
 //! | question | module |
 //! |---|---|
 //! | What is an instance, where does it come from, how is it stored? | [`problem`] |
-//! | Residual, gradient, Jacobian, for any [`model::Scalar`] | [`model`] |
+//! | Residual, gradient, Jacobian, for any [`numbers::Scalar`] | [`model`] |
 //! | B_0, singular values, the four readings of beta | [`spectrum`] |
+//! | What is rigorously known at a point and around it | [`bounds`] |
 //! | Running gradient descent | [`descent`] |
-//! | Did the bound hold? | [`verdict`] |
 //! | What holds beyond the steps that were run? | [`certificate`] |
-//! | The figures; the summary, the files, the page and the same in words | [`plot`], [`report`] |
-//! | A Transformer classifier: loss and gradients | [`classifier`] |
+//! | Did the bound hold? | [`verdict`] |
+//! | From an instance to a certificate | [`certify`] |
+//! | From an instance to a verdict | [`mod@verify`] |
 //! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
-//! | The data sets of the training runs; training | [`data`], [`training`] |
-//! | The loss around a trained model or an instance, and how rough it is | [`landscape`] |
-//! | The command line | [`cli`] |
+//! | The loss around an instance, and how rough it is | [`landscape`] |
+//!
+//! Beside it stand the crates `gdcert-numbers` (here [`numbers`]), `gdcert-check` (re-proves certificates, depends on nothing
+//! here), `gdcert-landscape`, `gdcert-train` (a Transformer classifier and its data), `gdcert-report` (figures, words, pages)
+//! and `gdcert-cli` (the command).
 //!
 //! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:
 //!

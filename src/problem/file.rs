@@ -1,7 +1,7 @@
 //! Instance files: safetensors with `X [N,n,D]`, `y [N,n,p]`, `W_Q W_K W_V [H,D,d]`, `W_O [H,d,p]`.
 
 use super::{Instance, Weights};
-use crate::model::Kernel;
+use gdcert_base::Kernel;
 use crate::{Error, Result};
 use gdcert_base::files::write_atomic;
 use nalgebra::DMatrix;

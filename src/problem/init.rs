@@ -1,7 +1,7 @@
 //! Initialization schemes: the laws from which an instance is drawn.
 
 use super::{Dims, Instance, Weights};
-use crate::model::Kernel;
+use gdcert_base::Kernel;
 use crate::{Error, Result};
 use gdcert_base::random::{Normals, Stream};
 use nalgebra::DMatrix;

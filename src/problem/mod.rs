@@ -7,7 +7,8 @@ mod init;
 pub use dims::Dims;
 pub use init::Init;
 
-use crate::model::{Kernel, Scalar};
+use gdcert_base::Kernel;
+use gdcert_numbers::Scalar;
 use crate::{Error, Result};
 use nalgebra::DMatrix;
 
