@@ -82,7 +82,12 @@ fn run(command: &str, before: i32, folder: &Path) -> Output {
 
 fn compare(what: &str, found: &str, shown: String) -> snapbox::assert::Result<()> {
     let verbatim = Assert::new().normalize_paths(false);
-    verbatim.try_eq(Some(&what), found.trim_end().into(), shown.into())
+    // Whole lines on both sides, so that a last `...` may also stand for none.
+    let [found, shown] = [found, &shown].map(|text| match text.trim_end() {
+        "" => String::new(),
+        text => format!("{text}\n"),
+    });
+    verbatim.try_eq(Some(&what), found.into(), shown.into())
 }
 
 fn copy_configs(folder: &Path) {
@@ -193,6 +198,7 @@ fn anchors(page: &Path) -> Vec<String> {
 fn a_page_that_shows_something_else_is_caught() {
     let shows = |text: &str| compare("", "1.5 of 2\nb\nc\n", text.to_owned()).is_ok();
     assert!(shows("1.5 of 2\nb\nc") && shows("[..] of 2\n...\nc"));
+    assert!(shows("1.5 of 2\nb\nc\n...") && shows("..."));
     assert!(!shows("1.6 of 2\nb\nc") && !shows("[..] of 3\n...") && !shows("1.5 of 2\nb"));
     let page: Vec<_> = "```console\n$ a\n> b\nout\n$ c\n```\n```sh\n$ d\n```"
         .lines()
