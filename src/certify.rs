@@ -5,10 +5,10 @@ use crate::certificate::{
     Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Proven, Refusal, Site, prove_from,
     recheck, statement, theorem_a::Step,
 };
+use crate::eta::{AUTO, Eta, THETA};
 use crate::model::Trained;
 use crate::problem::{Dims, Instance};
-use crate::spectrum::{Reading, jacobian_norm};
-use crate::verify::{AUTO, Eta, THETA, deciding_reading};
+use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
 use gdcert_base::number::{exact, short};

@@ -24,6 +24,7 @@
 //! | What is rigorously known at a point and around it | [`bounds`] |
 //! | Running gradient descent | [`descent`] |
 //! | What holds beyond the steps that were run? | [`certificate`] |
+//! | The step: as asked for, and as a number | [`eta`] |
 //! | What exact gradient descent from M_0 does | [`orbit`] |
 //! | Did the bound hold? | [`verdict`] |
 //! | From an instance to a certificate | [`certify`] |
@@ -72,6 +73,7 @@ pub mod bounds;
 pub mod certificate;
 mod certify;
 pub mod descent;
+pub mod eta;
 pub mod experiment;
 pub mod landscape;
 pub mod model;
@@ -83,10 +85,12 @@ pub mod verify;
 
 pub use certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
 pub use descent::Steps;
+pub use eta::Eta;
 pub use gdcert_base::{Error, Result};
 pub use gdcert_numbers as numbers;
 pub use model::{Kernel, Precision, Trained};
 pub use nalgebra;
 pub use problem::{Dims, Init, Instance, Weights};
+pub use spectrum::deciding_reading;
 pub use verify::room::check_room;
-pub use verify::{Eta, Event, Settings, Verification, deciding_reading, verify};
+pub use verify::{Event, Settings, Verification, verify};

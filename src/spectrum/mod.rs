@@ -14,7 +14,7 @@ use gdcert_numbers::norm;
 use gdcert_numbers::{U, scale_by};
 use nalgebra::{DMatrix, DMatrixViewMut};
 use rayon::prelude::*;
-pub use reading::Reading;
+pub use reading::{Reading, deciding_reading};
 
 /// A computed number and a bound on its error: the exact one lies in [lower, upper].
 ///

@@ -106,3 +106,13 @@ impl FromStr for Reading {
         })
     }
 }
+
+/// The reading that decides when none is named: `per_head` for Theorem 1 (QKV trained), `ntk` for
+/// every other subset.
+pub fn deciding_reading(trained: Trained) -> Reading {
+    if trained == Trained::QKV {
+        Reading::PerHead
+    } else {
+        Reading::Ntk
+    }
+}

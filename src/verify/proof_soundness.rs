@@ -6,9 +6,9 @@ use crate::bounds::soundness::{
 use crate::bounds::{BlockMatrix, Blocks, Sharp};
 use crate::certificate::{Box3, Certificate, MARGIN, ScaleSearch, TheoremA};
 use crate::certify::{Certified, Goal, certify};
+use crate::eta::Eta;
 use crate::model::{self, Kernel, Scalar, Trained};
 use crate::spectrum::Reading;
-use crate::verify::Eta;
 use crate::{Dims, Init, Instance, Weights};
 use gdcert_numbers::Interval;
 use gdcert_numbers::oracle::{Big, Oracle, big};

@@ -6,6 +6,7 @@ use super::spectrum::{Restricted, exponent, lanczos, start};
 use crate::{Error, Result};
 use gdcert_base::input::same_word;
 use gdcert_base::random::Normals;
+use gdcert_numbers::lanczos::dot;
 use serde::{Deserialize, Serialize};
 use std::ops::{ControlFlow, Range};
 
@@ -169,8 +170,4 @@ fn scaled(x: &[f64]) -> (Vec<f64>, i32) {
     let power = exponent(x.iter().copied());
     let x = x.iter().map(|x| libm::scalbn(*x, -power)).collect();
     (x, power)
-}
-
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

@@ -10,10 +10,10 @@
 
 use super::Loss;
 use super::bounds::Whole;
-use super::directions::dot;
 use crate::{Error, Result};
 use gdcert_base::random::Normals;
 use gdcert_numbers::Interval;
+use gdcert_numbers::lanczos::dot;
 use gdcert_numbers::linalg::eigen;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};

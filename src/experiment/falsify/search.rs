@@ -6,10 +6,10 @@ use super::{
 };
 use crate::Result;
 use crate::certificate::Site;
+use crate::eta::Eta;
 use crate::model::Trained;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::{Reading, jacobian_norm};
-use crate::verify::Eta;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a restart found so far.

@@ -4,11 +4,11 @@ use super::{CLEAR, Search};
 use crate::bounds::obstruction;
 use crate::certificate::Site;
 use crate::descent::{DIVERGED, FLOOR_SHARE, Stepper};
+use crate::eta::Eta;
 use crate::model::Precision;
 use crate::model::rounding::{Rounding, block_norms};
 use crate::problem::Instance;
 use crate::spectrum::{Reading, Spectrum};
-use crate::verify::Eta;
 
 /// How near a run came to violating the reading.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -39,10 +39,11 @@ mod vanishing;
 pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
 
 use crate::descent::Steps;
+use crate::eta::Eta;
 use crate::model::{Kernel, Trained};
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::Reading;
-use crate::verify::{Eta, Settings};
+use crate::verify::Settings;
 use crate::{Error, Result};
 use gdcert_base::files::shell_line;
 use gdcert_base::input::same_word;

@@ -3,7 +3,7 @@
 use super::{Answer, Case, Experiment, Finding, SMALL, VerifyCase, Work};
 use crate::model::{Kernel, Trained};
 use crate::problem::{Dims, Init};
-use crate::verify::deciding_reading;
+use crate::spectrum::deciding_reading;
 
 pub(super) fn experiment(name: &'static str, kernel: Kernel) -> Experiment {
     let case = |name, shows, dims, init| Case {

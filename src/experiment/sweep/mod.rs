@@ -34,10 +34,12 @@ mod file;
 mod plan;
 mod row;
 mod run;
+mod shard;
 mod trial;
 
+pub use file::ShardFile;
 pub(crate) use file::{Lines, header, index_of};
-pub use file::{Shard, ShardFile, shard_of, trials_file};
 pub use plan::{Law, Plan, Trial};
 pub use row::{COLUMNS, ReadingRow, Row};
 pub use run::{Finished, run};
+pub use shard::{Shard, shard_of, trials_file};

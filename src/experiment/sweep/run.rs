@@ -1,8 +1,8 @@
 //! Carrying out a sweep's trials on all threads, their rows in order.
 
-use super::file::Shard;
 use super::plan::{Plan, Trial};
 use super::row::Row;
+use super::shard::Shard;
 use super::trial::{carry_out, together};
 use crate::descent::lanes;
 use crate::{Error, Result};
