@@ -79,6 +79,7 @@ mod output;
 pub mod plot;
 pub mod problem;
 pub mod report;
+pub mod rocq;
 mod rounding;
 mod schema;
 mod simd;

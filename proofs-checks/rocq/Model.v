@@ -32,6 +32,12 @@ Definition outs := list_prod (list_prod (seq 0 N) (seq 0 n)) (seq 0 p).
 Definition res W (o : nat * nat * nat) := let '(i, k, c) := o in out W i k c - y m i k c.
 Definition f W := / 2 * lsum outs (fun o => res W o * res W o).
 
+(* the loss with its sums written out *)
+Lemma f_in_full W : f W = / 2 * lsum (seq 0 N) (fun i => lsum tokens (fun k => lsum (seq 0 p) (fun c =>
+  (lsum (seq 0 H) (fun h => lsum tokens (fun j => weight (kern m) tokens (scores W i k h) j * value W i j h c)) - y m i k c) *
+  (lsum (seq 0 H) (fun h => lsum tokens (fun j => weight (kern m) tokens (scores W i k h) j * value W i j h c)) - y m i k c)))).
+Proof. unfold f, outs. now rewrite !lsum_prod. Qed.
+
 Definition in_range (q : par) := let '(_, h, a, b) := q in (h < H /\ a < D /\ b < d)%nat.
 Definition block_of (q : par) := let '(b, _, _, _) := q in b.
 Definition par_eq_dec : forall q q' : par, {q = q'} + {q <> q'}.

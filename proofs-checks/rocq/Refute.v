@@ -70,7 +70,7 @@ Proof. replace 0 with (dval dzero) by reflexivity. apply cdv. Qed.
 
 Hypothesis d_pos : (0 < q_d q)%nat.
 Hypothesis n_pos : (0 < q_n q)%nat.
-Lemma c_loss Wi W : (forall bl h a b, cont (get3 zero (Wi bl) h a b) (W (bl, h, a, b))) -> cont (e_loss Wi) (f m W).
+Lemma c_e_loss Wi W : (forall bl h a b, cont (get3 zero (Wi bl) h a b) (W (bl, h, a, b))) -> cont (e_loss Wi) (f m W).
 Proof.
   intro cW. unfold e_loss, f. replace (/ 2) with (1 / 2) by field. apply cmul; [apply cdiv; [lra | apply cZ | apply cZ]|].
   apply csum. intros [[i k] c] _. cbn [t_res3].
@@ -121,7 +121,7 @@ Proof.
   set (m := the_model q) in *.
   assert (Agree : forall t, f m (restrict q (W t)) = f m (W t)) by (intro; apply agree_f; intros; now apply restrict_in).
   pose proof (orbit_ok prec q tr eta d_pos n_pos W Ds) as Or.
-  pose proof (c_loss prec q d_pos n_pos _ _ (Or T)) as CT. pose proof (c_loss prec q d_pos n_pos _ _ (Or 0%nat)) as C0. simpl in C0.
+  pose proof (c_e_loss prec q d_pos n_pos _ _ (Or T)) as CT. pose proof (c_e_loss prec q d_pos n_pos _ _ (Or 0%nat)) as C0. simpl in C0.
   fold m in CT, C0. rewrite Agree in CT, C0.
   pose proof (nonneg_ok _ _ (cdv prec eta) C2) as Pe.
   assert (Cb : Intervals.cont (I.sub prec (I.fromZ prec 1) (I.mul prec (idv prec eta) (idv prec beta))) (1 - dval eta * dval beta)).

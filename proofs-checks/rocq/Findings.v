@@ -1,9 +1,12 @@
-(* README section 8, closed: on an instance with weights 0, 1, -1 (one token, two heads, one number each), Gaussian kernel,
+(* Two closed theorems about instances with small integers.
+   README section 7: on the same data and weights gradient descent on W^Q converges with the Gaussian kernel, and softmax can
+   not come below its first loss whatever W^Q and W^K are.
+   README section 8: on an instance with weights 0, 1, -1 (one token, two heads, one number each), Gaussian kernel,
    W^Q, W^K, W^V trained, exact gradient descent exceeds the bound of the literal reading of beta at t = 7; and the two
    instances for Proposition 4 (4). *)
 Require Import Reals Lra Psatz List ZArith.
 From Coquelicot Require Import Coquelicot.
-From Gdcert Require Import Spaces TheoremA Rows Model Readings Intervals Instances Refute.
+From Gdcert Require Import Spaces TheoremA Rows Model Readings Obstruction Intervals Instances Check Hull Refute.
 Import ListNotations.
 Open Scope R_scope.
 
@@ -112,4 +115,47 @@ Proof.
   apply (refute_sound (F.PtoP 80) tiny QKV tiny_eta (5600, -11)%Z 7); [vm_compute; reflexivity | exact Ds | |].
   - rewrite Hb. unfold dval. simpl. lra.
   - rewrite Hb. unfold dval, tiny_eta. cbn [snd fst]. change (2 ^ 55)%Z with 36028797018963968%Z. lra.
+Qed.
+
+(** * The separation of the kernels: one sample of two tokens (1, 0) and (1, 1), two heads that differ in the sign of W^O,
+    W^V reads the constant feature only *)
+Definition pair (kn : kernel) : instance := Instance kn 1 2 2 1 2 1
+  (* X   *) [[[i; o]; [i; i]]]
+  (* y   *) [[[i]; [i]]]
+  (* W^Q *) [[[o]; [o]]; [[o]; [o]]]
+  (* W^K *) [[[o]; [i]]; [[o]; [i]]]
+  (* W^V *) [[[(1024, 0)%Z]; [o]]; [[(1024, 0)%Z]; [o]]]
+  (* W^O *) [[[i]]; [[neg]]].
+Definition only_Q := trained true false false.
+Definition pair_certificate : certificate := (Certificate true false false
+  (1, -8)       (* rho *)
+  (7951, 0)     (* h *)
+  (542, 0)      (* alpha_c *)
+  (1422, 0)     (* Lambda *)
+  (92682, -16)  (* R *)
+  (1, -22)      (* eta *)
+  (1, 18)       (* beta *)
+  [(3, -1)] [[(2, 0); (2, 0)]] [[(16385, -4); (16385, -4)]] [[(3556, 0); (7111, 0)]] 10)%Z.
+Definition pair_hull : hull_certificate := (HullCertificate
+  [[[(1024, 0)]]; [[(-1024, 0)]]] [[[(1024, 0)]]; [[(-1024, 0)]]] [[[i]; [i]]] i)%Z.
+
+Theorem kernels_separated :
+  (forall W, descent (the_model (pair Gaussian)) only_Q (/ 2 ^ 22) (the_weights (pair Gaussian)) W ->
+     forall t, f (the_model (pair Gaussian)) (W t) <= (15 / 16) ^ t * f (the_model (pair Gaussian)) (W 0%nat)) /\
+  (forall W, same_V (the_model (pair Softmax)) (the_weights (pair Softmax)) W -> 1 <= f (the_model (pair Softmax)) W) /\
+  (forall eta W, descent (the_model (pair Softmax)) only_Q eta (the_weights (pair Softmax)) W ->
+     forall t, (forall r, in_range (the_model (pair Softmax)) r -> W t r = the_weights (pair Softmax) r)
+       /\ f (the_model (pair Softmax)) (W t) = f (the_model (pair Softmax)) (W 0%nat)).
+Proof.
+  split; [|split].
+  - intros W Ds t.
+    assert (E1 : dval (c_eta pair_certificate) = / 2 ^ 22).
+    { replace (2 ^ 22) with 4194304 by (simpl; lra). unfold dval. cbn [pair_certificate c_eta fst snd]. change (2 ^ 22)%Z with 4194304%Z. lra. }
+    assert (E2 : 15 / 16 = 1 - dval (c_eta pair_certificate) * dval (c_beta pair_certificate)).
+    { unfold dval. cbn [pair_certificate c_eta c_beta fst snd]. change (2 ^ 22)%Z with 4194304%Z. change (1 * 2 ^ 18)%Z with 262144%Z. lra. }
+    rewrite E2. rewrite <- E1 in Ds. revert W Ds t.
+    apply (check_sound (F.PtoP 60) (pair Gaussian) pair_certificate). vm_compute. reflexivity.
+  - intros W SV. apply (hull_sound (F.PtoP 60) (pair Softmax) pair_hull) with (W := W) in SV; [|vm_compute; reflexivity].
+    replace (dval (c_loss pair_hull)) with 1 in SV by reflexivity. exact SV.
+  - intros eta W Ds t. apply (constant_sound (pair Softmax)) with (tr := only_Q) (eta := eta); [vm_compute; reflexivity | reflexivity | exact Ds].
 Qed.
