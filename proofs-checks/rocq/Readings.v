@@ -134,7 +134,7 @@ Definition beta_per_head b := exists bB g, sigma_B bB /\ (forall h, In h (seq 0 
 Definition beta_value b := smallest (outs m) (qV _ _ _ _ rows columns coordinates outputs (nH m) B0 (WO m)) b.
 Definition beta_ntk tr b := smallest (outs m) (qJ tr) b.
 
-Lemma qV_params w : qV _ _ _ _ rows columns coordinates outputs (nH m) B0 (WO m) w =
+Lemma lemma_3 w : qV _ _ _ _ rows columns coordinates outputs (nH m) B0 (WO m) w =
   lsum (seq 0 (nH m)) (fun h => lsum columns (fun a => lsum coordinates (fun b =>
     lsum (outs m) (fun o => entry m W o (V, h, a, b) * w o) * lsum (outs m) (fun o => entry m W o (V, h, a, b) * w o)))).
 Proof.
@@ -147,7 +147,7 @@ Qed.
 (* Lemma 3, with its consequence: the other blocks only add *)
 Lemma qV_le_qJ tr w : tr V = true -> qV _ _ _ _ rows columns coordinates outputs (nH m) B0 (WO m) w <= qJ tr w.
 Proof.
-  intro TV. rewrite qV_params. unfold qJ, params, par, blocks. rewrite !lsum_prod. cbn [filter]. rewrite TV.
+  intro TV. rewrite lemma_3. unfold qJ, params, par, blocks. rewrite !lsum_prod. cbn [filter]. rewrite TV.
   set (S := fun bl => lsum (seq 0 (nH m)) (fun h => lsum columns (fun a => lsum coordinates (fun b =>
     lsum (outs m) (fun o => entry m W o (bl, h, a, b) * w o) * lsum (outs m) (fun o => entry m W o (bl, h, a, b) * w o))))).
   assert (P : forall bl, 0 <= S bl) by (intro; repeat (apply lsum_pos; intros); apply sqr_pos).
