@@ -575,3 +575,103 @@ pub fn export_refutation(instance: &Instance, trained: Trained, eta: f64, beta: 
     );
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::problem::Init;
+    use crate::{Certified, Goal, certify};
+    use std::ops::ControlFlow;
+
+    /// The number that a pair (m,k) means, for exponents that f64 can follow.
+    fn value(text: &str) -> f64 {
+        let (m, k) = text.trim_matches(['(', ')']).split_once(',').unwrap();
+        let (m, k): (f64, i32) = (m.parse().unwrap(), k.parse().unwrap());
+        // In two steps, as 2^k alone may underflow.
+        m * 2f64.powi(k / 2) * 2f64.powi(k - k / 2)
+    }
+
+    #[test]
+    fn dyads_are_the_numbers() {
+        let numbers = [0.0, -0.0, 1.0, -1.5, 0.1, f64::MAX, f64::MIN_POSITIVE, 5e-324, -3e-320, std::f64::consts::PI];
+        for x in numbers {
+            assert_eq!(value(&dyad(x)), x, "{x:e} as {}", dyad(x));
+        }
+        assert_eq!(dyad(-0.375), "(-3,-3)");
+    }
+
+    #[test]
+    fn short_numbers_are_on_the_right_side_and_short() {
+        for x in [0.1, 1.0, 3e-200, 7.77e150, std::f64::consts::E] {
+            let (up, down) = (short(x, true), short(x, false));
+            assert!(down <= x && x <= up && up <= x * (1.0 + 1e-8) && down >= x * (1.0 - 1e-8));
+            let mantissa = dyad(up).trim_start_matches('(').split(',').next().unwrap().parse::<u64>().unwrap();
+            assert!(mantissa <= 1 << 30, "{mantissa}");
+        }
+    }
+
+    #[test]
+    fn the_library_is_what_the_project_lists() {
+        let files = library_files(Integers::Z);
+        let project = &files.iter().find(|(name, _)| *name == "_CoqProject").unwrap().1;
+        let listed: Vec<&str> = project.lines().filter(|line| line.ends_with(".v")).collect();
+        let mut shipped: Vec<&str> = files.iter().map(|f| f.0).filter(|name| name.ends_with(".v")).collect();
+        assert_eq!(listed.len(), shipped.len());
+        shipped.retain(|name| !listed.contains(name));
+        assert!(shipped.is_empty(), "{shipped:?}");
+        let of = |integers| library_files(integers).into_iter().find(|f| f.0 == "Intervals.v").unwrap().1;
+        assert!(of(Integers::Primitive).contains("Import Basic Specific_ops Specific_bigint"));
+        assert!(of(Integers::Primitive).contains("SpecificFloat BigIntRadix2"));
+        assert!(of(Integers::Z).contains("SpecificFloat StdZRadix2"));
+    }
+
+    fn certified(kernel: Kernel, trained: Trained, init: Init) -> (Instance, Certificate) {
+        let dims = Dims { N: 2, n: 2, D: 4, d: 2, H: 2, p: 1 };
+        let instance = Instance::random(dims, kernel, init, 0).unwrap();
+        let goal = Goal { trained, ..Goal::default() };
+        let certificate = match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap() {
+            Certified::Rate { certificate, .. } => certificate,
+            Certified::Obstructed(certificate) => certificate,
+            Certified::Refused(why) => panic!("{why}"),
+        };
+        (instance, certificate)
+    }
+
+    #[test]
+    fn a_file_states_its_own_instance_and_no_other() {
+        let (instance, certificate) = certified(Kernel::Softmax, Trained::QKV, Init::Lazy { omega: 1e7 });
+        let text = export(&instance, &certificate, Integers::Z).unwrap();
+        assert!(states(&text, &instance));
+        let mut W = instance.W().clone();
+        W.Q[0][(1, 1)] = f64::from_bits(W.Q[0][(1, 1)].to_bits() ^ 1);
+        assert!(!states(&text, &instance.clone().with_weights(W).unwrap()));
+        assert!(!states(&text, &instance.clone().with_kernel(Kernel::Gaussian)));
+        let Certificate::TheoremA(c) = certificate else { unreachable!() };
+        assert!(text.contains(&dyad(c.eta)) && text.contains(&dyad(c.beta)));
+        // The numbers of the instance survive being read back, whatever comes before them.
+        assert!(!states(&text.replace("Definition the_instance", "Definition an_instance"), &instance));
+    }
+
+    #[test]
+    fn where_the_ball_does_not_close_the_refusal_says_what_fails() {
+        let (instance, certificate) = certified(Kernel::Gaussian, Trained::Q, Init::Paired { s: 1e7 });
+        let Certificate::TheoremA(mut c) = certificate else { unreachable!() };
+        c.eta *= 100.0;
+        let why = export(&instance, &Certificate::TheoremA(c.clone()), Integers::Z).unwrap_err().to_string();
+        assert!(why.contains("eta L / 2 is") && why.contains("--search-scale"), "{why}");
+        (c.eta, c.beta) = (c.eta / 100.0, c.beta * 10.0);
+        let why = export(&instance, &Certificate::TheoremA(c), Integers::Z).unwrap_err().to_string();
+        assert!(why.contains("the claimed rate is"), "{why}");
+    }
+
+    #[test]
+    fn obstructions_and_refutations_are_written() {
+        let (instance, certificate) = certified(Kernel::Softmax, Trained::Q, Init::ConstantValue { s: 2.0 });
+        let text = export(&instance, &certificate, Integers::Z).unwrap();
+        assert!(text.contains("Theorem obstructed") && text.contains("Theorem does_not_move"));
+        let Certificate::Obstructed(mut c) = certificate else { unreachable!() };
+        c.loss_lower *= 1.01;
+        assert!(export(&instance, &Certificate::Obstructed(c), Integers::Z).is_err());
+        assert!(export_refutation(&instance, Trained::Q, 0.1, 1.0, 7).is_err(), "64 numbers at most");
+    }
+}
