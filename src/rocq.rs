@@ -105,22 +105,23 @@ pub fn estimate(dims: Dims, kernel: Kernel, trained: Trained, integers: Integers
     let m = N * n * p;
     let blocks = trained.flags().iter().filter(|&&b| b).count() as f64;
     let P = blocks * H * D * d;
-    // Interval products: projections, scores with one exponential each, the Jacobian's entries with their check, elimination.
+    // Interval products: projections, scores, the Jacobian's entries with their check, elimination.
     let keys = match kernel {
         Kernel::Gaussian if trained.k() => n,
         _ => 0.0,
     };
     let products = 3.0 * N * n * H * D * d
-        + N * n * n * H * (d + 40.0 + 3.0 * p)
+        + N * n * n * H * (d + 2.0 * p)
         + m * H * n * (d + 2.0 * D)
-        + m * P * 3.0
+        + m * P * 2.0
         + m * H * D * d * keys
         + 2.0 * m * m * m / 6.0;
+    let exponentials = N * n * n * H;
     // Products of integers in the Gram matrix.
     let gram = m * m / 2.0 * P;
     let seconds = match integers {
-        Integers::Z => 150e-6 * products + 6e-6 * gram,
-        Integers::Primitive => 25e-6 * products + 6e-6 * gram,
+        Integers::Z => 140e-6 * products + 8e-3 * exponentials + 20e-6 * gram,
+        Integers::Primitive => 30e-6 * products + 1e-3 * exponentials + 20e-6 * gram,
     };
     Estimate {
         seconds: 3.0 + seconds,
@@ -227,11 +228,11 @@ fn header(what: &str, library: &str, about: &str, instance: &Instance) -> String
          Rocq proves the theorem about the numbers below. That they are those of the instance file it does not know:\n   \
          `gdcert check` compares them. *)\n\
          From Coq Require Import Reals List ZArith.\nFrom Coquelicot Require Import Coquelicot.\n\
-         From Gdcert Require Import Spaces Rows Model {library}.\nImport ListNotations.\nLocal Open Scope Z_scope.\n\n{instance}\n\
-         Local Open Scope R_scope.\nNotation N := (q_N the_instance). Notation n := (q_n the_instance). Notation D := (q_D the_instance).\n\
-         Notation d := (q_d the_instance). Notation H := (q_H the_instance). Notation p := (q_p the_instance).\n\
-         Notation X := (real3 (q_X the_instance)). Notation y := (real3 (q_y the_instance)). Notation WO := (real3 (q_O the_instance)).\n\
-         Notation sum k f := (lsum (seq 0 k) f).            (* f 0 + ... + f (k - 1) *)\n{model}",
+         From Gdcert Require Import Spaces Rows Model {library}.\nImport ListNotations.\n\n{model}\n\
+         Local Open Scope Z_scope.\n{instance}\n\
+         Local Open Scope R_scope.\nLemma the_loss W : f (the_model the_instance) W = loss the_instance W.\nProof. exact (loss_is the_instance eq_refl W). Qed.\n\
+         (* gradient descent moves W t to W (t + 1) by eta times the partial derivatives of the loss in the trained blocks *)\n\
+         Notation descent := (descent (the_model the_instance)).\n\n",
         version = env!("CARGO_PKG_VERSION"),
         kernel = kernel_name(instance.kernel()),
         dims = instance.dims(),
@@ -241,6 +242,7 @@ fn header(what: &str, library: &str, about: &str, instance: &Instance) -> String
 }
 
 /// The model in full, for a reader to compare with `proofs-checks/README.md`, and that the theory's model is this one.
+/// It is about any instance, so that nothing is computed with the numbers here.
 fn model_text(kernel: Kernel) -> String {
     let score = match kernel {
         Kernel::Softmax => {
@@ -253,16 +255,21 @@ fn model_text(kernel: Kernel) -> String {
         }
     };
     format!(
-        "\n(* The model: sample i, head h, query token k, key token j, output c; W (Q, h, a, b) is entry (a, b) of W^Q_h. *)\n\
+        "(* The model: sample i, head h, query token k, key token j, output c; W (Q, h, a, b) is entry (a, b) of W^Q_h. *)\n\
+         Section InFull.\nLocal Open Scope R_scope.\nVariable I : instance.\n\
+         Notation N := (q_N I). Notation n := (q_n I). Notation D := (q_D I). Notation d := (q_d I). Notation H := (q_H I). Notation p := (q_p I).\n\
+         Notation X := (real3 (q_X I)). Notation y := (real3 (q_y I)). Notation WO := (real3 (q_O I)).\n\
+         Notation sum k f := (lsum (seq 0 k) f).            (* f 0 + ... + f (k - 1) *)\n\
          Definition q (W : par -> R) i h k b := sum D (fun a => X i k a * W (Q, h, a, b)).\n\
          Definition kappa (W : par -> R) i h j b := sum D (fun a => X i j a * W (K, h, a, b)).\n\
          Definition u (W : par -> R) i h j c := sum d (fun b => sum D (fun a => X i j a * W (V, h, a, b)) * WO h b c).\n\
          {score}\
          Definition out W i k c := sum H (fun h => sum n (fun j => s W i h k j * u W i h j c)).\n\
          Definition loss W := / 2 * sum N (fun i => sum n (fun k => sum p (fun c => (out W i k c - y i k c) * (out W i k c - y i k c)))).\n\
-         Lemma the_loss W : f (the_model the_instance) W = loss W.\nProof. exact (f_in_full (the_model the_instance) W). Qed.\n\
-         (* gradient descent moves W t to W (t + 1) by eta times the partial derivatives of the loss in the trained blocks *)\n\
-         Notation descent := (descent (the_model the_instance)).\n\n"
+         Lemma loss_is : q_kernel I = {name} -> forall W, f (the_model I) W = loss W.\n\
+         Proof. intros kernel W. rewrite f_in_full. unfold weight, scores, Rows.score. cbn [the_model kern]. rewrite kernel. reflexivity. Qed.\n\
+         End InFull.\n",
+        name = kernel_name(kernel),
     )
 }
 
@@ -271,10 +278,20 @@ fn blocks_text(trained: Trained) -> String {
     format!("(trained {q} {k} {v})")
 }
 
-/// Bits of the mantissas.
+/// Bits of the mantissas: each costs time. Singular values are asked for to 14 bits only; the residual may be what is left when
+/// large outputs of the heads cancel.
+fn precision(instance: &Instance, norms: &Norms, residual: f64) -> u32 {
+    let n = instance.dims().n as f64;
+    let largest = norms.ups.iter().map(|heads| heads.iter().sum::<f64>()).fold(0.0, f64::max);
+    let lost = (n * largest / residual).log2();
+    48.0f64.max(34.0 + lost.ceil()).min(400.0) as u32
+}
+/// Where nothing cancels.
 const PRECISION: u32 = 60;
 /// Room for the roundings between here and Rocq's intervals.
 const MARGIN: f64 = 1.0 + 1.0 / (1u64 << 20) as f64;
+/// The same for the singular values, where Rocq rounds the Jacobian's entries to few bits.
+const SIGMA_MARGIN: f64 = 1.0 + 1.0 / (1u64 << 14) as f64;
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Theorem A.
@@ -376,6 +393,7 @@ fn theorem_a(instance: &Instance, c: &TheoremA, integers: Integers) -> Result<St
     );
     let mut text = header(&what, "Intervals Instances Check", &about, instance);
     let [q, k, v] = c.trained.flags();
+    let precision = precision(instance, &norms, found.residual);
     let rows = |rows: &[Vec<f64>]| list(rows, |row| list(row, |x| dyad(*x)));
     let mut add = |line: String| {
         let _ = writeln!(text, "{line}"); // a String takes everything
@@ -400,9 +418,9 @@ fn theorem_a(instance: &Instance, c: &TheoremA, integers: Integers) -> Result<St
     add(format!(
         "(* Exact gradient descent from the weights above obeys the bound at every step. *)\n\
          Theorem converges : forall W : nat -> par -> R, descent {} eta (the_weights the_instance) W ->\n  \
-         forall t, loss (W t) <= (1 - eta * beta) ^ t * loss (W 0%nat).\n\
+         forall t, loss the_instance (W t) <= (1 - eta * beta) ^ t * loss the_instance (W 0%nat).\n\
          Proof.\n  intros W Ds t. rewrite <- !the_loss. revert W Ds t.\n  \
-         apply (check_sound (F.PtoP {PRECISION}) the_instance the_certificate). vm_cast_no_check (eq_refl true).\nQed.\n\
+         apply (check_sound (F.PtoP {precision}) the_instance the_certificate). vm_cast_no_check (eq_refl true).\nQed.\n\
          Print Assumptions converges.",
         blocks_text(c.trained)
     ));
@@ -416,8 +434,8 @@ fn close(instance: &Instance, c: &TheoremA, norms: &Norms) -> Result<Ball> {
     let (m, P) = J.shape();
     let values = singular_values(&J)?;
     let smallest = if P < m { 0.0 } else { values[values.len() - 1] };
-    let alpha = short(smallest / MARGIN, false);
-    let Lambda = short(values[0] * MARGIN, true);
+    let alpha = short(smallest / SIGMA_MARGIN, false);
+    let Lambda = short(values[0] * SIGMA_MARGIN, true);
     let R = short(DMatrix::from_vec(m, 1, residual(instance, W)).norm() * MARGIN, true);
     let refuse = |what: String| {
         Err(Error::input(format!(
@@ -453,9 +471,10 @@ fn close(instance: &Instance, c: &TheoremA, norms: &Norms) -> Result<Ball> {
             if !(eta * c.beta * MARGIN <= rate && eta * c.beta < 1.0) {
                 return refuse(format!("the claimed rate is {:.3} times the rate that is proven", eta * c.beta / rate));
             }
-            // Rounding every entry of J to 2^-F costs sqrt(m P) 2^-F of alpha.
-            let bits = 23.0 + ((m * P) as f64).sqrt().log2() - smallest.log2();
-            return Ok(Ball { rho, h, alpha, jacobian: Lambda, residual: R, b, bits: bits.ceil().max(1.0) as i64 });
+            // Rounding every entry of J to 2^-F costs sqrt(m P) 2^-F of alpha, which may take 2^-16 of it.
+            let bits = 16.0 + ((m * P) as f64).sqrt().log2() - smallest.log2();
+            let bits = bits.ceil().max(1.0) as i64;
+            return Ok(Ball { rho, h, alpha, jacobian: Lambda, residual: R, b, bits });
         }
         rho = short(need * MARGIN, true);
     }
@@ -511,7 +530,7 @@ fn obstruction(instance: &Instance, c: &Obstructed) -> Result<String> {
         "Definition the_certificate : hull_certificate := (HullCertificate\n  (* low  *) {}\n  (* high *) {}\n  (* dist *) {}\n  \
          {})%Z.   (* {:e} *)\nNotation bound := (dval (c_loss the_certificate)).\n\n\
          (* Whatever W^Q and W^K are, with W^V as above: *)\n\
-         Theorem obstructed : forall W, same_V (the_model the_instance) (the_weights the_instance) W -> bound <= loss W.\n\
+         Theorem obstructed : forall W, same_V (the_model the_instance) (the_weights the_instance) W -> bound <= loss the_instance W.\n\
          Proof.\n  intros W. rewrite <- the_loss. revert W.\n  \
          apply (hull_sound (F.PtoP {PRECISION}) the_instance the_certificate). vm_cast_no_check (eq_refl true).\nQed.\n\
          Print Assumptions obstructed.",
@@ -526,7 +545,7 @@ fn obstruction(instance: &Instance, c: &Obstructed) -> Result<String> {
             text,
             "\n(* The values do not depend on the token: gradient descent does not move. *)\n\
              Theorem does_not_move : forall eta W, descent {0} eta (the_weights the_instance) W -> forall t,\n  \
-             (forall r, in_range (the_model the_instance) r -> W t r = the_weights the_instance r) /\\ loss (W t) = loss (W 0%nat).\n\
+             (forall r, in_range (the_model the_instance) r -> W t r = the_weights the_instance r) /\\ loss the_instance (W t) = loss the_instance (W 0%nat).\n\
              Proof.\n  intros eta W Ds t. rewrite <- !the_loss.\n  \
              apply (constant_sound the_instance) with (tr := {0}) (eta := eta); [vm_cast_no_check (eq_refl true) | reflexivity | exact Ds].\nQed.\n\
              Print Assumptions does_not_move.",
@@ -564,7 +583,7 @@ pub fn export_refutation(instance: &Instance, trained: Trained, eta: f64, beta: 
         "Definition the_eta : dyad := {}%Z.\nDefinition the_beta : dyad := {}%Z.\n\n\
          Theorem refuted : forall W : nat -> par -> R, descent {blocks} (dval the_eta) (the_weights the_instance) W ->\n  \
          forall b, dval the_beta <= b -> dval the_eta * b <= 1 ->\n  \
-         loss (W {t}%nat) > (1 - dval the_eta * b) ^ {t} * loss (W 0%nat).\n\
+         loss the_instance (W {t}%nat) > (1 - dval the_eta * b) ^ {t} * loss the_instance (W 0%nat).\n\
          Proof.\n  intros W Ds b. rewrite <- !the_loss. revert W Ds b.\n  \
          apply (refute_sound (F.PtoP {precision}) the_instance {blocks} the_eta the_beta {t}). vm_cast_no_check (eq_refl true).\nQed.\n\
          Print Assumptions refuted.",
