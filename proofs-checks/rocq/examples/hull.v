@@ -9,8 +9,26 @@ From Coq Require Import Reals List ZArith.
 From Coquelicot Require Import Coquelicot.
 From Gdcert Require Import Spaces Rows Model Obstruction Intervals Instances Hull.
 Import ListNotations.
-Local Open Scope Z_scope.
 
+(* The model: sample i, head h, query token k, key token j, output c; W (Q, h, a, b) is entry (a, b) of W^Q_h. *)
+Section InFull.
+Local Open Scope R_scope.
+Variable I : instance.
+Notation N := (q_N I). Notation n := (q_n I). Notation D := (q_D I). Notation d := (q_d I). Notation H := (q_H I). Notation p := (q_p I).
+Notation X := (real3 (q_X I)). Notation y := (real3 (q_y I)). Notation WO := (real3 (q_O I)).
+Notation sum k f := (lsum (seq 0 k) f).            (* f 0 + ... + f (k - 1) *)
+Definition q (W : par -> R) i h k b := sum D (fun a => X i k a * W (Q, h, a, b)).
+Definition kappa (W : par -> R) i h j b := sum D (fun a => X i j a * W (K, h, a, b)).
+Definition u (W : par -> R) i h j c := sum d (fun b => sum D (fun a => X i j a * W (V, h, a, b)) * WO h b c).
+Definition score W i h k j := sum d (fun b => q W i h k b * kappa W i h j b) / sqrt (INR d).
+Definition s W i h k j := exp (score W i h k j) / sum n (fun l => exp (score W i h k l)).
+Definition out W i k c := sum H (fun h => sum n (fun j => s W i h k j * u W i h j c)).
+Definition loss W := / 2 * sum N (fun i => sum n (fun k => sum p (fun c => (out W i k c - y i k c) * (out W i k c - y i k c)))).
+Lemma loss_is : q_kernel I = Softmax -> forall W, f (the_model I) W = loss W.
+Proof. intros kernel W. rewrite f_in_full. unfold weight, scores, Rows.score. cbn [the_model kern]. rewrite kernel. reflexivity. Qed.
+End InFull.
+
+Local Open Scope Z_scope.
 Definition the_instance : instance := Instance Softmax 2 4 8 4 2 1
 (* X   *) [[[(3946840559485633,-52);(1838933125661861,-51);(3185762891624039,-54);(3642071098181387,-52);(-7322191241859395,-55);(3303157969439305,-51);(4958588902833511,-52);(1,0)];[(-2645814855065735,-51);(4997514974067481,-56);(-5147499202905167,-54);(-8576185738778119,-54);(-7295568767671473,-56);(5331880534372015,-52);(-518944811260487,-48);(1,0)];[(-914743351420183,-49);(-302646359984095,-49);(-3338144855115107,-52);(-4694675793382341,-52);(-8214004193925691,-54);(8825161584903565,-57);(5688739452978881,-52);(1,0)];[(-4602947944945385,-52);(4202176420356223,-54);(-8705696047806141,-64);(-8865499690090035,-54);(7398297823130879,-56);(-983365036286731,-49);(5823821229730465,-52);(1,0)]];
     [[(1882866891917281,-51);(-8964781562570721,-56);(1913669528584549,-51);(-3110923633922777,-51);(-3558085512957613,-51);(3223441414610105,-52);(-4159689550797981,-53);(1,0)];[(7723350859240641,-52);(-6900474873610693,-53);(-8257973186657021,-56);(-7199113795242645,-53);(-5343627642658105,-53);(4430162980657927,-51);(8751745385970429,-55);(1,0)];[(5583331478833379,-52);(2783993714186061,-52);(2260415750870209,-53);(3246292588821013,-52);(-5004767473487845,-52);(-5016981113766097,-52);(-7282325640179035,-54);(1,0)];[(3091042849387141,-53);(2684431630116853,-55);(-6367840715823683,-53);(808199225211135,-49);(-6359586542747569,-53);(3967850599981021,-53);(-4477446656507375,-52);(1,0)]]]
@@ -26,21 +44,8 @@ Definition the_instance : instance := Instance Softmax 2 4 8 4 2 1
     [[(5062069095584003,-53)];[(2680364202746161,-54)];[(4348465047967721,-53)];[(-4971644898061571,-53)]]].
 
 Local Open Scope R_scope.
-Notation N := (q_N the_instance). Notation n := (q_n the_instance). Notation D := (q_D the_instance).
-Notation d := (q_d the_instance). Notation H := (q_H the_instance). Notation p := (q_p the_instance).
-Notation X := (real3 (q_X the_instance)). Notation y := (real3 (q_y the_instance)). Notation WO := (real3 (q_O the_instance)).
-Notation sum k f := (lsum (seq 0 k) f).            (* f 0 + ... + f (k - 1) *)
-
-(* The model: sample i, head h, query token k, key token j, output c; W (Q, h, a, b) is entry (a, b) of W^Q_h. *)
-Definition q (W : par -> R) i h k b := sum D (fun a => X i k a * W (Q, h, a, b)).
-Definition kappa (W : par -> R) i h j b := sum D (fun a => X i j a * W (K, h, a, b)).
-Definition u (W : par -> R) i h j c := sum d (fun b => sum D (fun a => X i j a * W (V, h, a, b)) * WO h b c).
-Definition score W i h k j := sum d (fun b => q W i h k b * kappa W i h j b) / sqrt (INR d).
-Definition s W i h k j := exp (score W i h k j) / sum n (fun l => exp (score W i h k l)).
-Definition out W i k c := sum H (fun h => sum n (fun j => s W i h k j * u W i h j c)).
-Definition loss W := / 2 * sum N (fun i => sum n (fun k => sum p (fun c => (out W i k c - y i k c) * (out W i k c - y i k c)))).
-Lemma the_loss W : f (the_model the_instance) W = loss W.
-Proof. exact (f_in_full (the_model the_instance) W). Qed.
+Lemma the_loss W : f (the_model the_instance) W = loss the_instance W.
+Proof. exact (loss_is the_instance eq_refl W). Qed.
 (* gradient descent moves W t to W (t + 1) by eta times the partial derivatives of the loss in the trained blocks *)
 Notation descent := (descent (the_model the_instance)).
 
@@ -52,7 +57,7 @@ Definition the_certificate : hull_certificate := (HullCertificate
 Notation bound := (dval (c_loss the_certificate)).
 
 (* Whatever W^Q and W^K are, with W^V as above: *)
-Theorem obstructed : forall W, same_V (the_model the_instance) (the_weights the_instance) W -> bound <= loss W.
+Theorem obstructed : forall W, same_V (the_model the_instance) (the_weights the_instance) W -> bound <= loss the_instance W.
 Proof.
   intros W. rewrite <- the_loss. revert W.
   apply (hull_sound (F.PtoP 60) the_instance the_certificate). vm_cast_no_check (eq_refl true).
@@ -61,7 +66,7 @@ Print Assumptions obstructed.
 
 (* The values do not depend on the token: gradient descent does not move. *)
 Theorem does_not_move : forall eta W, descent (trained true false false) eta (the_weights the_instance) W -> forall t,
-  (forall r, in_range (the_model the_instance) r -> W t r = the_weights the_instance r) /\ loss (W t) = loss (W 0%nat).
+  (forall r, in_range (the_model the_instance) r -> W t r = the_weights the_instance r) /\ loss the_instance (W t) = loss the_instance (W 0%nat).
 Proof.
   intros eta W Ds t. rewrite <- !the_loss.
   apply (constant_sound the_instance) with (tr := (trained true false false)) (eta := eta); [vm_cast_no_check (eq_refl true) | reflexivity | exact Ds].
