@@ -1,9 +1,9 @@
 //! A certificate for the Rocq proof assistant: `cargo run --example rocq -- certificate.json DIR [FILE.v]` writes the theory
 //! and FILE.v into DIR, where `./build.sh` and `coqc -Q . Gdcert FILE.v` check it.
 
+use gdcert::Instance;
 use gdcert::certificate::Certificate;
 use gdcert::rocq::{Integers, estimate, export, library_files};
-use gdcert::Instance;
 use std::path::Path;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -20,7 +20,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Certificate::Obstructed(c) => (&c.instance.file, c.kernel, c.trained),
     };
     let instance = Instance::read(&path.with_file_name(file), Some(kernel))?;
-    println!("{}", estimate(instance.dims(), kernel, trained, Integers::Z));
+    println!(
+        "{}",
+        estimate(instance.dims(), kernel, trained, Integers::Z)
+    );
     let text = export(&instance, &certificate, Integers::Z)?;
     std::fs::create_dir_all(dir)?;
     for (name, text) in library_files(Integers::Z) {

@@ -43,23 +43,47 @@ impl Integers {
 }
 
 const FILES: [(&str, &str); 17] = [
-    ("_CoqProject", include_str!("../proofs-checks/rocq/_CoqProject")),
+    (
+        "_CoqProject",
+        include_str!("../proofs-checks/rocq/_CoqProject"),
+    ),
     ("build.sh", include_str!("../proofs-checks/rocq/build.sh")),
     ("README.md", include_str!("../proofs-checks/rocq/README.md")),
     ("Spaces.v", include_str!("../proofs-checks/rocq/Spaces.v")),
-    ("TheoremA.v", include_str!("../proofs-checks/rocq/TheoremA.v")),
+    (
+        "TheoremA.v",
+        include_str!("../proofs-checks/rocq/TheoremA.v"),
+    ),
     ("Orbit.v", include_str!("../proofs-checks/rocq/Orbit.v")),
     ("Rows.v", include_str!("../proofs-checks/rocq/Rows.v")),
     ("Model.v", include_str!("../proofs-checks/rocq/Model.v")),
-    ("Readings.v", include_str!("../proofs-checks/rocq/Readings.v")),
-    ("Theorem2.v", include_str!("../proofs-checks/rocq/Theorem2.v")),
-    ("Obstruction.v", include_str!("../proofs-checks/rocq/Obstruction.v")),
-    ("Intervals.v", include_str!("../proofs-checks/rocq/Intervals.v")),
-    ("Instances.v", include_str!("../proofs-checks/rocq/Instances.v")),
+    (
+        "Readings.v",
+        include_str!("../proofs-checks/rocq/Readings.v"),
+    ),
+    (
+        "Theorem2.v",
+        include_str!("../proofs-checks/rocq/Theorem2.v"),
+    ),
+    (
+        "Obstruction.v",
+        include_str!("../proofs-checks/rocq/Obstruction.v"),
+    ),
+    (
+        "Intervals.v",
+        include_str!("../proofs-checks/rocq/Intervals.v"),
+    ),
+    (
+        "Instances.v",
+        include_str!("../proofs-checks/rocq/Instances.v"),
+    ),
     ("Check.v", include_str!("../proofs-checks/rocq/Check.v")),
     ("Hull.v", include_str!("../proofs-checks/rocq/Hull.v")),
     ("Refute.v", include_str!("../proofs-checks/rocq/Refute.v")),
-    ("Findings.v", include_str!("../proofs-checks/rocq/Findings.v")),
+    (
+        "Findings.v",
+        include_str!("../proofs-checks/rocq/Findings.v"),
+    ),
 ];
 
 /// The theory: names and contents of the files that an exported file needs beside it, with `_CoqProject` and `build.sh`.
@@ -94,7 +118,11 @@ impl fmt::Display for Estimate {
             s if s < 5400.0 => write!(f, "about {:.0} minutes", (s / 60.0).ceil())?,
             s => write!(f, "about {:.0} hours", (s / 3600.0).ceil())?,
         }
-        write!(f, " of coqc on one core, about {:.1} GB", self.megabytes / 1000.0)
+        write!(
+            f,
+            " of coqc on one core, about {:.1} GB",
+            self.megabytes / 1000.0
+        )
     }
 }
 
@@ -140,7 +168,11 @@ pub const LIMIT_SECONDS: f64 = 4.0 * 3600.0;
 /// # Errors
 /// An instance that is too large, an obstruction for another kernel, or a certificate whose step and beta this form does not
 /// close at; the message says which condition fails and what may help.
-pub fn export(instance: &Instance, certificate: &Certificate, integers: Integers) -> Result<String> {
+pub fn export(
+    instance: &Instance,
+    certificate: &Certificate,
+    integers: Integers,
+) -> Result<String> {
     match certificate {
         Certificate::TheoremA(c) => theorem_a(instance, c, integers),
         Certificate::Obstructed(c) => obstruction(instance, c),
@@ -282,7 +314,11 @@ fn blocks_text(trained: Trained) -> String {
 /// large outputs of the heads cancel.
 fn precision(instance: &Instance, norms: &Norms, residual: f64) -> u32 {
     let n = instance.dims().n as f64;
-    let largest = norms.ups.iter().map(|heads| heads.iter().sum::<f64>()).fold(0.0, f64::max);
+    let largest = norms
+        .ups
+        .iter()
+        .map(|heads| heads.iter().sum::<f64>())
+        .fold(0.0, f64::max);
     let lost = (n * largest / residual).log2();
     48.0f64.max(34.0 + lost.ceil()).min(400.0) as u32
 }
@@ -312,19 +348,34 @@ impl Norms {
         let up = |x: f64| short(x * MARGIN, true);
         let longest = |a: &DMatrix<f64>| up(a.row_iter().map(|row| row.norm()).fold(0.0, f64::max));
         let heads: Vec<Vec<Head<f64>>> = (0..N)
-            .map(|i| (0..H).map(|h| Head::new(instance, instance.W(), i, h)).collect())
+            .map(|i| {
+                (0..H)
+                    .map(|h| Head::new(instance, instance.W(), i, h))
+                    .collect()
+            })
             .collect();
         let per_head = |value: &dyn Fn(&Head<f64>) -> f64| {
-            heads.iter().map(|heads| heads.iter().map(value).collect()).collect::<Vec<Vec<f64>>>()
+            heads
+                .iter()
+                .map(|heads| heads.iter().map(value).collect())
+                .collect::<Vec<Vec<f64>>>()
         };
         Norms {
-            x: instance.X().iter().map(|x| x.row_iter().map(|row| row.norm()).collect()).collect(),
+            x: instance
+                .X()
+                .iter()
+                .map(|x| x.row_iter().map(|row| row.norm()).collect())
+                .collect(),
             xi: instance.X().iter().map(longest).collect(),
             o: instance.W().O.iter().map(|o| o.norm()).collect(),
             kap: per_head(&|head| longest(&head.kappa)),
             ups: per_head(&|head| longest(&head.u)),
             qn: (0..N)
-                .map(|i| (0..n).map(|k| heads[i].iter().map(|head| head.q.row(k).norm()).collect()).collect())
+                .map(|i| {
+                    (0..n)
+                        .map(|k| heads[i].iter().map(|head| head.q.row(k).norm()).collect())
+                        .collect()
+                })
                 .collect(),
         }
     }
@@ -336,7 +387,11 @@ impl Norms {
         let root_d = (d as f64).sqrt();
         let e = std::f64::consts::E;
         let one = |i: usize, k: usize, h: usize| {
-            let (x_q, x_k, o_v) = (on_q * self.x[i][k], on_k * self.xi[i], on_v * self.xi[i] * self.o[h]);
+            let (x_q, x_k, o_v) = (
+                on_q * self.x[i][k],
+                on_k * self.xi[i],
+                on_v * self.xi[i] * self.o[h],
+            );
             let q = self.qn[i][k][h] + x_q * rho;
             let kap = self.kap[i][h] + x_k * rho;
             let ups = self.ups[i][h] + o_v * rho;
@@ -347,12 +402,21 @@ impl Norms {
                 }
                 Kernel::Gaussian => {
                     let g = x_q.hypot(x_k);
-                    n as f64 * ((2.0 / e + 1.0) / root_d * g * g * ups + (-0.5f64).exp() / root_d.sqrt() * g * o_v)
+                    n as f64
+                        * ((2.0 / e + 1.0) / root_d * g * g * ups
+                            + (-0.5f64).exp() / root_d.sqrt() * g * o_v)
                 }
             }
         };
-        let largest = |i, k| short((0..H).map(|h| one(i, k, h)).fold(0.0, f64::max) * MARGIN, true);
-        (0..N).map(|i| (0..n).map(|k| largest(i, k)).collect()).collect()
+        let largest = |i, k| {
+            short(
+                (0..H).map(|h| one(i, k, h)).fold(0.0, f64::max) * MARGIN,
+                true,
+            )
+        };
+        (0..N)
+            .map(|i| (0..n).map(|k| largest(i, k)).collect())
+            .collect()
     }
 }
 
@@ -412,7 +476,12 @@ fn theorem_a(instance: &Instance, c: &TheoremA, integers: Integers) -> Result<St
         add(format!("  {}   (* {name} = {value:e} *)", dyad(value)));
     }
     add(format!("  (* xi  *) {}", list(&norms.xi, |x| dyad(*x))));
-    add(format!("  (* kap *) {}\n  (* ups *) {}\n  (* b   *) {}", rows(&norms.kap), rows(&norms.ups), rows(&found.b)));
+    add(format!(
+        "  (* kap *) {}\n  (* ups *) {}\n  (* b   *) {}",
+        rows(&norms.kap),
+        rows(&norms.ups),
+        rows(&found.b)
+    ));
     add(format!("  (* F   *) {})%Z.", found.bits));
     add("Notation eta := (dval (c_eta the_certificate)).\nNotation beta := (dval (c_beta the_certificate)).\n".into());
     add(format!(
@@ -436,7 +505,10 @@ fn close(instance: &Instance, c: &TheoremA, norms: &Norms) -> Result<Ball> {
     let smallest = if P < m { 0.0 } else { values[values.len() - 1] };
     let alpha = short(smallest / SIGMA_MARGIN, false);
     let Lambda = short(values[0] * SIGMA_MARGIN, true);
-    let R = short(DMatrix::from_vec(m, 1, residual(instance, W)).norm() * MARGIN, true);
+    let R = short(
+        DMatrix::from_vec(m, 1, residual(instance, W)).norm() * MARGIN,
+        true,
+    );
     let refuse = |what: String| {
         Err(Error::input(format!(
             "{}: Theorem A with one ball and the closed form of h, which is what Rocq checks, does not close with eta = {:e}: {what}; \
@@ -460,21 +532,38 @@ fn close(instance: &Instance, c: &TheoremA, norms: &Norms) -> Result<Ball> {
         let L = (Lambda + change) * (Lambda + change) + R * h;
         let theta = 1.0 - eta * L / 2.0;
         if !(alpha > change) {
-            return refuse(format!("the Jacobian may change by {:.3} times its smallest singular value", change / alpha));
+            return refuse(format!(
+                "the Jacobian may change by {:.3} times its smallest singular value",
+                change / alpha
+            ));
         }
         if !(theta > 0.0) {
-            return refuse(format!("eta L / 2 is {:.3} but must be below 1", eta * L / 2.0));
+            return refuse(format!(
+                "eta L / 2 is {:.3} but must be below 1",
+                eta * L / 2.0
+            ));
         }
         let need = R / ((alpha - change / 2.0) * theta) * MARGIN;
         if need <= rho {
             let rate = 2.0 * eta * (alpha - change) * (alpha - change) * theta;
             if !(eta * c.beta * MARGIN <= rate && eta * c.beta < 1.0) {
-                return refuse(format!("the claimed rate is {:.3} times the rate that is proven", eta * c.beta / rate));
+                return refuse(format!(
+                    "the claimed rate is {:.3} times the rate that is proven",
+                    eta * c.beta / rate
+                ));
             }
             // Rounding every entry of J to 2^-F costs sqrt(m P) 2^-F of alpha, which may take 2^-16 of it.
             let bits = 16.0 + ((m * P) as f64).sqrt().log2() - smallest.log2();
             let bits = bits.ceil().max(1.0) as i64;
-            return Ok(Ball { rho, h, alpha, jacobian: Lambda, residual: R, b, bits });
+            return Ok(Ball {
+                rho,
+                h,
+                alpha,
+                jacobian: Lambda,
+                residual: R,
+                b,
+                bits,
+            });
         }
         rho = short(need * MARGIN, true);
     }
@@ -487,11 +576,18 @@ fn close(instance: &Instance, c: &TheoremA, norms: &Norms) -> Result<Ball> {
 fn obstruction(instance: &Instance, c: &Obstructed) -> Result<String> {
     let Dims { N, n, H, p, .. } = instance.dims();
     if instance.kernel() != Kernel::Softmax || c.trained.v() {
-        return Err(Error::input("an obstruction is about softmax with W^Q, W^K or both trained; make the certificate agree"));
+        return Err(Error::input(
+            "an obstruction is about softmax with W^Q, W^K or both trained; make the certificate agree",
+        ));
     }
     // Values with room for the roundings of both sides.
-    let heads: Vec<Vec<Head<f64>>> =
-        (0..H).map(|h| (0..N).map(|i| Head::new(instance, instance.W(), i, h)).collect()).collect();
+    let heads: Vec<Vec<Head<f64>>> = (0..H)
+        .map(|h| {
+            (0..N)
+                .map(|i| Head::new(instance, instance.W(), i, h))
+                .collect()
+        })
+        .collect();
     let slack = |h: usize, i: usize| {
         let W = instance.W();
         instance.X()[i].norm() * W.V[h].norm() * W.O[h].norm() / (1u64 << 40) as f64
@@ -499,9 +595,19 @@ fn obstruction(instance: &Instance, c: &Obstructed) -> Result<String> {
     let end = |up: bool| -> Vec<Vec<Vec<f64>>> {
         let one = |h: usize, i: usize, c: usize| {
             let u = heads[h][i].u.column(c);
-            if up { u.max() + slack(h, i) } else { u.min() - slack(h, i) }
+            if up {
+                u.max() + slack(h, i)
+            } else {
+                u.min() - slack(h, i)
+            }
         };
-        (0..H).map(|h| (0..N).map(|i| (0..p).map(|c| one(h, i, c)).collect()).collect()).collect()
+        (0..H)
+            .map(|h| {
+                (0..N)
+                    .map(|i| (0..p).map(|c| one(h, i, c)).collect())
+                    .collect()
+            })
+            .collect()
     };
     let (low, high) = (end(false), end(true));
     let distance = |i: usize, k: usize, c: usize| {
@@ -512,9 +618,19 @@ fn obstruction(instance: &Instance, c: &Obstructed) -> Result<String> {
         (outside - all).max(0.0)
     };
     let distances: Vec<Vec<Vec<f64>>> = (0..N)
-        .map(|i| (0..n).map(|k| (0..p).map(|c| distance(i, k, c)).collect()).collect())
+        .map(|i| {
+            (0..n)
+                .map(|k| (0..p).map(|c| distance(i, k, c)).collect())
+                .collect()
+        })
         .collect();
-    let bound = 0.5 * distances.iter().flatten().flatten().map(|e| e * e).sum::<f64>();
+    let bound = 0.5
+        * distances
+            .iter()
+            .flatten()
+            .flatten()
+            .map(|e| e * e)
+            .sum::<f64>();
     if !(c.loss_lower * MARGIN.sqrt() <= bound) {
         return Err(Error::input(format!(
             "{}: loss_lower = {:e} is not below the hull bound {bound:e} that Rocq could prove; write the certificate again",
@@ -523,8 +639,14 @@ fn obstruction(instance: &Instance, c: &Obstructed) -> Result<String> {
     }
     let about = format!("{} (SHA-256 {}).", c.instance.file, c.instance.sha256);
     let what = "A lower bound on every loss that W^Q and W^K can reach.";
-    let mut text = header(what, "Obstruction Intervals Instances Hull", &about, instance);
-    let cube = |cube: &[Vec<Vec<f64>>]| list(cube, |rows| list(rows, |row| list(row, |x| dyad(*x))));
+    let mut text = header(
+        what,
+        "Obstruction Intervals Instances Hull",
+        &about,
+        instance,
+    );
+    let cube =
+        |cube: &[Vec<Vec<f64>>]| list(cube, |rows| list(rows, |row| list(row, |x| dyad(*x))));
     let _ = writeln!(
         text,
         "Definition the_certificate : hull_certificate := (HullCertificate\n  (* low  *) {}\n  (* high *) {}\n  (* dist *) {}\n  \
@@ -565,7 +687,13 @@ pub const REFUTATION_STEPS: usize = 50;
 ///
 /// # Errors
 /// More steps than [`REFUTATION_STEPS`], more than 64 numbers in X and the weights, or a step or beta that is not positive.
-pub fn export_refutation(instance: &Instance, trained: Trained, eta: f64, beta: f64, t: usize) -> Result<String> {
+pub fn export_refutation(
+    instance: &Instance,
+    trained: Trained,
+    eta: f64,
+    beta: f64,
+    t: usize,
+) -> Result<String> {
     let Dims { N, n, D, d, H, p } = instance.dims();
     let numbers = N * n * D + 3 * H * D * d + H * d * p;
     if t > REFUTATION_STEPS || numbers > 64 {
@@ -574,7 +702,9 @@ pub fn export_refutation(instance: &Instance, trained: Trained, eta: f64, beta: 
         )));
     }
     if !(eta > 0.0 && eta.is_finite() && beta > 0.0 && eta * beta <= 1.0) {
-        return Err(Error::input(format!("eta = {eta} and beta = {beta} must be positive with eta beta at most 1")));
+        return Err(Error::input(format!(
+            "eta = {eta} and beta = {beta} must be positive with eta beta at most 1"
+        )));
     }
     let what = format!("The bound with eta = {eta:e} and beta >= {beta:e} is exceeded at t = {t}.");
     let mut text = header(&what, "Intervals Instances Refute", "No file.", instance);
@@ -612,7 +742,18 @@ mod tests {
 
     #[test]
     fn dyads_are_the_numbers() {
-        let numbers = [0.0, -0.0, 1.0, -1.5, 0.1, f64::MAX, f64::MIN_POSITIVE, 5e-324, -3e-320, std::f64::consts::PI];
+        let numbers = [
+            0.0,
+            -0.0,
+            1.0,
+            -1.5,
+            0.1,
+            f64::MAX,
+            f64::MIN_POSITIVE,
+            5e-324,
+            -3e-320,
+            std::f64::consts::PI,
+        ];
         for x in numbers {
             assert_eq!(value(&dyad(x)), x, "{x:e} as {}", dyad(x));
         }
@@ -624,7 +765,13 @@ mod tests {
         for x in [0.1, 1.0, 3e-200, 7.77e150, std::f64::consts::E] {
             let (up, down) = (short(x, true), short(x, false));
             assert!(down <= x && x <= up && up <= x * (1.0 + 1e-8) && down >= x * (1.0 - 1e-8));
-            let mantissa = dyad(up).trim_start_matches('(').split(',').next().unwrap().parse::<u64>().unwrap();
+            let mantissa = dyad(up)
+                .trim_start_matches('(')
+                .split(',')
+                .next()
+                .unwrap()
+                .parse::<u64>()
+                .unwrap();
             assert!(mantissa <= 1 << 30, "{mantissa}");
         }
     }
@@ -632,65 +779,118 @@ mod tests {
     #[test]
     fn the_library_is_what_the_project_lists() {
         let files = library_files(Integers::Z);
-        let project = &files.iter().find(|(name, _)| *name == "_CoqProject").unwrap().1;
-        let listed: Vec<&str> = project.lines().filter(|line| line.ends_with(".v")).collect();
-        let mut shipped: Vec<&str> = files.iter().map(|f| f.0).filter(|name| name.ends_with(".v")).collect();
+        let project = &files
+            .iter()
+            .find(|(name, _)| *name == "_CoqProject")
+            .unwrap()
+            .1;
+        let listed: Vec<&str> = project
+            .lines()
+            .filter(|line| line.ends_with(".v"))
+            .collect();
+        let mut shipped: Vec<&str> = files
+            .iter()
+            .map(|f| f.0)
+            .filter(|name| name.ends_with(".v"))
+            .collect();
         assert_eq!(listed.len(), shipped.len());
         shipped.retain(|name| !listed.contains(name));
         assert!(shipped.is_empty(), "{shipped:?}");
-        let of = |integers| library_files(integers).into_iter().find(|f| f.0 == "Intervals.v").unwrap().1;
+        let of = |integers| {
+            library_files(integers)
+                .into_iter()
+                .find(|f| f.0 == "Intervals.v")
+                .unwrap()
+                .1
+        };
         assert!(of(Integers::Primitive).contains("Import Basic Specific_ops Specific_bigint"));
         assert!(of(Integers::Primitive).contains("SpecificFloat BigIntRadix2"));
         assert!(of(Integers::Z).contains("SpecificFloat StdZRadix2"));
     }
 
     fn certified(kernel: Kernel, trained: Trained, init: Init) -> (Instance, Certificate) {
-        let dims = Dims { N: 2, n: 2, D: 4, d: 2, H: 2, p: 1 };
-        let instance = Instance::random(dims, kernel, init, 0).unwrap();
-        let goal = Goal { trained, ..Goal::default() };
-        let certificate = match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap() {
-            Certified::Rate { certificate, .. } => certificate,
-            Certified::Obstructed(certificate) => certificate,
-            Certified::Refused(why) => panic!("{why}"),
+        let dims = Dims {
+            N: 2,
+            n: 2,
+            D: 4,
+            d: 2,
+            H: 2,
+            p: 1,
         };
+        let instance = Instance::random(dims, kernel, init, 0).unwrap();
+        let goal = Goal {
+            trained,
+            ..Goal::default()
+        };
+        let certificate =
+            match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap() {
+                Certified::Rate { certificate, .. } => certificate,
+                Certified::Obstructed(certificate) => certificate,
+                Certified::Refused(why) => panic!("{why}"),
+            };
         (instance, certificate)
     }
 
     #[test]
     fn a_file_states_its_own_instance_and_no_other() {
-        let (instance, certificate) = certified(Kernel::Softmax, Trained::QKV, Init::Lazy { omega: 1e7 });
+        let (instance, certificate) =
+            certified(Kernel::Softmax, Trained::QKV, Init::Lazy { omega: 1e7 });
         let text = export(&instance, &certificate, Integers::Z).unwrap();
         assert!(states(&text, &instance));
         let mut W = instance.W().clone();
         W.Q[0][(1, 1)] = f64::from_bits(W.Q[0][(1, 1)].to_bits() ^ 1);
         assert!(!states(&text, &instance.clone().with_weights(W).unwrap()));
-        assert!(!states(&text, &instance.clone().with_kernel(Kernel::Gaussian)));
-        let Certificate::TheoremA(c) = certificate else { unreachable!() };
+        assert!(!states(
+            &text,
+            &instance.clone().with_kernel(Kernel::Gaussian)
+        ));
+        let Certificate::TheoremA(c) = certificate else {
+            unreachable!()
+        };
         assert!(text.contains(&dyad(c.eta)) && text.contains(&dyad(c.beta)));
         // The numbers of the instance survive being read back, whatever comes before them.
-        assert!(!states(&text.replace("Definition the_instance", "Definition an_instance"), &instance));
+        assert!(!states(
+            &text.replace("Definition the_instance", "Definition an_instance"),
+            &instance
+        ));
     }
 
     #[test]
     fn where_the_ball_does_not_close_the_refusal_says_what_fails() {
-        let (instance, certificate) = certified(Kernel::Gaussian, Trained::Q, Init::Paired { s: 1e7 });
-        let Certificate::TheoremA(mut c) = certificate else { unreachable!() };
+        let (instance, certificate) =
+            certified(Kernel::Gaussian, Trained::Q, Init::Paired { s: 1e7 });
+        let Certificate::TheoremA(mut c) = certificate else {
+            unreachable!()
+        };
         c.eta *= 100.0;
-        let why = export(&instance, &Certificate::TheoremA(c.clone()), Integers::Z).unwrap_err().to_string();
-        assert!(why.contains("eta L / 2 is") && why.contains("--search-scale"), "{why}");
+        let why = export(&instance, &Certificate::TheoremA(c.clone()), Integers::Z)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            why.contains("eta L / 2 is") && why.contains("--search-scale"),
+            "{why}"
+        );
         (c.eta, c.beta) = (c.eta / 100.0, c.beta * 10.0);
-        let why = export(&instance, &Certificate::TheoremA(c), Integers::Z).unwrap_err().to_string();
+        let why = export(&instance, &Certificate::TheoremA(c), Integers::Z)
+            .unwrap_err()
+            .to_string();
         assert!(why.contains("the claimed rate is"), "{why}");
     }
 
     #[test]
     fn obstructions_and_refutations_are_written() {
-        let (instance, certificate) = certified(Kernel::Softmax, Trained::Q, Init::ConstantValue { s: 2.0 });
+        let (instance, certificate) =
+            certified(Kernel::Softmax, Trained::Q, Init::ConstantValue { s: 2.0 });
         let text = export(&instance, &certificate, Integers::Z).unwrap();
         assert!(text.contains("Theorem obstructed") && text.contains("Theorem does_not_move"));
-        let Certificate::Obstructed(mut c) = certificate else { unreachable!() };
+        let Certificate::Obstructed(mut c) = certificate else {
+            unreachable!()
+        };
         c.loss_lower *= 1.01;
         assert!(export(&instance, &Certificate::Obstructed(c), Integers::Z).is_err());
-        assert!(export_refutation(&instance, Trained::Q, 0.1, 1.0, 7).is_err(), "64 numbers at most");
+        assert!(
+            export_refutation(&instance, Trained::Q, 0.1, 1.0, 7).is_err(),
+            "64 numbers at most"
+        );
     }
 }
