@@ -320,7 +320,9 @@ fn precision(instance: &Instance, norms: &Norms, residual: f64) -> u32 {
         .map(|heads| heads.iter().sum::<f64>())
         .fold(0.0, f64::max);
     let lost = (n * largest / residual).log2();
-    48.0f64.max(34.0 + lost.ceil()).min(400.0) as u32
+    // Elimination in intervals loses bits with every row.
+    let elimination = 48.0 + instance.dims().m() as f64 / 2.0;
+    elimination.max(34.0 + lost.ceil()).min(400.0) as u32
 }
 /// Where nothing cancels.
 const PRECISION: u32 = 60;
