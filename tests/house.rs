@@ -124,7 +124,7 @@ fn the_library_and_the_checker_are_light() {
 fn map(front: &str) -> Vec<String> {
     let rows = front.lines().filter(|l| l.starts_with("//! |"));
     let names = rows.flat_map(|row| row.split("[`").skip(1));
-    let names = names.filter_map(|rest| rest.split_once('`').map(|(name, _)| name.to_owned()));
+    let names = names.filter_map(|rest| rest.split_once('`').map(|(name, _)| name.trim_start_matches("mod@").to_owned()));
     names.collect()
 }
 
@@ -158,7 +158,7 @@ fn imports(text: &str) -> BTreeSet<String> {
 #[test]
 fn imports_run_down_the_map_of_a_crate() {
     let mut checked = 0;
-    for source in ["src", "crates/train/src", "crates/report/src"] {
+    for source in ["src", "crates/train/src"] {
         let folder = root().join(source);
         let front = std::fs::read_to_string(folder.join("lib.rs")).unwrap();
         let map = map(&front);
@@ -174,9 +174,8 @@ fn imports_run_down_the_map_of_a_crate() {
             if module == "lib" || tests_only.iter().any(|t| file.ends_with(t)) {
                 continue;
             }
-            let Some(own) = place(module) else {
-                panic!("{source}: the front page does not name the module {module}");
-            };
+            // What the page does not name is private and stands at its end.
+            let own = place(module).unwrap_or(map.len());
             for name in imports(&std::fs::read_to_string(&file).unwrap()) {
                 if let Some(other) = place(&name) {
                     assert!(

@@ -5,6 +5,7 @@ mod figure;
 mod page;
 pub mod plot;
 mod proof;
+pub mod rocq;
 mod section;
 mod summary;
 mod sweep;

@@ -1,0 +1,35 @@
+(* What the named theorems rest on; test.sh compares with the four axioms of the reals. *)
+From Gdcert Require Import TheoremA Orbit Rows Model Readings Theorem2 Obstruction Check Hull Refute Findings.
+Print Assumptions theorem_A.
+Print Assumptions theorem_A_claim.
+Print Assumptions radius_plain.
+Print Assumptions theorem_P.
+Print Assumptions lemma_5.
+Print Assumptions lemma_5_sharp.
+Print Assumptions lemma_1.
+Print Assumptions orbit_enclosed.
+Print Assumptions orbit_residual.
+Print Assumptions orbit_refutes.
+Print Assumptions theorem_6.
+Print Assumptions D1.
+Print Assumptions partial_grad.
+Print Assumptions lemma_3.
+Print Assumptions prop_4.
+Print Assumptions stacked_eq_heads.
+Print Assumptions value_eq_per_head.
+Print Assumptions stacked_and_ntk_are_not_ordered.
+Print Assumptions prop_6.
+Print Assumptions prop_6_curvature.
+Print Assumptions model_converges.
+Print Assumptions theorem_2_closes.
+Print Assumptions theorem_2_sharp.
+Print Assumptions theorem_2.
+Print Assumptions prop_7.
+Print Assumptions prop_7_descent.
+Print Assumptions prop_8.
+Print Assumptions check_sound.
+Print Assumptions hull_sound.
+Print Assumptions constant_sound.
+Print Assumptions refute_sound.
+Print Assumptions kernels_separated.
+Print Assumptions literal_reading_refuted.
