@@ -81,7 +81,10 @@ pub mod spectrum;
 pub mod verdict;
 pub mod verify;
 
-pub use certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
+pub use certify::{
+    CERTIFICATE_FILES, Certified, Goal, certificate_files, certificate_text, certify,
+    refutation_file,
+};
 pub use descent::Steps;
 pub use gdcert_base::{Error, Result};
 pub use gdcert_numbers as numbers;

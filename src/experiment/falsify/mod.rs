@@ -310,6 +310,7 @@ impl Search {
             eta: Eta::Auto,
             steps: Steps::UpTo(self.steps),
             reading: Some(self.reading),
+            orbit: None,
             ..Settings::default()
         }
     }
@@ -352,11 +353,13 @@ fn proof(
         reading: Some(search.reading),
         eta: Eta::Fixed(eta),
         tail: 0,
+        orbit: None,
     };
     let through = &mut |_: usize| ControlFlow::Continue(());
     Ok(match certify(instance, &goal, through)? {
         Certified::Rate { certificate, .. } => Ok(certificate.statement().to_owned()),
         Certified::Obstructed(certificate) => Err(certificate.statement().to_owned()),
+        Certified::Refuted(certificate) => Err(certificate.statement().to_owned()),
         Certified::Refused(why) => Err(why),
     })
 }
