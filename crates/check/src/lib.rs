@@ -49,8 +49,8 @@ mod threads;
 mod words;
 
 pub use certificate::{
-    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, Obstructed, Reading,
-    Reason, SCHEMA, TheoremA, Trained,
+    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, Obstructed, Orbit,
+    Reading, Reason, Refuted, SCHEMA, TheoremA, Trained,
 };
 pub use threads::limit_threads;
 pub use words::Proven;
@@ -131,8 +131,10 @@ impl Certificate {
         read: &dyn Fn(&str) -> Result<Vec<u8>, Unreadable>,
     ) -> Result<Checked, Unreadable> {
         let proof = match self {
+            Certificate::TheoremA(c) if c.orbit.is_some() => Err(Stop::Unproven(ORBIT.to_owned())),
             Certificate::TheoremA(c) => rate::rate(c, read),
             Certificate::Obstructed(c) => obstruction::obstructed(c, read),
+            Certificate::Refuted(_) => Err(Stop::Unproven(ORBIT.to_owned())),
         };
         match proof {
             Ok(()) => Ok(Checked::Valid(Proven::new(self.clone(), None))),
@@ -141,6 +143,8 @@ impl Certificate {
         }
     }
 }
+
+const ORBIT: &str = "certificates with an orbit are not re-proven by this version";
 
 const LARGEST_CERTIFICATE: u64 = 1 << 24;
 
