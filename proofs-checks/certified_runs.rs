@@ -90,7 +90,7 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         } else if covered {
             // Up to M_T nothing is proven. Later a violation can only be left over from an undecided step before.
             assert!(
-                claim.verdict != Verdict::Violated || claim.first_violation <= Some(t),
+                !claim.verdict.fails() || claim.first_violation <= Some(t),
                 "{claim:?}"
             );
         }
@@ -153,6 +153,7 @@ struct Count {
     tail: usize,
     boxes: usize,
     refused: usize,
+    refuted: usize,
     obstructed: usize,
     farthest: f64,
 }
@@ -184,6 +185,7 @@ fn descent_obeys_every_certificate() {
                 Certified::Rate {
                     certificate: Certificate::TheoremA(c),
                     proven,
+                    ..
                 } => {
                     prop_assert_eq!(proven.t, c.centre.t);
                     let centre = proven.centre.as_ref().unwrap_or(&instance);
@@ -201,6 +203,7 @@ fn descent_obeys_every_certificate() {
                     prop_assert!(instance.kernel() == Kernel::Softmax && !trained.v());
                     count.obstructed += 1;
                 }
+                Certified::Refuted(_) => count.refuted += 1,
                 Certified::Refused(_) => count.refused += 1,
             }
             Ok(())
@@ -303,6 +306,7 @@ fn a_tail_continues_the_prefix_with_the_same_step_and_claim() {
             let Certified::Rate {
                 certificate: Certificate::TheoremA(c),
                 proven,
+                ..
             } = found(&instance, &goal)
             else {
                 panic!("{kernel} seed {seed}: no tail");

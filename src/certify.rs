@@ -187,7 +187,9 @@ pub(crate) fn enclosed(
         .map(|&reading| (reading, site.enclosure().beta(reading)))
         .collect();
     if claims.is_empty() {
-        return Ok(Err("the exact orbit has no claim to be held against".to_owned()));
+        return Ok(Err(
+            "the exact orbit has no claim to be held against".to_owned()
+        ));
     }
     let (instance, trained) = (site.instance(), site.trained());
     match orbit::enclose(instance, trained, eta, &claims, limit, settings, observe) {
@@ -222,7 +224,7 @@ pub fn check_refuses(
     instance: &Instance,
     centre: Option<&Instance>,
 ) -> Result<Option<String>> {
-    // MERGE: gdcert-check can not read certificates with orbits yet.
+    // MERGE: gdcert-check does not re-prove certificates with orbits yet.
     if !cheap_to_check(instance.dims()) || certificate.has_orbit() {
         return Ok(None);
     }

@@ -494,10 +494,10 @@ mod tests {
     fn no_claim_is_certified_above_the_proven_rate() {
         let losses = [1.0, 0.5];
         let mut c = claim(0.1, &losses, 1e-15, 0.0);
-        assert!(!c.certify(0, 0.1f64.next_down()));
+        assert!(!c.certify(0, 0.1f64.next_down(), 3));
         assert_eq!(c.verdict, Verdict::Held);
-        assert!(!c.certify(0, f64::NAN));
-        assert!(c.certify(0, 0.1));
+        assert!(!c.certify(0, f64::NAN, 3));
+        assert!(c.certify(0, 0.1, 3));
         assert_eq!(c.verdict, Verdict::Certified);
     }
 

@@ -6,7 +6,9 @@ mod file;
 mod proof_soundness;
 pub(crate) mod room;
 
-pub use file::{ByBlock, ByReading, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
+pub use file::{
+    ByBlock, ByReading, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv,
+};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
 use crate::certificate::{Certificate, Proven, Refusal, Site, prove_from, theorem_a::Step};
@@ -478,7 +480,9 @@ fn prove(
     let mut certified = Vec::new();
     for claim in marked.iter_mut().filter(|c| c.applies()) {
         let beta = site.beta_upper(claim.reading);
-        if proven.proof.covers(beta).is_ok() && claim.certify(proven.t, proven.proof.rate_lower(), last) {
+        if proven.proof.covers(beta).is_ok()
+            && claim.certify(proven.t, proven.proof.rate_lower(), last)
+        {
             certified.push((claim.reading, beta));
         }
     }

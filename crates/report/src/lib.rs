@@ -22,11 +22,11 @@ pub use summary::summary;
 pub use sweep::sweep_tables;
 pub use table::{Cell, Table};
 
-use gdcert::{certificate_files, certificate_text, refutation_file};
 use gdcert::problem::Instance;
 use gdcert::spectrum::Reading;
 use gdcert::verify::Verification;
 use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
+use gdcert::{certificate_files, certificate_text, refutation_file};
 pub(crate) use gdcert_base::{Error, Result};
 
 /// What [`verification_files`] writes whatever was found.

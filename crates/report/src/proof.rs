@@ -353,10 +353,7 @@ pub(super) fn unsupported(
     let claim = file.claims.get(reading);
     let claims_proof = matches!(
         claim.verdict,
-        Verdict::Certified
-            | Verdict::CertifiedTail
-            | Verdict::Refuted
-            | Verdict::Obstructed
+        Verdict::Certified | Verdict::CertifiedTail | Verdict::Refuted | Verdict::Obstructed
     );
     if !claims_proof || proof.is_some_and(|p| p.supports(file, reading, folder)) {
         return None;

@@ -236,12 +236,12 @@ mod tests {
     fn a_refuted_reading_is_not_a_refuted_theorem() {
         let lazy = Init::Lazy { omega: 10.0 };
         let found = found(Kernel::Gaussian, lazy, &Settings::default());
-        assert_eq!(found.claim(Reading::Stacked).verdict, Verdict::Violated);
+        assert_eq!(found.claim(Reading::Stacked).verdict, Verdict::Refuted);
         let text = text(&found);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("* per_head"));
         assert!(text.contains("  stacked"));
-        assert!(text.contains("violated at t = "));
+        assert!(text.contains("refuted at t = "));
         assert!(words.contains("does not refute the theorem"), "{text}");
         assert!(
             words.contains("The per-head reading is certified."),

@@ -176,7 +176,6 @@ impl VerifyCase {
             eta: Eta::Auto,
             steps: Steps::UpTo(self.steps),
             reading: Some(self.reading),
-            orbit: None,
             ..Settings::default()
         }
     }

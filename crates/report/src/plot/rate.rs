@@ -409,7 +409,7 @@ impl RateVsBound<'_> {
             && let Some(point) = self.points().get(tail.t)
         {
             let text = match self.from_start() {
-                true => format!("proven from t = 0 on, here by Theorem A ({})", step(tail.t)),
+                true => format!("proven for every t, from {} by Theorem A", step(tail.t)),
                 false => format!("proven from t = {} on", step(tail.t)),
             };
             notes.push((mark(point), PROVEN_LINE.color, true, text));
