@@ -4,6 +4,7 @@
 use crate::common::*;
 use gdcert::certificate::{Box3, Centre, Certificate, FileRef, ScaleSearch, TheoremA};
 use gdcert::descent::{Point, Steps, descend};
+use gdcert::orbit;
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::verdict::Verdict;
 use gdcert::{
@@ -78,6 +79,10 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         eta: Eta::Fixed(certificate.eta),
         steps: Steps::UpTo(t + prefix),
         reading: Some(certificate.reading),
+        orbit: Some(orbit::Settings {
+            bits: 4096,
+            work: 1 << 26,
+        }),
         ..Settings::default()
     };
     let verification = verify(instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -179,6 +184,7 @@ fn descent_obeys_every_certificate() {
                 reading: None,
                 eta,
                 tail,
+                orbit: None,
             };
             let mut count = count.borrow_mut();
             match found(&instance, &goal) {

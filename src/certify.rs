@@ -224,8 +224,9 @@ pub fn check_refuses(
     instance: &Instance,
     centre: Option<&Instance>,
 ) -> Result<Option<String>> {
-    // MERGE: gdcert-check does not re-prove certificates with orbits yet.
-    if !cheap_to_check(instance.dims()) || certificate.has_orbit() {
+    let orbit = orbit_of(certificate);
+    let cheap = orbit.is_none_or(|(steps, bits)| orbit_is_cheap(instance.dims(), steps, bits));
+    if !(cheap && cheap_to_check(instance.dims())) {
         return Ok(None);
     }
     let mut files = vec![(INSTANCE, instance.to_bytes()?)];
@@ -250,6 +251,24 @@ fn cheap_to_check(dims: Dims) -> bool {
     let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
     let model = H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n) + 3 * D * d);
     model + m * m * (D + d + n) * H <= CHEAP
+}
+
+/// The steps and bits of the orbit that a certificate rests on.
+fn orbit_of(certificate: &Certificate) -> Option<(usize, usize)> {
+    match certificate {
+        Certificate::TheoremA(c) => c.orbit.map(|orbit| (orbit.steps, orbit.bits)),
+        Certificate::Refuted(c) => Some((c.t, c.bits)),
+        Certificate::Obstructed(_) => None,
+    }
+}
+
+/// Products of words that a check of an orbit may need to count as cheap: entries of J times words^2, a step.
+const CHEAP_ORBIT: u128 = 1 << 24;
+
+fn orbit_is_cheap(dims: Dims, steps: usize, bits: usize) -> bool {
+    let entries = dims.m() as u128 * 3 * dims.block_len() as u128;
+    let words = bits as u128 / 64 + 1;
+    entries * words * words * steps as u128 <= CHEAP_ORBIT
 }
 
 fn not_rechecked(why: &str) -> String {

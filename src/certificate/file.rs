@@ -240,15 +240,6 @@ impl Certificate {
         }
     }
 
-    /// Whether what it says rests on an enclosed orbit.
-    pub(crate) fn has_orbit(&self) -> bool {
-        match self {
-            Certificate::TheoremA(c) => c.orbit.is_some(),
-            Certificate::Refuted(_) => true,
-            Certificate::Obstructed(_) => false,
-        }
-    }
-
     /// Reads a certificate file. Nothing about its claims is looked at.
     ///
     /// # Errors
