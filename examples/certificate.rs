@@ -25,6 +25,7 @@ fn main() -> gdcert::Result<()> {
         Certified::Rate {
             certificate,
             proven,
+            ..
         } => {
             println!("closes at t = {}", proven.t);
             println!("{}", certificate.statement());
@@ -32,7 +33,9 @@ fn main() -> gdcert::Result<()> {
                 println!("{words}");
             }
         }
-        Certified::Obstructed(certificate) => println!("{}", certificate.statement()),
+        Certified::Obstructed(certificate) | Certified::Refuted(certificate) => {
+            println!("{}", certificate.statement())
+        }
         Certified::Refused(why) => println!("not certified: {why}"),
     }
     Ok(())

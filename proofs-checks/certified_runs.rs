@@ -4,6 +4,7 @@
 use crate::common::*;
 use gdcert::certificate::{Box3, Centre, Certificate, FileRef, ScaleSearch, TheoremA};
 use gdcert::descent::{Point, Steps, descend};
+use gdcert::orbit;
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::verdict::Verdict;
 use gdcert::{
@@ -78,6 +79,10 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         eta: Eta::Fixed(certificate.eta),
         steps: Steps::UpTo(t + prefix),
         reading: Some(certificate.reading),
+        orbit: Some(orbit::Settings {
+            bits: 4096,
+            work: 1 << 26,
+        }),
         ..Settings::default()
     };
     let verification = verify(instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
@@ -90,7 +95,7 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         } else if covered {
             // Up to M_T nothing is proven. Later a violation can only be left over from an undecided step before.
             assert!(
-                claim.verdict != Verdict::Violated || claim.first_violation <= Some(t),
+                !claim.verdict.fails() || claim.first_violation <= Some(t),
                 "{claim:?}"
             );
         }
@@ -153,6 +158,7 @@ struct Count {
     tail: usize,
     boxes: usize,
     refused: usize,
+    refuted: usize,
     obstructed: usize,
     farthest: f64,
 }
@@ -178,12 +184,14 @@ fn descent_obeys_every_certificate() {
                 reading: None,
                 eta,
                 tail,
+                orbit: None,
             };
             let mut count = count.borrow_mut();
             match found(&instance, &goal) {
                 Certified::Rate {
                     certificate: Certificate::TheoremA(c),
                     proven,
+                    ..
                 } => {
                     prop_assert_eq!(proven.t, c.centre.t);
                     let centre = proven.centre.as_ref().unwrap_or(&instance);
@@ -201,6 +209,7 @@ fn descent_obeys_every_certificate() {
                     prop_assert!(instance.kernel() == Kernel::Softmax && !trained.v());
                     count.obstructed += 1;
                 }
+                Certified::Refuted(_) => count.refuted += 1,
                 Certified::Refused(_) => count.refused += 1,
             }
             Ok(())
@@ -303,6 +312,7 @@ fn a_tail_continues_the_prefix_with_the_same_step_and_claim() {
             let Certified::Rate {
                 certificate: Certificate::TheoremA(c),
                 proven,
+                ..
             } = found(&instance, &goal)
             else {
                 panic!("{kernel} seed {seed}: no tail");

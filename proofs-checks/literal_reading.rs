@@ -35,12 +35,12 @@ fn lazy(kernel: Kernel, H: usize, omega: f64, seed: u64) -> Verification {
     )
 }
 
-/// Literal violated, per head and value held; the measured rate lies between the two claims.
+/// Literal refuted, per head and value held or certified; the measured rate lies between the two claims.
 fn only_the_literal_reading_fails(found: &Verification, name: &str) {
     let [stacked, per_head, value, _] = &found.claims;
     assert_eq!(
         stacked.verdict,
-        Verdict::Violated,
+        Verdict::Refuted,
         "{name}: {}",
         stacked.reason
     );
@@ -52,7 +52,7 @@ fn only_the_literal_reading_fails(found: &Verification, name: &str) {
         "{name}: {tail}"
     );
     println!(
-        "{name}: violated from t = {}; eta beta stacked {:.2e}, measured {tail:.2e}, per head {:.2e}",
+        "{name}: refuted at t = {}; eta beta stacked {:.2e}, measured {tail:.2e}, per head {:.2e}",
         stacked.first_violation.unwrap(),
         stacked.rate,
         per_head.rate

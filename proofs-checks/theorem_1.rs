@@ -114,7 +114,7 @@ fn the_per_head_bound_holds_at_large_scale() {
 }
 
 /// "omega large enough" is a hypothesis: found by the check above before it asked for sigma_min(B_0) >= 0.3. One token,
-/// sigma_min(B_0) = 1.8e-4: at omega = 1e3 the per-head bound is violated, at 1e4 descent diverges, from 1e5 the bound holds.
+/// sigma_min(B_0) = 1.8e-4: at omega = 1e3 the per-head bound is refuted, at 1e4 descent diverges, from 1e5 the bound is certified.
 #[test]
 fn a_small_scale_is_not_enough() {
     let dims = Dims {
@@ -127,9 +127,9 @@ fn a_small_scale_is_not_enough() {
     };
     let seed = 15345639348011381535;
     for (omega, expected) in [
-        (1e3, Verdict::Violated),
+        (1e3, Verdict::Refuted),
         (1e4, Verdict::Diverged),
-        (1e5, Verdict::CertifiedTail),
+        (1e5, Verdict::Certified),
         (1e7, Verdict::Certified),
     ] {
         let lazy = Init::Lazy { omega };

@@ -2,11 +2,12 @@
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, Proven, Refusal, Site, prove_from,
-    recheck, statement, theorem_a::Step,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal, Site,
+    prove_from, recheck, statement, theorem_a::Step,
 };
 use crate::eta::{AUTO, Eta, THETA};
 use crate::model::Trained;
+use crate::orbit::{self, Orbit};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::{Error, Result};
@@ -25,6 +26,9 @@ pub struct Goal {
     pub eta: Eta,
     /// Where Theorem A does not close at M_0: run gradient descent for at most this many steps until it does.
     pub tail: usize,
+    /// How much an enclosure of the exact orbit up to a tail may cost, so that what is proven starts at M_0; `None`: a tail is
+    /// proven from a computed M_T on.
+    pub orbit: Option<orbit::Settings>,
 }
 
 impl Default for Goal {
@@ -35,6 +39,7 @@ impl Default for Goal {
             reading: None,
             eta: Eta::Auto,
             tail: 0,
+            orbit: Some(orbit::Settings::QUICK),
         }
     }
 }
@@ -48,14 +53,19 @@ pub enum Certified {
         certificate: Certificate,
         /// The proof and its centre.
         proven: Box<Proven>,
+        /// Why it is proven from M_T on and not from M_0, where an orbit was asked for.
+        stopped: Option<String>,
     },
+    /// The bound is proven to be exceeded.
+    Refuted(Certificate),
     /// Convergence to 0 is proven impossible.
     Obstructed(Certificate),
     /// Nothing could be proven: why, in a sentence.
     Refused(String),
 }
 
-/// Proves, if it can, that f(M_t) <= (1 - eta beta)^(t - T) f(M_T) for every t >= T, or that no such thing is possible.
+/// Proves, if it can, that f(M_t) <= (1 - eta beta)^t f(M_0) for every t, or that it is not so, or that no convergence is
+/// possible; where the exact orbit can not be enclosed, that f(M_t) <= (1 - eta beta)^(t - T) f(M_T) for every t >= T.
 ///
 /// # Errors
 /// A setting that makes no sense, or [`Error::Cancelled`] if `observe`, which sees every step of a tail's run, breaks.
@@ -67,7 +77,7 @@ pub enum Certified {
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0)?;
 /// let found = certify(&instance, &Goal::default(), &mut |_| ControlFlow::Continue(()))?;
-/// let Certified::Rate { certificate, proven } = found else { panic!("closes at this scale") };
+/// let Certified::Rate { certificate, proven, .. } = found else { panic!("closes at this scale") };
 /// assert_eq!(proven.t, 0);
 /// println!("{}", certificate.statement());
 /// # Ok::<(), gdcert::Error>(())
@@ -107,19 +117,31 @@ pub fn certify(
         )));
     }
     let beta = site.beta_upper(reading);
+    let mut stopped = None;
     let found = match goal.eta {
         Eta::Certified => covered(&site, Step::Theta(THETA), beta),
         _ if tail > 0 => {
             let eta = fixed(goal.eta, &site)?;
+            if let Some(settings) = &goal.orbit {
+                match enclosed(&site, &[reading], eta, tail, settings, observe)? {
+                    Ok(orbit) => {
+                        if let Some(found) = settled(&site, &orbit, eta, reading)? {
+                            return Ok(found);
+                        }
+                        stopped = orbit.stopped;
+                    }
+                    Err(why) => stopped = Some(why),
+                }
+            }
             drop(site);
             match prove_from(instance, trained, eta, beta, tail, observe)? {
                 Ok(proven) => Ok(proven),
                 Err(not) => {
-                    return Ok(Certified::Refused(refused(
-                        &not.refusal,
-                        reading,
-                        &format!("M_{}", not.t),
-                    )));
+                    let mut why = refused(&not.refusal, reading, &format!("M_{}", not.t));
+                    if let Some(stopped) = stopped {
+                        why += &format!("; {stopped}");
+                    }
+                    return Ok(Certified::Refused(why));
                 }
             }
         }
@@ -127,12 +149,13 @@ pub fn certify(
     };
     match found {
         Ok(proven) if proven.proof.eta() * beta < 1.0 => {
-            let certificate = rate_certificate(instance, &proven, reading, beta)?;
+            let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
             if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
                 return Ok(Certified::Refused(not_rechecked(&why)));
             }
             Ok(Certified::Rate {
                 certificate,
+                stopped: stopped.filter(|_| proven.t > 0),
                 proven: Box::new(proven),
             })
         }
@@ -144,13 +167,66 @@ pub fn certify(
     }
 }
 
+/// Encloses the exact orbit, as far as it takes to settle the readings; the first is the deciding one. `Err` says why not
+/// one step of it could be enclosed.
+pub(crate) fn enclosed(
+    site: &Site,
+    readings: &[Reading],
+    eta: f64,
+    limit: usize,
+    settings: &orbit::Settings,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<std::result::Result<Orbit, String>> {
+    settings.check()?;
+    let meaningful = |reading: &&Reading| {
+        site.enclosure().beta(**reading).lo() > 0.0 && eta * site.beta_upper(**reading) < 1.0
+    };
+    let claims: Vec<_> = readings
+        .iter()
+        .filter(meaningful)
+        .map(|&reading| (reading, site.enclosure().beta(reading)))
+        .collect();
+    if claims.is_empty() {
+        return Ok(Err(
+            "the exact orbit has no claim to be held against".to_owned()
+        ));
+    }
+    let (instance, trained) = (site.instance(), site.trained());
+    match orbit::enclose(instance, trained, eta, &claims, limit, settings, observe) {
+        Ok(orbit) => Ok(Ok(orbit)),
+        Err(Error::Numerical(why)) => Ok(Err(why)),
+        Err(other) => Err(other),
+    }
+}
+
+/// What the orbit says of a reading, if that settles it.
+fn settled(site: &Site, orbit: &Orbit, eta: f64, reading: Reading) -> Result<Option<Certified>> {
+    let Some((certificate, proven)) = orbit.certificate(site, eta, reading)? else {
+        return Ok(None);
+    };
+    let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
+    if let Some(why) = check_refuses(&certificate, site.instance(), centre)? {
+        return Ok(Some(Certified::Refused(not_rechecked(&why))));
+    }
+    Ok(Some(match proven {
+        Some(proven) => Certified::Rate {
+            certificate,
+            proven: Box::new(proven),
+            stopped: None,
+        },
+        None => Certified::Refuted(certificate),
+    }))
+}
+
 /// Why the [checker](crate::certificate::check) does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
 pub fn check_refuses(
     certificate: &Certificate,
     instance: &Instance,
     centre: Option<&Instance>,
 ) -> Result<Option<String>> {
-    if !cheap_to_check(instance.dims()) {
+    let orbit = orbit_of(certificate);
+    let cheap = orbit.is_none_or(|(steps, bits)| orbit_is_cheap(instance.dims(), steps, bits));
+    if !(cheap && cheap_to_check(instance.dims())) {
         return Ok(None);
     }
     let mut files = vec![(INSTANCE, instance.to_bytes()?)];
@@ -175,6 +251,24 @@ fn cheap_to_check(dims: Dims) -> bool {
     let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
     let model = H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n) + 3 * D * d);
     model + m * m * (D + d + n) * H <= CHEAP
+}
+
+/// The steps and bits of the orbit that a certificate rests on.
+fn orbit_of(certificate: &Certificate) -> Option<(usize, usize)> {
+    match certificate {
+        Certificate::TheoremA(c) => c.orbit.map(|orbit| (orbit.steps, orbit.bits)),
+        Certificate::Refuted(c) => Some((c.t, c.bits)),
+        Certificate::Obstructed(_) => None,
+    }
+}
+
+/// Products of words that a check of an orbit may need to count as cheap: entries of J times words^2, a step.
+const CHEAP_ORBIT: u128 = 1 << 24;
+
+fn orbit_is_cheap(dims: Dims, steps: usize, bits: usize) -> bool {
+    let entries = dims.m() as u128 * 3 * dims.block_len() as u128;
+    let words = bits as u128 / 64 + 1;
+    entries * words * words * steps as u128 <= CHEAP_ORBIT
 }
 
 fn not_rechecked(why: &str) -> String {
@@ -223,6 +317,7 @@ pub fn rate_certificate(
     proven: &Proven,
     reading: Reading,
     beta: f64,
+    orbit: Option<OrbitRecord>,
 ) -> Result<Certificate> {
     let instance_file = instance_ref(instance)?;
     let centre = match &proven.centre {
@@ -237,9 +332,13 @@ pub fn rate_certificate(
             sha256: sha256(&centre.to_bytes()?),
         },
     };
-    let certificate = proven
+    let mut certificate = proven
         .proof
         .certificate(reading, beta, instance_file, centre);
+    if orbit.is_some() {
+        certificate.orbit = orbit;
+        certificate.statement = statement(&Certificate::TheoremA(certificate.clone()));
+    }
     Ok(Certificate::TheoremA(certificate))
 }
 
@@ -266,10 +365,20 @@ const INSTANCE: &str = "instance.safetensors";
 const CENTRE: &str = "centre.safetensors";
 const CERTIFICATE: &str = "certificate.json";
 
-/// What [`certificate_files`] may write.
-pub const CERTIFICATE_FILES: [&str; 2] = [CERTIFICATE, CENTRE];
+/// What [`certificate_files`] and [`refutation_file`] may write; a name may end at a `*`.
+pub const CERTIFICATE_FILES: [&str; 3] = [CERTIFICATE, CENTRE, "refuted-*"];
 
-fn instance_ref(instance: &Instance) -> Result<FileRef> {
+/// The name of the certificate of a refuted reading that is not the deciding one.
+pub fn refutation_file(reading: Reading) -> &'static str {
+    match reading {
+        Reading::Stacked => "refuted-stacked.json",
+        Reading::PerHead => "refuted-per_head.json",
+        Reading::Value => "refuted-value.json",
+        Reading::Ntk => "refuted-ntk.json",
+    }
+}
+
+pub(crate) fn instance_ref(instance: &Instance) -> Result<FileRef> {
     Ok(FileRef {
         file: INSTANCE.to_owned(),
         sha256: sha256(&instance.to_bytes()?),
@@ -286,7 +395,11 @@ pub fn certificate_files(
     if let Some(centre) = centre {
         files.push((CENTRE, centre.to_bytes()?));
     }
-    let json = format!("{:#}\n", certificate.to_json());
-    files.push((CERTIFICATE, json.into_bytes()));
+    files.push((CERTIFICATE, certificate_text(certificate)));
     Ok(files)
+}
+
+/// The text of a certificate's file.
+pub fn certificate_text(certificate: &Certificate) -> Vec<u8> {
+    format!("{:#}\n", certificate.to_json()).into_bytes()
 }

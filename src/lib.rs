@@ -83,7 +83,10 @@ pub mod spectrum;
 pub mod verdict;
 pub mod verify;
 
-pub use certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
+pub use certify::{
+    CERTIFICATE_FILES, Certified, Goal, certificate_files, certificate_text, certify,
+    refutation_file,
+};
 pub use descent::Steps;
 pub use eta::Eta;
 pub use gdcert_base::{Error, Result};

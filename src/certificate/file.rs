@@ -78,6 +78,19 @@ pub struct Box3 {
     pub jacobian_norms_upper: PerBlock,
 }
 
+/// The exact orbit from M_0 up to the centre of a tail.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OrbitRecord {
+    /// T, the step of the centre.
+    pub steps: usize,
+    /// Exact gradient descent from the instance's weights is within this of the centre at t = T (all trained blocks, Frobenius
+    /// norm). Theorem A closes around every such point.
+    pub distance: f64,
+    /// The bits after the point with which it was enclosed; nothing rests on it.
+    pub bits: usize,
+}
+
 /// Theorem A closes at the centre: f_{t+1} <= (1 - rate_lower) f_t for every t from there on, which covers the claim
 /// of one reading.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -116,6 +129,9 @@ pub struct TheoremA {
     /// The box, where one ball would not do.
     #[serde(rename = "box", default, skip_serializing_if = "Option::is_none")]
     pub region: Option<Box3>,
+    /// The exact orbit from M_0 to the centre, with f_t below the bound at every step: what is proven then starts at M_0.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orbit: Option<OrbitRecord>,
     /// The relative margin by which the bounds were relaxed; nothing rests on it.
     pub margin: f64,
     /// What is proven, in words; nothing rests on it.
@@ -142,13 +158,45 @@ pub struct Obstructed {
     pub statement: String,
 }
 
-/// A certificate of either kind.
+/// Exact gradient descent from the instance's weights exceeds the bound (1 - eta beta)^t f_0 of one reading.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Refuted {
+    /// The instance, with the weights M_0.
+    pub instance: FileRef,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// The blocks gradient descent moves.
+    pub trained: Trained,
+    /// Which beta the claim is read with.
+    pub reading: Reading,
+    /// The step.
+    pub eta: f64,
+    /// beta at M_0 from below.
+    pub beta: f64,
+    /// Where the bound is exceeded.
+    pub t: usize,
+    /// f_t from below.
+    pub loss_lower: f64,
+    /// (1 - eta beta)^t f_0 from above.
+    pub bound_upper: f64,
+    /// How far the exact orbit could be from the enclosure's points, up to there; nothing rests on it.
+    pub distance: f64,
+    /// The bits after the point with which it was enclosed; nothing rests on it.
+    pub bits: usize,
+    /// What is proven, in words; nothing rests on it.
+    pub statement: String,
+}
+
+/// A certificate of any kind.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Certificate {
     /// A proven rate for every t.
     TheoremA(TheoremA),
     /// A proven positive lower bound on every reachable loss.
     Obstructed(Obstructed),
+    /// A proven violation of the bound.
+    Refuted(Refuted),
 }
 
 impl Certificate {
@@ -157,6 +205,7 @@ impl Certificate {
         match self {
             Certificate::TheoremA(_) => "theorem_a",
             Certificate::Obstructed(_) => "obstructed",
+            Certificate::Refuted(_) => "refuted",
         }
     }
 
@@ -165,6 +214,7 @@ impl Certificate {
         match self {
             Certificate::TheoremA(c) => &c.statement,
             Certificate::Obstructed(c) => &c.statement,
+            Certificate::Refuted(c) => &c.statement,
         }
     }
 
@@ -173,6 +223,7 @@ impl Certificate {
         let body = match self {
             Certificate::TheoremA(c) => serde_json::to_value(c),
             Certificate::Obstructed(c) => serde_json::to_value(c),
+            Certificate::Refuted(c) => serde_json::to_value(c),
         };
         let mut json = Map::new();
         json.insert("schema".into(), SCHEMA.into());
@@ -221,6 +272,9 @@ impl Certificate {
                 serde_json::from_value(body).map_err(malformed)?,
             )),
             "obstructed" => Ok(Certificate::Obstructed(
+                serde_json::from_value(body).map_err(malformed)?,
+            )),
+            "refuted" => Ok(Certificate::Refuted(
                 serde_json::from_value(body).map_err(malformed)?,
             )),
             other => Err(fail(format!("has the unknown kind '{other}'"))),

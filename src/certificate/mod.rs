@@ -11,7 +11,8 @@ pub mod theorem_a;
 pub(crate) use check::recheck;
 pub use check::{Checked, Proven as Reproven, check};
 pub use file::{
-    Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, PerBlock, SCHEMA, TheoremA, statement,
+    Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,
+    TheoremA, statement,
 };
 pub use prove::{Proof, Refusal, Site};
 pub use search::{ScaleSearch, inputs};

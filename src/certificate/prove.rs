@@ -111,6 +111,7 @@ impl Proof {
             eta: *eta,
             rate_lower,
             region,
+            orbit: None,
             margin: MARGIN,
             statement: String::new(),
         };

@@ -9,6 +9,7 @@
 //! A first look in f64 ([`forecast`]) finds where tails close, and how many bits the growth of errors needs. It proves nothing
 //! about the orbit, but its windows and tails are statements about points, and serve when the orbit is found near them.
 
+mod certificate;
 mod claim;
 mod forecast;
 mod model;
@@ -39,6 +40,29 @@ pub struct Settings {
     pub bits: usize,
     /// The largest number of products of two words; about 10^9 a second. The result does not depend on the machine.
     pub work: u64,
+}
+
+impl Settings {
+    /// 4096 bits, a few seconds: what a command spends without being asked.
+    pub const QUICK: Settings = Settings {
+        bits: 4096,
+        work: 1 << 32,
+    };
+
+    /// Whether an orbit can be enclosed at all with so many bits.
+    ///
+    /// # Errors
+    /// Fewer than 128 bits.
+    pub fn check(&self) -> Result<()> {
+        let fewest = 64 * (WORDS[0] - 1);
+        if self.bits >= fewest {
+            return Ok(());
+        }
+        Err(Error::input(format!(
+            "an orbit needs at least {fewest} bits, not {}; give a larger --bits",
+            self.bits
+        )))
+    }
 }
 
 impl Default for Settings {
@@ -139,13 +163,7 @@ pub fn enclose(
             "the step eta must be a finite number above 0, not {eta}"
         )));
     }
-    let fewest = 64 * (WORDS[0] - 1);
-    if settings.bits < fewest {
-        return Err(Error::input(format!(
-            "an orbit needs at least {fewest} bits, not {}; give a larger --bits",
-            settings.bits
-        )));
-    }
+    settings.check()?;
     if claims.is_empty() {
         return Err(Error::input(
             "no reading applies: there is no claim to hold an orbit against",

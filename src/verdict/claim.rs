@@ -4,6 +4,7 @@ use super::Verdict;
 use crate::bounds::Obstruction;
 use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
 use crate::model::Trained;
+use crate::orbit::Fate;
 use crate::problem::Dims;
 use crate::spectrum::{Estimate, Reading, Spectrum};
 use gdcert_base::number::short;
@@ -26,6 +27,9 @@ pub struct Claim {
     pub first_violation: Option<usize>,
     /// Smallest log(bound_t / f_t) over 1 <= t before the floor; negative where the bound is exceeded.
     pub min_slack: Option<f64>,
+    /// The last step up to which the bound is proven for exact gradient descent from M_0; where it is proven for every t, the
+    /// last step of the run.
+    pub proven_to: Option<usize>,
     /// First step at which f_t's evaluation error is no longer small against the bound.
     pub floor_at: Option<usize>,
     /// First step at which the comparison was too close for the errors.
@@ -53,6 +57,58 @@ impl Claim {
         );
     }
 
+    /// Takes note of what is proven about exact gradient descent from M_0. `rate` is the proven rate of a tail, `last` the last
+    /// step of the run.
+    pub(crate) fn settle(&mut self, fate: Fate, rate: f64, last: usize) {
+        match fate {
+            Fate::Certified { t } => {
+                let run = match (self.verdict, self.first_violation) {
+                    (Verdict::Violated, Some(t)) => format!(
+                        "; the run exceeds the bound from t = {t}, where it has left the exact orbit"
+                    ),
+                    _ => String::new(),
+                };
+                self.verdict = Verdict::Certified;
+                self.proven_to = Some(last.max(t));
+                self.reason = match t {
+                    0 => format!("{}{run}", at_start(rate)),
+                    t => format!(
+                        "the exact orbit is enclosed to T = {t}, with f_t below the bound at every step, then Theorem A closes: f_{{t+1}} <= (1 - {rate:.4e}) f_t for every t >= {t}, in exact arithmetic{run}"
+                    ),
+                };
+            }
+            Fate::Refuted(found) => {
+                self.verdict = Verdict::Refuted;
+                self.first_violation = Some(found.t);
+                self.proven_to = found.first.then(|| found.t.saturating_sub(1));
+                self.reason = format!(
+                    "exact gradient descent exceeds the bound at t = {}{}: f_t >= {:.6e}, the bound <= {:.6e} with beta >= {:.6e}",
+                    found.t,
+                    match found.first {
+                        true => ", at no earlier step",
+                        false => "",
+                    },
+                    found.loss_lower,
+                    found.bound_upper,
+                    found.beta
+                );
+            }
+            Fate::Proven { to } => {
+                self.proven_to = Some(to);
+                self.reason += &format!("; proven for exact gradient descent up to t = {to}");
+                if self.verdict == Verdict::Violated {
+                    self.reason += ", and not refuted";
+                }
+            }
+        }
+        self.proven_to = self.proven_to.filter(|to| *to > 0);
+    }
+
+    /// Takes note of why the exact orbit was enclosed no further.
+    pub(crate) fn not_enclosed(&mut self, why: &str) {
+        self.reason += &format!("; {why}");
+    }
+
     /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
     pub(crate) fn needs_proven_beta(&self) -> bool {
         self.first_violation.is_some() || self.beta_hidden
@@ -60,7 +116,8 @@ impl Claim {
 
     /// Takes note that f_{t+1} <= (1 - `rate`) f_t is proven from step `t` on. Says whether that certifies the claim: the rate as
     /// claimed must not be above the proven one, and before `t` the run itself must have shown the bound, at every step.
-    pub(crate) fn certify(&mut self, t: usize, rate: f64) -> bool {
+    /// `last` is the run's last step.
+    pub(crate) fn certify(&mut self, t: usize, rate: f64, last: usize) -> bool {
         let shown = t == 0
             || (self.checked_to >= t && self.first_undecided.is_none_or(|undecided| undecided > t));
         let covered = self.rate <= rate;
@@ -73,9 +130,8 @@ impl Claim {
         }
         if t == 0 {
             self.verdict = Verdict::Certified;
-            self.reason = format!(
-                "Theorem A closes at M_0: f_{{t+1}} <= (1 - {rate:.4e}) f_t for every t, in exact arithmetic"
-            );
+            self.reason = at_start(rate);
+            self.proven_to = (last > 0).then_some(last);
         } else {
             self.verdict = Verdict::CertifiedTail;
             self.reason = format!(
@@ -103,6 +159,7 @@ impl Claim {
             checked_to: 0,
             first_violation: None,
             min_slack: None,
+            proven_to: None,
             floor_at: None,
             first_undecided: None,
             applies: false,
@@ -248,6 +305,13 @@ impl Claim {
             ),
         )
     }
+}
+
+/// Why a claim is certified from M_0 on without an orbit.
+fn at_start(rate: f64) -> String {
+    format!(
+        "Theorem A closes at M_0: f_{{t+1}} <= (1 - {rate:.4e}) f_t for every t, in exact arithmetic"
+    )
 }
 
 fn exceeds(point: &Point, bound_upper: f64) -> bool {
@@ -430,10 +494,10 @@ mod tests {
     fn no_claim_is_certified_above_the_proven_rate() {
         let losses = [1.0, 0.5];
         let mut c = claim(0.1, &losses, 1e-15, 0.0);
-        assert!(!c.certify(0, 0.1f64.next_down()));
+        assert!(!c.certify(0, 0.1f64.next_down(), 3));
         assert_eq!(c.verdict, Verdict::Held);
-        assert!(!c.certify(0, f64::NAN));
-        assert!(c.certify(0, 0.1));
+        assert!(!c.certify(0, f64::NAN, 3));
+        assert!(c.certify(0, 0.1, 3));
         assert_eq!(c.verdict, Verdict::Certified);
     }
 

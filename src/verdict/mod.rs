@@ -15,16 +15,20 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Theorem A closes at M_0 with a rate that covers the claim: the bound holds for every t, in exact arithmetic.
+    /// Exact gradient descent from M_0 satisfies the bound for every t: Theorem A closes at M_0, or its orbit is enclosed to
+    /// some T, with the bound at every step up to it, and Theorem A closes from there on.
     Certified,
-    /// The bound was checked at every step to some T, and Theorem A closes at M_T with the same step and against the same
-    /// beta: exact gradient descent from the computed M_T satisfies it for ever.
+    /// The bound was checked at every step of the run to some T, and Theorem A closes at M_T with the same step and against
+    /// the same beta: exact gradient descent from the computed M_T satisfies it for ever. Only where the exact orbit from
+    /// M_0 was not enclosed up to T.
     CertifiedTail,
     /// The bound held at every step that was run and could be decided.
     Held,
     /// At some step the lower end of f_t's enclosure exceeds the bound formed with the lower end of
     /// beta. A statement about the computed orbit, and about this reading only.
     Violated,
+    /// Exact gradient descent from M_0 is proven to exceed the bound. About this reading only.
+    Refuted,
     /// Convergence to 0 is proven impossible (softmax with W^V fixed): it belongs to the instance and
     /// is the verdict of every reading.
     Obstructed,
@@ -37,15 +41,21 @@ pub enum Verdict {
 
 impl Verdict {
     /// All verdicts.
-    pub const ALL: [Verdict; 7] = [
+    pub const ALL: [Verdict; 8] = [
         Verdict::Certified,
         Verdict::CertifiedTail,
         Verdict::Held,
         Verdict::Violated,
+        Verdict::Refuted,
         Verdict::Obstructed,
         Verdict::Diverged,
         Verdict::NotApplicable,
     ];
+
+    /// Whether the bound was found not to hold: on the run, or by proof.
+    pub fn fails(self) -> bool {
+        matches!(self, Verdict::Violated | Verdict::Refuted)
+    }
 
     /// Whether the bound was found to hold: on the run, or beyond it by proof.
     pub fn holds(self) -> bool {
@@ -59,7 +69,7 @@ impl Verdict {
     pub fn meaning(self) -> &'static str {
         match self {
             Verdict::Certified => {
-                "the bound is proven for every t in exact arithmetic: Theorem A closes at M_0 with a rate that covers the claim"
+                "the bound is proven for every t of exact gradient descent from M_0, in exact arithmetic"
             }
             Verdict::CertifiedTail => {
                 "the bound was checked at every step of the run up to some T, and Theorem A closes at M_T with the same step \
@@ -71,6 +81,10 @@ impl Verdict {
             Verdict::Violated => {
                 "at the step reported the loss, less its error, exceeds the bound formed with the lower end of beta; this is \
                  about the computed run and this reading of beta"
+            }
+            Verdict::Refuted => {
+                "exact gradient descent from M_0 is proven to exceed the bound, formed with the lower end of beta; this is \
+                 about this reading of beta"
             }
             Verdict::Obstructed => {
                 "convergence to 0 is proven impossible: no choice of the trained weights brings the loss below a positive number"
@@ -89,6 +103,7 @@ impl Verdict {
             Verdict::CertifiedTail => "certified_tail",
             Verdict::Held => "held",
             Verdict::Violated => "violated",
+            Verdict::Refuted => "refuted",
             Verdict::Obstructed => "obstructed",
             Verdict::Diverged => "diverged",
             Verdict::NotApplicable => "not_applicable",

@@ -93,6 +93,8 @@ pub struct ClaimRecord {
     pub first_violation: Option<usize>,
     pub min_slack: Option<f64>,
     pub floor_at: Option<usize>,
+    #[serde(default)]
+    pub proven_to: Option<usize>,
 }
 
 impl From<&Claim> for ClaimRecord {
@@ -105,8 +107,25 @@ impl From<&Claim> for ClaimRecord {
             first_violation: claim.first_violation,
             min_slack: claim.min_slack,
             floor_at: claim.floor_at,
+            proven_to: claim.proven_to,
         }
     }
+}
+
+/// The enclosed orbit of exact gradient descent from M_0, as the file has it; the fields are those of
+/// [`Orbit`](crate::orbit::Orbit).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OrbitFile {
+    /// The last enclosed step.
+    pub steps: usize,
+    /// The bits after the point.
+    pub bits: usize,
+    /// log2 of a bound on the growth of errors up to there.
+    pub log2_growth: Option<f64>,
+    /// How far the enclosure's point there can be from the exact one.
+    pub distance: Option<f64>,
+    /// How far the run in f64 can be from the exact orbit there.
+    pub run_distance: Option<f64>,
 }
 
 /// `verdict.json`. Numbers read back bit for bit; those that are not finite are null, here `None` once read.
@@ -169,6 +188,9 @@ pub struct VerdictFile {
     pub obstruction: Option<Obstruction>,
     /// One verdict a reading.
     pub claims: ByReading<ClaimRecord>,
+    /// The exact orbit, if it was enclosed.
+    #[serde(default)]
+    pub orbit: Option<OrbitFile>,
     /// What `certificate.json` holds, if there is one.
     pub certificate: Option<Value>,
 }
@@ -209,6 +231,13 @@ impl VerdictFile {
             deciding: Some(deciding),
             obstruction: found.obstruction,
             claims: ByReading::new(|reading| found.claim(reading).into()),
+            orbit: found.orbit.as_ref().map(|orbit| OrbitFile {
+                steps: orbit.steps,
+                bits: orbit.bits,
+                log2_growth: Some(orbit.log2_growth),
+                distance: Some(orbit.distance),
+                run_distance: Some(orbit.run_distance),
+            }),
             certificate: found.certificate.as_ref().map(Certificate::to_json),
         }
     }

@@ -1,18 +1,22 @@
 //! From an instance and settings to a verdict: one call.
 
+mod exact;
 mod file;
 #[cfg(test)]
 mod proof_soundness;
 pub(crate) mod room;
 
 pub use crate::eta::{Eta, THETA};
-pub use file::{ByBlock, ByReading, ClaimRecord, Origin, Radius, VerdictFile, trajectory_csv};
+pub use file::{
+    ByBlock, ByReading, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv,
+};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
 use crate::certificate::{Certificate, Proven, Refusal, Site, prove_from, theorem_a::Step};
 use crate::certify::{check_refuses, obstructed_certificate, rate_certificate};
 use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
 use crate::model::{self, Precision, Trained};
+use crate::orbit::{self, Orbit};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Estimate, Reading, Spectrum, deciding_reading};
 use crate::verdict::{Claim, Verdict};
@@ -31,9 +35,12 @@ pub struct Settings {
     pub steps: Steps,
     /// The reading that decides, and that a certificate is sought for; `None`: see [`deciding_reading`].
     pub reading: Option<Reading>,
-    /// The arithmetic of the run; the constants (spectrum, curvature) are computed in f64 always. A tail is
+    /// The arithmetic of the run; the constants (spectrum, curvature) are computed in f64 always. Without an orbit a tail is
     /// certified from a point M_T of the run in f64, so beside a run in double-double only M_0 is tried.
     pub precision: Precision,
+    /// How much an enclosure of the exact orbit may cost, which decides every reading for exact gradient descent from M_0;
+    /// `None`: none is tried, and a proof beyond M_0 starts at a computed M_T. Needs `certify`.
+    pub orbit: Option<orbit::Settings>,
     /// Whether to seek a proof of a rate, at M_0 and then along the run: it takes most of the time. (That no convergence
     /// is possible is found in any case.)
     pub certify: bool,
@@ -57,6 +64,7 @@ impl Default for Settings {
             steps: Steps::UpTo(2000),
             reading: None,
             precision: Precision::F64,
+            orbit: Some(orbit::Settings::QUICK),
             certify: true,
             curvature_at: vec![0.0],
         }
@@ -101,6 +109,10 @@ pub struct Verification {
     pub certificate: Option<Certificate>,
     /// The proof and the centre of a rate's certificate.
     pub proven: Option<Proven>,
+    /// The exact orbit from M_0, if it was enclosed.
+    pub orbit: Option<Orbit>,
+    /// The certificates of refuted readings other than the deciding one.
+    pub refutations: Vec<(Reading, Certificate)>,
 }
 
 /// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta.
@@ -118,8 +130,8 @@ pub struct Verification {
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
 /// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
-/// // It held on the run, and from some step on it is proven for every later one.
-/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::CertifiedTail);
+/// // It is proven for every step of exact gradient descent, from M_0 on.
+/// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::Certified);
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn verify(
@@ -128,6 +140,9 @@ pub fn verify(
     observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<Verification> {
     let trained = settings.trained;
+    if let Some(orbit) = &settings.orbit {
+        orbit.check()?;
+    }
     if let Some(rho) = settings
         .curvature_at
         .iter()
@@ -179,25 +194,34 @@ pub fn verify(
     )?;
     let mut found = start.conclude(&site, trajectory);
     found.curvature = curvature.collect();
-    (found.certificate, found.proven) = match &found.obstruction {
+    match &found.obstruction {
         Some(obstruction) => {
             let certificate = obstructed_certificate(instance, trained, obstruction)?;
             let refused = check_refuses(&certificate, instance, None)?;
             if let Some(why) = &refused {
                 found.claims.iter_mut().for_each(|c| c.not_rechecked(why));
             }
-            (refused.is_none().then_some(certificate), None)
+            found.certificate = refused.is_none().then_some(certificate);
         }
-        None if settings.certify => prove(
-            instance,
-            &site,
-            deciding,
-            &found.trajectory,
-            &mut found.claims,
-            observe,
-        )?,
-        None => (None, None),
-    };
+        None if settings.certify => {
+            let decided = match &settings.orbit {
+                Some(limits) => exact::settle(&site, deciding, limits, &mut found, observe)?,
+                None => exact::Decided::default(),
+            };
+            if found.certificate.is_none() {
+                (found.certificate, found.proven) = prove(
+                    instance,
+                    &site,
+                    deciding,
+                    &found.trajectory,
+                    &mut found.claims,
+                    observe,
+                )?;
+            }
+            decided.conclude(&site, deciding, &mut found)?;
+        }
+        None => {}
+    }
     Ok(found)
 }
 
@@ -306,6 +330,8 @@ impl Start {
             claims,
             certificate: None,
             proven: None,
+            orbit: None,
+            refutations: Vec::new(),
         }
     }
 }
@@ -348,11 +374,14 @@ fn prove(
             }
         }
     };
+    let last = trajectory.points.len() - 1;
     let mut marked = claims.clone();
     let mut certified = Vec::new();
     for claim in marked.iter_mut().filter(|c| c.applies()) {
         let beta = site.beta_upper(claim.reading);
-        if proven.proof.covers(beta).is_ok() && claim.certify(proven.t, proven.proof.rate_lower()) {
+        if proven.proof.covers(beta).is_ok()
+            && claim.certify(proven.t, proven.proof.rate_lower(), last)
+        {
             certified.push((claim.reading, beta));
         }
     }
@@ -362,7 +391,7 @@ fn prove(
     let Some(&(reading, beta)) = chosen.or(certified.first()) else {
         return Ok((None, None));
     };
-    let certificate = rate_certificate(instance, &proven, reading, beta)?;
+    let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
     if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
         for (reading, _) in certified {
             claims[reading as usize].not_rechecked(&why);

@@ -32,8 +32,11 @@ impl Case {
             Certified::Rate {
                 certificate,
                 proven,
+                ..
             } => (certificate, proven.centre),
-            Certified::Obstructed(certificate) => (certificate, None),
+            Certified::Obstructed(certificate) | Certified::Refuted(certificate) => {
+                (certificate, None)
+            }
             Certified::Refused(why) => panic!("{name}: {why}"),
         };
         let case = Case {
@@ -96,6 +99,7 @@ fn cases() -> Vec<Case> {
         reading: Some(reading),
         eta: Eta::Certified,
         tail: 0,
+        orbit: None,
     };
     for kernel in [Kernel::Softmax, Kernel::Gaussian] {
         let mut add = |name: &str, dims: Dims, init: Init, goal: Goal| {

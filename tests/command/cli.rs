@@ -252,18 +252,159 @@ fn the_literal_reading_is_refuted_and_the_theorem_is_not() {
     let text = words.join(" ");
     assert!(text.contains("does not refute the theorem"), "{text}");
     let claims = &folder.json("gdcert-out/verify/verdict.json")["claims"];
-    assert_eq!(claims["stacked"]["verdict"], "violated");
-    assert!(claims["stacked"]["first_violation"].as_u64().unwrap() > 0);
+    assert_eq!(claims["stacked"]["verdict"], "refuted");
+    assert_eq!(claims["stacked"]["first_violation"], 182);
+    assert_eq!(claims["stacked"]["proven_to"], 181);
     assert!(claims["stacked"]["min_slack"].as_f64().unwrap() < 0.0);
-    assert_eq!(claims["per_head"]["verdict"], "held");
+    assert_eq!(claims["per_head"]["verdict"], "certified");
+    let certificate = folder.json("gdcert-out/verify/certificate.json");
+    assert_eq!(
+        (&certificate["kind"], &certificate["t"]),
+        (&"refuted".into(), &182.into())
+    );
+    assert!(
+        !folder
+            .path("gdcert-out/verify/refuted-stacked.json")
+            .exists()
+    );
     assert_eq!(
         code(&folder.verify(&[&flags[..], &["per_head"]].concat())),
         0
     );
-    let expect = [&flags[..], &["stacked", "--expect", "violated"]].concat();
+    let expect = [&flags[..], &["stacked", "--expect", "refuted"]].concat();
     assert_eq!(code(&folder.verify(&expect)), 0);
-    let expect = [&flags[..], &["per_head", "--expect", "violated"]].concat();
+    let expect = [&flags[..], &["per_head", "--expect", "refuted,violated"]].concat();
     assert_eq!(code(&folder.verify(&expect)), 1);
+
+    // What the run alone says.
+    let never = [&flags[..], &["stacked", "--orbit", "never"]].concat();
+    assert_eq!(code(&folder.verify(&never)), 1);
+    let verdict = folder.json("gdcert-out/verify/verdict.json");
+    assert_eq!(verdict["claims"]["stacked"]["verdict"], "violated");
+    assert_eq!(verdict["claims"]["per_head"]["verdict"], "held");
+    assert!(verdict["orbit"].is_null() && verdict["certificate"].is_null());
+    assert!(!folder.path("gdcert-out/verify/certificate.json").exists());
+}
+
+/// One default run decides every reading for exact gradient descent from M_0, and its files say how.
+#[test]
+fn every_reading_is_decided_on_the_exact_orbit() {
+    let folder = Folder::new();
+    let output = folder.verify(&["--init", "lazy", "--scale", "10", "--seed", "19"]);
+    assert_eq!(code(&output), 0);
+    let of = |file: &str| folder.json(&format!("gdcert-out/verify/{file}"));
+    let verdict = of("verdict.json");
+    let claims = &verdict["claims"];
+    for reading in ["per_head", "value", "ntk"] {
+        assert_eq!(claims[reading]["verdict"], "certified", "{reading}");
+        assert_eq!(claims[reading]["proven_to"], verdict["steps"], "{reading}");
+    }
+    assert_eq!(claims["stacked"]["verdict"], "refuted");
+    assert_eq!(claims["stacked"]["first_violation"], 182);
+    let certificate = of("certificate.json");
+    assert_eq!(certificate, verdict["certificate"]);
+    assert_eq!(certificate["kind"], "theorem_a");
+    assert_eq!(certificate["reading"], "per_head");
+    assert_eq!(certificate["orbit"]["steps"], certificate["centre"]["t"]);
+    assert_eq!(certificate["orbit"]["bits"], verdict["orbit"]["bits"]);
+    let T = certificate["orbit"]["steps"].as_u64().unwrap();
+    let reason = claims["per_head"]["reason"].as_str().unwrap();
+    assert!(
+        reason.contains(&format!("the exact orbit is enclosed to T = {T}"))
+            && reason.contains("then Theorem A"),
+        "{reason}"
+    );
+    let refuted = of("refuted-stacked.json");
+    assert_eq!(refuted["kind"], "refuted");
+    assert_eq!(refuted["t"], 182);
+    let number = |name: &str| refuted[name].as_f64().unwrap();
+    assert!(number("loss_lower") > number("bound_upper"));
+    assert!(number("beta") <= verdict["betas"]["stacked"].as_f64().unwrap());
+    assert!(verdict["orbit"]["run_distance"].as_f64().unwrap() < 1e-12);
+
+    // Nothing of it stays when another run has no such thing.
+    assert_eq!(code(&folder.verify(&[])), 0);
+    assert!(
+        !folder
+            .path("gdcert-out/verify/refuted-stacked.json")
+            .exists()
+    );
+    let verdict = of("verdict.json");
+    assert_eq!(verdict["claims"]["per_head"]["verdict"], "certified");
+
+    // Neither few bits nor few steps make a wrong verdict: what could not be proven is said.
+    let output = folder.verify(&["--steps", "20"]);
+    assert_eq!(code(&output), 0);
+    let verdict = of("verdict.json");
+    let claim = &verdict["claims"]["per_head"];
+    assert_eq!(claim["verdict"], "held");
+    assert_eq!(claim["proven_to"], 20);
+    let reason = claim["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("proven for exact gradient descent up to t = 20")
+            && reason.contains("the orbit was enclosed up to t = 20"),
+        "{reason}"
+    );
+    refused_orbits(&folder);
+}
+
+fn refused_orbits(folder: &Folder) {
+    let sized = [
+        "verify", "-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3",
+    ];
+    for (flags, needles) in [
+        (["--bits", "64"], ["128 bits", "--bits"]),
+        (["--bits", "many"], ["many", "--bits"]),
+        (["--orbit", "sometimes"], ["sometimes", "always"]),
+    ] {
+        let args = [&sized[..], &flags[..]].concat();
+        crate::common::refused(folder.0.path(), &args, &needles);
+    }
+}
+
+/// A tail's certificate starts at M_0 by default, and a bound that is exceeded is refuted.
+#[test]
+fn certify_starts_at_the_instance_or_refutes() {
+    let folder = Folder::new();
+    let certify = |flags: &[&str]| {
+        let sized = [
+            "certify", "-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3", "--tail",
+        ];
+        folder.run(&[&sized[..], flags].concat())
+    };
+    let of = |name: &str| folder.json("gdcert-out/certify/certificate.json")[name].clone();
+    for kernel in ["softmax", "gaussian"] {
+        assert_eq!(code(&certify(&["--kernel", kernel])), 0);
+        assert_eq!(of("orbit")["steps"], of("centre")["t"], "{kernel}");
+        assert_eq!(code(&certify(&["--kernel", kernel, "--orbit", "never"])), 0);
+        assert!(
+            of("orbit").is_null() && of("centre")["t"].as_u64() > Some(0),
+            "{kernel}"
+        );
+    }
+    let lazy = [
+        "--init",
+        "lazy",
+        "--scale",
+        "10",
+        "--seed",
+        "19",
+        "--reading",
+        "stacked",
+    ];
+    let output = certify(&lazy);
+    assert_eq!(code(&output), 1);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        said.starts_with("gdcert: refuted: ") && said.lines().count() == 1,
+        "{said}"
+    );
+    assert_eq!((of("kind"), of("t")), ("refuted".into(), 182.into()));
+    assert!(
+        !folder
+            .path("gdcert-out/certify/centre.safetensors")
+            .exists()
+    );
 }
 
 #[test]
@@ -571,7 +712,7 @@ fn reproduce_gathers_its_cases() {
         let reading = case["reading"].as_str().unwrap();
         assert_eq!(case["verdict"], verdict["claims"][reading]["verdict"]);
         let expected = if reading == "stacked" {
-            "violated"
+            "refuted"
         } else {
             "certified"
         };

@@ -70,7 +70,7 @@ fn counterexamples_for_both_kernels_stand_before_verify() {
             assert_eq!(found["schema"], "gdcert.falsify/1");
             assert_eq!(found["stopped"], false);
             let counterexample = &found["counterexample"];
-            assert_eq!(counterexample["verdict"], "violated");
+            assert_eq!(counterexample["verdict"], "refuted");
             assert!(counterexample["min_slack"].as_f64().unwrap() < 0.0);
 
             let at = folder.path().join(&out).join("counterexample");
@@ -82,6 +82,7 @@ fn counterexamples_for_both_kernels_stand_before_verify() {
             assert_eq!(
                 files,
                 [
+                    "certificate.json",
                     "counterexample.txt",
                     "instance.safetensors",
                     "rate-vs-bound.png",
@@ -93,7 +94,7 @@ fn counterexamples_for_both_kernels_stand_before_verify() {
             );
             let verdict = json(&at.join("verdict.json"));
             assert_eq!(verdict["deciding"], reading);
-            assert!(verdict["certificate"].is_null());
+            assert_eq!(verdict["certificate"]["kind"], "refuted");
             if reading == "stacked" {
                 let per_head = verdict["claims"]["per_head"]["verdict"].as_str().unwrap();
                 assert!(per_head.parse::<Verdict>().unwrap().holds(), "{per_head}");
@@ -106,7 +107,7 @@ fn counterexamples_for_both_kernels_stand_before_verify() {
             assert_eq!(code(&verified), 1, "{verified:?}");
             let again = json(&folder.path().join("again/verdict.json"));
             assert_eq!(again["claims"], verdict["claims"]);
-            assert_eq!(again["claims"][reading]["verdict"], "violated");
+            assert_eq!(again["claims"][reading]["verdict"], "refuted");
             let instance = format!("{out}/counterexample/instance.safetensors");
             let certified = gdcert(
                 folder.path(),
@@ -356,7 +357,7 @@ fn an_instance_file_is_where_the_search_begins() {
     );
     assert_eq!(code(&output), 0, "{output:?}");
     let found: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!(found["counterexample"]["verdict"], "violated");
+    assert_eq!(found["counterexample"]["verdict"], "refuted");
     assert!(found["init"].is_null() && found["smallest_draw"].is_null());
 }
 

@@ -909,7 +909,7 @@ fn a_tail_names_both_its_files_and_its_step_is_held_against_the_run() {
         let said = folder.fine(args);
         said.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    folder.verify(&[]);
+    folder.verify(&["--orbit", "never"]);
     let of = |file: &str| format!("gdcert-out/verify/{file}");
     let verdict = folder.json(&of("verdict.json"));
     assert_eq!(verdict["claims"]["per_head"]["verdict"], "certified_tail");

@@ -58,10 +58,19 @@ fn a_run_without_a_number_of_steps_stops_at_the_floor() {
     assert_eq!(found.trajectory.end, End::Floor);
     let last = found.last();
     assert!(last.t < 100_000 && last.loss_error >= 0.1 * last.loss);
-    assert_eq!(
-        found.claim(Reading::PerHead).verdict,
-        Verdict::CertifiedTail
-    );
+    let claim = found.claim(Reading::PerHead);
+    assert_eq!(claim.verdict, Verdict::Certified);
+    assert_eq!(claim.proven_to, Some(last.t));
+
+    // Without the exact orbit a proof starts at a computed point.
+    let settings = Settings {
+        orbit: None,
+        ..settings
+    };
+    let found = verify(&instance(), &settings, through).unwrap();
+    let claim = found.claim(Reading::PerHead);
+    assert_eq!(claim.verdict, Verdict::CertifiedTail);
+    assert_eq!((claim.proven_to, found.orbit.is_some()), (None, false));
 }
 
 #[test]

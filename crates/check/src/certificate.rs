@@ -169,6 +169,19 @@ record! {
 }
 
 record! {
+    /// Exact gradient descent from the instance's weights comes near the centre.
+    Orbit {
+        /// T > 0, the centre's `t`.
+        steps: u64,
+        /// M_T is within this of the centre (all trained blocks, Frobenius norm); what is said of
+        /// the centre is said of every point within it.
+        distance: f64,
+        /// Bits after the point that were enough to prove it; nothing rests on it.
+        bits: u64,
+    }
+}
+
+record! {
     /// Theorem A closes at the centre: f_{t+1} <= (1 - rate_lower) f_t for every t from there on,
     /// which covers the claim of one reading.
     TheoremA {
@@ -206,6 +219,9 @@ record! {
         region = "box": Option<Box3>,
         /// The relative margin by which the bounds were relaxed; nothing rests on it.
         margin: f64,
+        /// What ties the centre to exact gradient descent from the instance's weights: with it the
+        /// claim is proven from t = 0 on.
+        orbit: Option<Orbit>,
     }
 }
 
@@ -227,13 +243,43 @@ record! {
     }
 }
 
-/// A certificate of either kind: what is claimed.
+record! {
+    /// Exact gradient descent from the instance's weights exceeds the bound of one reading.
+    Refuted {
+        /// The instance, with the weights M_0.
+        instance: FileRef,
+        /// Its kernel.
+        kernel: Kernel,
+        /// The blocks gradient descent moves.
+        trained: Trained,
+        /// Which beta the claim is read with.
+        reading: Reading,
+        /// The step.
+        eta: f64,
+        /// beta at M_0 from below.
+        beta: f64,
+        /// Where the bound is exceeded.
+        t: u64,
+        /// f_t from below.
+        loss_lower: f64,
+        /// (1 - eta beta)^t f_0 from above, for this `beta` and so for every larger one.
+        bound_upper: f64,
+        /// How far the point that was computed can be from M_t; nothing rests on it.
+        distance: f64,
+        /// Bits after the point that were enough to prove it; nothing rests on it.
+        bits: u64,
+    }
+}
+
+/// A certificate of any kind: what is claimed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Certificate {
     /// A rate for every t.
     TheoremA(TheoremA),
     /// A positive lower bound on every reachable loss.
     Obstructed(Obstructed),
+    /// A violation of the bound.
+    Refuted(Refuted),
 }
 
 /// A certificate file that was read.
@@ -259,6 +305,7 @@ impl Certificate {
         match self {
             Certificate::TheoremA(_) => "theorem_a",
             Certificate::Obstructed(_) => "obstructed",
+            Certificate::Refuted(_) => "refuted",
         }
     }
 
@@ -268,6 +315,7 @@ impl Certificate {
         let body = match self {
             Certificate::TheoremA(c) => c.write(),
             Certificate::Obstructed(c) => c.write(),
+            Certificate::Refuted(c) => c.write(),
         };
         let mut json =
             json!({"schema": SCHEMA, "version": env!("CARGO_PKG_VERSION"), "kind": self.kind()});
@@ -300,6 +348,7 @@ impl CertificateFile {
         let certificate = match kind.as_str() {
             "theorem_a" => Certificate::TheoremA(TheoremA::read(value, "")?),
             "obstructed" => Certificate::Obstructed(Obstructed::read(value, "")?),
+            "refuted" => Certificate::Refuted(Refuted::read(value, "")?),
             other => return Err(Unreadable::new(format!("the kind {other:?} is unknown"))),
         };
         // Names are repeated on terminals.

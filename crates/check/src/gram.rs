@@ -336,6 +336,25 @@ impl<T: Real> Gram<T> {
         self.cholesky(c, true)
     }
 
+    /// An upper bound of |A|, nearly as small as there is: a candidate from the power method, which
+    /// nothing rests on, if it is proven, else |A|_F.
+    pub(crate) fn norm_upper(&self) -> Ball {
+        let m = self.m;
+        let entry = |a: usize, b: usize| self.G[a.max(b) * m + a.min(b)].double().hi;
+        let mut v: Vec<f64> = (0..m).map(|a| 1.0 + 0.1 * (a as f64).sin()).collect();
+        let mut square = 0.0;
+        for _ in 0..24 {
+            let Gv: Vec<f64> = (0..m).map(|a| (0..m).map(|b| entry(a, b) * v[b]).sum()).collect();
+            let size = length(Gv.iter().copied());
+            square = size / length(v.iter().copied());
+            v = Gv.iter().map(|x| x / size).collect();
+        }
+        let near = ball(square).sqrt().shifted(self.exp);
+        let candidates = [1.0 / 256.0, 1.0 / 16.0].map(|more| near * ball(1.0 + more));
+        let proven = candidates.into_iter().find(|a| self.norm_at_most(*a).is_ok());
+        proven.unwrap_or(self.frobenius()).upper_ball()
+    }
+
     /// A candidate for a vector v with |A'v| <= a |v|, if there is one.
     pub(crate) fn witness_below(&self, a: Ball) -> Option<Vec<f64>> {
         let c = (a * a).shifted(-2 * self.exp).upper();

@@ -14,6 +14,8 @@
 //! | module | question |
 //! |---|---|
 //! | [`rate`], [`obstruction`] | which inequalities make a certificate, and are its numbers what they are called? |
+//! | [`orbit`] | where is exact gradient descent from M_0, and how large is the loss there? |
+//! | [`descent`], [`ends`] | one step of it, in numbers of many bits |
 //! | [`claims`] | proven, refuted or hidden by rounding? in which precision? |
 //! | [`curvature`] | how large is D^2F over a ball or box? |
 //! | [`point`] | what are scores, weights, residual and Jacobian at the weights? |
@@ -34,6 +36,8 @@ mod ball;
 mod certificate;
 mod claims;
 mod curvature;
+mod descent;
+mod ends;
 mod files;
 mod gram;
 mod instance;
@@ -41,16 +45,19 @@ mod json;
 mod matrix;
 mod number;
 mod obstruction;
+mod orbit;
 mod point;
 mod rate;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_orbits;
 mod threads;
 mod words;
 
 pub use certificate::{
-    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, Obstructed, Reading,
-    Reason, SCHEMA, TheoremA, Trained,
+    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, Obstructed, Orbit,
+    Reading, Reason, Refuted, SCHEMA, TheoremA, Trained,
 };
 pub use threads::limit_threads;
 pub use words::Proven;
@@ -133,6 +140,7 @@ impl Certificate {
         let proof = match self {
             Certificate::TheoremA(c) => rate::rate(c, read),
             Certificate::Obstructed(c) => obstruction::obstructed(c, read),
+            Certificate::Refuted(c) => rate::refuted(c, read),
         };
         match proof {
             Ok(()) => Ok(Checked::Valid(Proven::new(self.clone(), None))),

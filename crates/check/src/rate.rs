@@ -1,14 +1,15 @@
 //! Theorem A: what the numbers must satisfy, and that they are what they are called.
 
 use super::ball::{Ball, ball, norm, sum};
-use super::certificate::{Blocks, Box3, Reading, TheoremA};
-use super::claims::{Answer, Proof, Site, at_most, require};
+use super::certificate::{Blocks, Box3, Orbit, Reading, Refuted, TheoremA, Trained};
+use super::claims::{Answer, Proof, Site, Stop, at_most, require};
 use super::curvature::{BlockMatrix, apply, block_norm, closed_form, sharp, sharp_is_affordable};
 use super::files::{Files, read};
 use super::gram::{Gram, Term};
 use super::instance::{Dims, Instance};
 use super::matrix::{Matrix, Real, Rows};
 use super::number::{Double, power};
+use super::orbit::Path;
 use super::point::{Part, Point};
 
 pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
@@ -26,24 +27,129 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
     if let Some(centre) = &moved {
         same_problem(c, &instance, centre)?;
     }
-    reading_applies(c, instance.dims)?;
+    reading_applies(c.reading, c.trained, instance.dims)?;
 
     let start = Site::new(&instance);
     let there = moved.as_ref().map(Site::new);
     let at = there.as_ref().unwrap_or(&start);
+    let near = Near::new(c, at.fast());
     let residual = |at: &Point| {
         let claimed = ball(c.residual_norm_upper);
-        Answer::at_most("|r|", at.residual_norm(), "residual_norm_upper", claimed)
+        let moved = ball(c.jacobian_norm_upper) * near.distance;
+        Answer::at_most("|r|", at.residual_norm() + moved, "residual_norm_upper", claimed)
     };
     residual(at.fast()).or(|| residual(at.precise())).proof()?;
-    curvature(c, at)?;
-    let value = jacobian(c, at)?;
+    curvature(c, at, &near)?;
+    let value = jacobian(c, at, &near)?;
+    let claim = Claim { reading: c.reading, trained: c.trained, beta: c.beta };
     if c.centre.t == 0 {
-        beta(c, &start, value)
-    } else {
-        drop((value, there));
-        beta(c, &start, Value::Unknown)
+        return beta(&claim, &start, value, c.reading == Reading::Ntk);
     }
+    drop((value, there));
+    beta(&claim, &start, Value::Unknown, false)?;
+    match (&c.orbit, &moved) {
+        (Some(orbit), Some(centre)) => orbit_to(c, orbit, &instance, centre),
+        _ => Ok(()),
+    }
+}
+
+/// Which points the tail may start from: those within the orbit's distance of the centre, or the
+/// centre alone.
+///
+/// On the way from the centre to such a point |D^2F| <= h, so J and each of its blocks change by at
+/// most h times the distance in norm, and with them every singular value; |r| changes by at most |J|
+/// (of all those points) times the distance. The regions of radii rho around all those points are
+/// in the one of radii rho + distance around the centre. So where the numbers of the file are bounds
+/// with that added, Theorem A closes at M_T with them (Theorem 6 of the orbit).
+struct Near {
+    distance: Ball,
+    /// h times the distance.
+    change: Ball,
+}
+
+impl Near {
+    fn new(c: &TheoremA, at: &Point) -> Near {
+        let Some(Orbit { distance, .. }) = c.orbit else {
+            return Near { distance: Ball::ZERO, change: Ball::ZERO };
+        };
+        let h = closed_form(at, c.trained, distance);
+        Near { distance: ball(distance), change: (h * ball(distance)).upper_ball() }
+    }
+
+    /// An f64 that is not below radius + distance.
+    fn widened(&self, radius: f64) -> f64 {
+        if self.distance.is_zero() { radius } else { (ball(radius) + self.distance).upper() }
+    }
+}
+
+/// Condition 1 of Theorem 6: the bound holds from t = 1 to T, and M_T is near the centre.
+fn orbit_to(c: &TheoremA, orbit: &Orbit, instance: &Instance, centre: &Instance) -> Proof {
+    let (trained, eta, steps, bits) = (c.trained, c.eta, orbit.steps, orbit.bits);
+    let factor = ball(1.0) - ball(eta) * ball(c.beta);
+    let path = Path { instance, trained, eta, steps, bits, centre: Some(centre) };
+    path.prove(&|enclosed| {
+        let mut bound = enclosed.squares[0];
+        for (t, square) in enclosed.squares.iter().enumerate().skip(1) {
+            bound = bound * factor;
+            let answer = Answer::at_most(
+                &format!("2 f_t at t = {t}"),
+                *square,
+                "(1 - eta beta)^t 2 f_0",
+                bound,
+            );
+            let Answer::Proven = answer else { return answer };
+        }
+        let (away, claimed) = (enclosed.away, ball(orbit.distance));
+        Answer::at_most("the distance of M_T from the centre", away, "orbit.distance", claimed)
+    })
+}
+
+/// Corollary 7: f_t of the exact orbit is above (1 - eta beta)^t f_0 for a beta that is not above
+/// the reading's.
+pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
+    for (name, x) in [("eta", c.eta), ("beta", c.beta), ("loss_lower", c.loss_lower)] {
+        let holds = x > 0.0 && x.is_finite();
+        require(holds, || format!("{name} = {x:?} is not a positive number"))?;
+    }
+    for (name, x) in [("bound_upper", c.bound_upper), ("distance", c.distance)] {
+        let holds = x >= 0.0 && x.is_finite();
+        require(holds, || format!("{name} = {x:?} is negative or not finite"))?;
+    }
+    let (loss, bound) = (c.loss_lower, c.bound_upper);
+    require(bound < loss, || {
+        format!("bound_upper = {bound:?} is not below loss_lower = {loss:?}: nothing is exceeded")
+    })?;
+    let instance = read(&c.instance, c.kernel, files)?;
+    reading_applies(c.reading, c.trained, instance.dims)?;
+    let start = Site::new(&instance);
+    // With eta beta < 1 the bound is the smaller the larger beta is.
+    let most = (1.0 / c.eta * (1.0 - power(-40))).min(f64::MAX);
+    require((ball(c.eta) * ball(most)).below(ball(1.0)), || {
+        format!("eta = {:?} is out of range", c.eta)
+    })?;
+    let claim = |beta: f64| Claim { reading: c.reading, trained: c.trained, beta };
+    beta(&claim(most), &start, Value::Unknown, true).map_err(|stop| match stop {
+        Stop::Unproven(_) => {
+            let why = "eta beta is not proven to be below 1, so the bound may mean nothing";
+            Stop::Unproven(why.to_owned())
+        }
+        unreadable => unreadable,
+    })?;
+    beta_at_least(&claim(c.beta), &start)?;
+    let factor = ball(1.0) - ball(c.eta) * ball(c.beta);
+    let Refuted { trained, eta, t, bits, .. } = *c;
+    let path = Path { instance: &instance, trained, eta, steps: t, bits, centre: None };
+    path.prove(&|enclosed| {
+        let half = ball(0.5);
+        let (first, last) = (enclosed.squares[0], enclosed.squares[enclosed.squares.len() - 1]);
+        let power = (0..t).fold(ball(1.0), |power, _| power * factor);
+        match Answer::at_most("loss_lower", ball(loss), "f_t", half * last) {
+            Answer::Proven => {}
+            other => return other,
+        }
+        let reached = power * half * first;
+        Answer::at_most("(1 - eta beta)^t f_0", reached, "bound_upper", ball(bound))
+    })
 }
 
 /// Every number is finite and has the sign its meaning gives it; blocks that are not trained have
@@ -62,6 +168,14 @@ fn signs(c: &TheoremA) -> Proof {
     for (name, x) in positive {
         let holds = x > 0.0 && x.is_finite();
         require(holds, || format!("{name} = {x:?} is not a positive number"))?;
+    }
+    if let Some(Orbit { steps, distance, .. }) = c.orbit {
+        let t = c.centre.t;
+        require(steps > 0 && steps == t, || {
+            format!("orbit.steps = {steps} is not the centre's t = {t} > 0")
+        })?;
+        let holds = distance >= 0.0 && distance.is_finite();
+        require(holds, || format!("orbit.distance = {distance:?} is negative or not finite"))?;
     }
     let on = c.trained.flags();
     let mut others = vec![
@@ -105,7 +219,7 @@ fn ball_inequalities(c: &TheoremA) -> Proof {
     at_most("|r|", R, "rho alpha (1 - eta L/2)", reach)
 }
 
-/// Theorem A' of `proofs-checks/sharper.md`, H being the matrix over the box.
+/// Theorem A' of `proofs-checks/sharper.md`, H being the matrix over the box or more.
 fn box_inequalities(c: &TheoremA, region: &Box3, H: &BlockMatrix) -> Proof {
     let [alpha_c, alpha, rho] = [c.alpha_lower, c.alpha, c.rho].map(ball);
     let [J, R, L] = [c.jacobian_norm_upper, c.residual_norm_upper, c.smoothness].map(ball);
@@ -169,11 +283,10 @@ fn same_problem(c: &TheoremA, instance: &Instance, centre: &Instance) -> Proof {
 
 /// Theory.md section 2: when a reading of beta means something. That beta > 0 is a matter of
 /// numbers, see [`beta`].
-fn reading_applies(c: &TheoremA, dims: Dims) -> Proof {
+fn reading_applies(reading: Reading, trained: Trained, dims: Dims) -> Proof {
     let Dims { D, d, H, p, .. } = dims;
-    let reading = c.reading;
     let of_B = matches!(reading, Reading::Stacked | Reading::PerHead);
-    require(reading == Reading::Ntk || c.trained.flags()[2], || {
+    require(reading == Reading::Ntk || trained.flags()[2], || {
         format!("the reading {reading} needs W^V trained")
     })?;
     let (width, rows) = (H * D, dims.tokens());
@@ -187,14 +300,15 @@ fn reading_applies(c: &TheoremA, dims: Dims) -> Proof {
 
 /// h_rho_upper >= |D^2F|: over the ball by the closed form or, where that does not do, by the
 /// matrix H with equal radii (each decides alone); over the box by H.
-fn curvature(c: &TheoremA, at: &Site) -> Proof {
+fn curvature(c: &TheoremA, at: &Site, near: &Near) -> Proof {
     let claimed = ball(c.h_rho_upper);
     let H = |radii: Blocks| -> Proof<BlockMatrix> {
         let affordable = sharp_is_affordable(at.fast().dims);
         require(affordable, || {
             "h_rho_upper: the sharp bound takes too long at these sizes".to_owned()
         })?;
-        Ok(sharp(at.precise(), c.trained, radii))
+        // Radii of blocks that are not trained count nothing.
+        Ok(sharp(at.precise(), c.trained, radii.map(|radius| near.widened(radius))))
     };
     if let Some(region) = &c.region {
         let H = H(region.radii)?;
@@ -202,7 +316,7 @@ fn curvature(c: &TheoremA, at: &Site) -> Proof {
         return box_inequalities(c, region, &H);
     }
     let closed = |at: &Point| {
-        let h = closed_form(at, c.trained, c.rho);
+        let h = closed_form(at, c.trained, near.widened(c.rho));
         Answer::at_most("h(rho)", h, "h_rho_upper", claimed)
     };
     if let Answer::Proven = closed(at.fast()).or(|| closed(at.precise())) {
@@ -221,11 +335,12 @@ enum Value {
 
 /// jacobian_norm_upper >= |J|, with a box the same for each block, and alpha_lower <=
 /// sigma_min(J_A').
-fn jacobian(c: &TheoremA, at: &Site) -> Proof<Value> {
+fn jacobian(c: &TheoremA, at: &Site, near: &Near) -> Proof<Value> {
     let trained = Part::of(c.trained.flags());
     let resolved = Part::of(c.region.as_ref().map_or(c.trained, |region| region.resolved).flags());
     let point = at.fast();
     let m = point.dims.m();
+    let least = ball(c.alpha_lower) + near.change;
     let mut all = Gram::<f64>::new(m, std::iter::empty());
     // J_A J_A' >= J_V J_V', so the value block may be enough.
     let mut value = Value::Unknown;
@@ -233,46 +348,56 @@ fn jacobian(c: &TheoremA, at: &Site) -> Proof<Value> {
         let gram = point.gram::<f64>(&[part]);
         if let Some(region) = &c.region {
             let claimed = region.jacobian_norms_upper[part as usize];
-            norm_at_most("box.jacobian_norms_upper", claimed, &gram, at, &[part])?;
+            norm_at_most("box.jacobian_norms_upper", claimed, near, &gram, at, &[part])?;
         }
         all.join(&gram);
         let enough = part == Part::V && resolved.contains(&part);
-        if enough && gram.sigma_min_at_least(ball(c.alpha_lower)).is_ok() {
+        if enough && gram.sigma_min_at_least(least).is_ok() {
             value = Value::Resolved(gram);
         }
     }
-    norm_at_most("jacobian_norm_upper", c.jacobian_norm_upper, &all, at, &trained)?;
+    norm_at_most("jacobian_norm_upper", c.jacobian_norm_upper, near, &all, at, &trained)?;
     if let Value::Resolved(_) = value {
         return Ok(value);
     }
     let first = if resolved == trained {
-        alpha(c, point, &resolved, all)
+        alpha(c, least, point, &resolved, all)
     } else {
         drop(all);
-        alpha(c, point, &resolved, point.gram::<f64>(&resolved))
+        alpha(c, least, point, &resolved, point.gram::<f64>(&resolved))
     };
     first
         .or(|| {
             let point = at.precise();
-            alpha(c, point, &resolved, point.gram::<Double>(&resolved))
+            alpha(c, least, point, &resolved, point.gram::<Double>(&resolved))
         })
         .proof()?;
     Ok(value)
 }
 
-fn norm_at_most(name: &str, claimed: f64, J: &Gram<f64>, at: &Site, parts: &[Part]) -> Proof {
+/// The norm at the centre is at most what is claimed less what it may change by near it.
+fn norm_at_most(
+    name: &str,
+    claimed: f64,
+    near: &Near,
+    J: &Gram<f64>,
+    at: &Site,
+    parts: &[Part],
+) -> Proof {
     fn decide<T: Real>(
         J: &Gram<T>,
         name: &str,
         claimed: f64,
+        near: &Near,
         at: &Point,
         parts: &[Part],
     ) -> Answer {
         // |J| <= |J|_F; else one decomposition.
-        if J.frobenius().at_most(ball(claimed)) {
+        let most = ball(claimed) - near.change;
+        if J.frobenius().at_most(most) {
             return Answer::Proven;
         }
-        let Err(v) = J.norm_at_most(ball(claimed)) else {
+        let Err(v) = J.norm_at_most(most) else {
             return Answer::Proven;
         };
         let found = at.quotient::<T>(parts, &v);
@@ -282,17 +407,18 @@ fn norm_at_most(name: &str, claimed: f64, J: &Gram<f64>, at: &Site, parts: &[Par
         );
         if ball(claimed).below(found) { Answer::Refuted(why) } else { Answer::Hidden(why) }
     }
-    decide(J, name, claimed, at.fast(), parts)
+    decide(J, name, claimed, near, at.fast(), parts)
         .or(|| {
             let point = at.precise();
-            decide(&point.gram::<Double>(parts), name, claimed, point, parts)
+            decide(&point.gram::<Double>(parts), name, claimed, near, point, parts)
         })
         .proof()
 }
 
-fn alpha<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], J: Gram<T>) -> Answer {
+/// sigma_min >= `least`, alpha_lower and what it may change by near the centre.
+fn alpha<T: Real>(c: &TheoremA, least: Ball, at: &Point, parts: &[Part], J: Gram<T>) -> Answer {
     let claimed = c.alpha_lower;
-    let Err(v) = J.sigma_min_at_least(ball(claimed)) else {
+    let Err(v) = J.sigma_min_at_least(least) else {
         return Answer::Proven;
     };
     drop(J);
@@ -304,30 +430,52 @@ fn alpha<T: Real>(c: &TheoremA, at: &Point, parts: &[Part], J: Gram<T>) -> Answe
     if found.below(ball(claimed)) { Answer::Refuted(why) } else { Answer::Hidden(why) }
 }
 
-/// beta >= the reading's beta at M_0, as theory.md section 2 defines it, and the reading applies:
-/// its beta is not 0.
-fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
-    let W_O = &start.fast().instance.W_O;
-    let (factor, part) = match c.reading {
+/// A number that is held against a reading's beta at M_0.
+struct Claim {
+    reading: Reading,
+    trained: Trained,
+    beta: f64,
+}
+
+/// A reading's beta is c sigma_min(A')^2: what c is between, and the parts that A has side by side
+/// (theory.md section 2).
+fn reading_of(c: &Claim, W_O: &[Matrix<f64>]) -> ([Ball; 2], Vec<Part>) {
+    let one = [ball(1.0); 2];
+    match c.reading {
         Reading::Stacked => {
             let rows = W_O.iter().flat_map(|o| o.data.iter().copied()).collect();
             let (rows, cols, data) = (W_O.len() * W_O[0].rows, W_O[0].cols, rows);
-            (Some(smallest_output(&Matrix { rows, cols, data })), Part::B)
+            (smallest_output(&Matrix { rows, cols, data }), vec![Part::B])
         }
         Reading::PerHead => {
             let heads = W_O.iter().map(smallest_output);
-            let least = heads.reduce(|a, b| (a.0.min(b.0), a.1 && b.1));
-            (least, Part::B)
+            let least = heads.reduce(|a, b| [a[0].min(b[0]), a[1].min(b[1])]);
+            (least.unwrap_or([Ball::ZERO; 2]), vec![Part::B])
         }
-        Reading::Value => (None, Part::V),
-        Reading::Ntk => (None, Part::Q),
-    };
-    let parts = match c.reading {
-        Reading::Ntk => Part::of(c.trained.flags()),
-        _ => vec![part],
-    };
-    let (factor, positive) = factor.unwrap_or((ball(1.0), true));
-    require(positive, || {
+        Reading::Value => (one, vec![Part::V]),
+        Reading::Ntk => (one, Part::of(c.trained.flags())),
+    }
+}
+
+/// beta <= the reading's: sigma_min(A') >= sqrt(beta / c).
+fn beta_at_least(c: &Claim, start: &Site) -> Proof {
+    let ([factor, _], parts) = reading_of(c, &start.fast().instance.W_O);
+    let (reading, beta) = (c.reading, c.beta);
+    let why = || format!("beta = {beta:?} is not proven to be at most the reading's ({reading})");
+    require(ball(0.0).below(factor), why)?;
+    let target = (ball(beta) / factor).sqrt().upper_ball();
+    let decide = |proven: bool| if proven { Answer::Proven } else { Answer::Hidden(why()) };
+    decide(start.fast().gram::<f64>(&parts).sigma_min_at_least(target).is_ok())
+        .or(|| decide(start.precise().gram::<Double>(&parts).sigma_min_at_least(target).is_ok()))
+        .proof()
+}
+
+/// beta >= the reading's beta at M_0, as theory.md section 2 defines it, and the reading applies:
+/// its beta is not 0, which need not be proven if it is `positive`.
+fn beta(c: &Claim, start: &Site, value: Value, positive: bool) -> Proof {
+    let W_O = &start.fast().instance.W_O;
+    let ([least, factor], parts) = reading_of(c, W_O);
+    require(ball(0.0).below(least), || {
         let reading = c.reading;
         format!("the reading {reading} does not apply: sigma_min(W^O) is not proven to be above 0")
     })?;
@@ -335,10 +483,7 @@ fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
     // most max_h |W^O_h|^2 (B B' (x) I), and at M_0 alpha_lower was proven for some of the trained
     // blocks.
     let target = (ball(c.beta) / factor).sqrt();
-    let resolved = match (&value, c.reading) {
-        (Value::Resolved(_), _) => true,
-        (Value::Unknown, reading) => reading == Reading::Ntk && c.centre.t == 0,
-    };
+    let resolved = positive || matches!(value, Value::Resolved(_));
     let found = |v: &[f64]| start.fast().quotient::<f64>(&parts, v).at_most(target);
     // With one output and heads of equal norms B's smallest singular vector is J_V's: any v may be
     // tried.
@@ -347,7 +492,7 @@ fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
     {
         let squares = W_O.iter().flat_map(|o| &o.data).map(|w| ball(*w) * ball(*w));
         let mean = squares.sum::<Ball>() / ball(W_O.len() as f64);
-        let size = if part == Part::B { mean.sqrt() } else { ball(1.0) };
+        let size = if parts == [Part::B] { mean.sqrt() } else { ball(1.0) };
         let candidate = J_V.witness_below(target * size * ball(1.0 - power(-22)));
         if candidate.is_some_and(|v| found(&v)) {
             return Ok(());
@@ -363,7 +508,7 @@ fn beta(c: &TheoremA, start: &Site, value: Value) -> Proof {
 /// unless that is known. The v comes from the decomposition of A A' - a^2 I, which stops where it
 /// meets one, a being a little below the target.
 fn rayleigh<T: Real>(
-    c: &TheoremA,
+    c: &Claim,
     at: &Point,
     parts: &[Part],
     target: Ball,
@@ -390,17 +535,17 @@ fn rayleigh<T: Real>(
     if at.quotient::<T>(parts, &v).at_most(target) { Answer::Proven } else { Answer::Hidden(why) }
 }
 
-/// An upper bound of lambda_min(W'W), |W v|^2 / |v|^2 for some v, and whether lambda_min(W'W) > 0
-/// is certain.
+/// Bounds of lambda_min(W'W) from below, 0 where none is proven, and from above: |W v|^2 / |v|^2 for
+/// some v.
 ///
 /// v is the largest column of (I - W'W / tr W'W)^{2^k}, a candidate that nothing rests on.
-pub(crate) fn smallest_output(W: &Matrix<f64>) -> (Ball, bool) {
+pub(crate) fn smallest_output(W: &Matrix<f64>) -> [Ball; 2] {
     let p = W.cols;
     let columns = Rows::<Double>::new(p, W.rows, |c| W.column(c).map(ball).collect());
     let gram = Gram::new(p, std::iter::once(Term::new(columns, Rows::ones(p))));
     let size = norm(W.data.iter().map(|w| ball(*w)));
     if size.is_zero() {
-        return (Ball::ZERO, false);
+        return [Ball::ZERO; 2];
     }
     let scaled = W.map(|w| (ball(w) / size).in_units(0).0);
     let entry = |a: usize, b: usize| {
@@ -419,6 +564,8 @@ pub(crate) fn smallest_output(W: &Matrix<f64>) -> (Ball, bool) {
     let v = if p == 1 { vec![ball(1.0)] } else { (0..p).map(|a| ball(M[(a, best)].hi)).collect() };
     let Wv = norm((0..W.rows).map(|k| sum(p, |a| ball(W[(k, a)]) * v[a])));
     let quotient = Wv / norm(v.iter().copied());
-    let positive = gram.sigma_min_at_least(quotient * ball(power(-8))).is_ok();
-    (quotient * quotient, positive && ball(0.0).below(quotient))
+    let least = [1.0 - power(-40), power(-8)].map(|share| quotient * ball(share));
+    let proven = |a: &Ball| ball(0.0).below(*a) && gram.sigma_min_at_least(*a).is_ok();
+    let least = least.into_iter().find(proven).unwrap_or(Ball::ZERO);
+    [least * least, quotient * quotient]
 }

@@ -15,16 +15,16 @@ use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-type Big = FBig<HalfEven, 2>;
+pub(super) type Big = FBig<HalfEven, 2>;
 
 /// Enough for sums of any two f64 to be exact.
 const BITS: usize = 2200;
 
-fn big(x: f64) -> Big {
+pub(super) fn big(x: f64) -> Big {
     Big::try_from(x).unwrap().with_precision(BITS).value()
 }
 
-fn random(rng: &mut ChaCha8Rng) -> f64 {
+pub(super) fn random(rng: &mut ChaCha8Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 * 2f64.powi(-52) - 1.0
 }
 
@@ -72,7 +72,7 @@ fn times_power(x: Big, e: i64) -> Big {
     step(full, 2f64.powi((e % 512) as i32))
 }
 
-fn holds(x: Ball, exact: &Big) -> bool {
+pub(super) fn holds(x: Ball, exact: &Big) -> bool {
     if !x.is_known() {
         return true;
     }
@@ -264,7 +264,7 @@ fn what_is_not_there_is_not_proven() {
     }
 }
 
-fn instance(kernel: Kernel, sizes: [usize; 6], scales: [f64; 3], seed: u64) -> Instance {
+pub(super) fn instance(kernel: Kernel, sizes: [usize; 6], scales: [f64; 3], seed: u64) -> Instance {
     let [N, n, D, d, H, p] = sizes;
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut tensor = |count: usize, rows: usize, cols: usize, scale: f64| -> Vec<Matrix<f64>> {
@@ -506,16 +506,20 @@ fn smallest_singular_values_of_outputs() {
         let A = with_singular_values(p, rows, least, &mut rng).transpose();
         for scale in [1.0, 1e-140, 1e140] {
             let W = Matrix::new(rows, p, |a, c| A[(a, c)] * scale);
-            let (square, positive) = smallest_output(&W);
+            let [lower, square] = smallest_output(&W);
             let expected = ball(least) * ball(least) * ball(scale) * ball(scale);
-            assert!(positive && square.below(expected * ball(1.0 + 1e-7)), "{rows} {p} {scale}");
+            assert!(
+                lower.below(square) && square.below(expected * ball(1.0 + 1e-7)),
+                "{rows} {p} {scale}"
+            );
+            assert!((expected * ball(1.0 - 1e-7)).below(lower), "{rows} {p} {scale}");
             assert!((expected * ball(1.0 - 1e-7)).below(square));
         }
     }
     // Fewer rows than outputs, a zero matrix, a singular one.
-    assert!(!smallest_output(&Matrix::new(1, 2, |_, c| 1.0 + c as f64)).1);
-    assert!(!smallest_output(&Matrix::new(2, 2, |_, _| 0.0)).1);
-    assert!(!smallest_output(&Matrix::new(2, 2, |_, _| 0.1)).1);
+    assert!(smallest_output(&Matrix::new(1, 2, |_, c| 1.0 + c as f64))[0].is_zero());
+    assert!(smallest_output(&Matrix::new(2, 2, |_, _| 0.0))[0].is_zero());
+    assert!(smallest_output(&Matrix::new(2, 2, |_, _| 0.1))[0].is_zero());
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! [`Proven::statement`] only of what [`check`](super::check) returned.
 
 use super::ball::ball;
-use super::certificate::{Certificate, FileRef, Obstructed, Reason, TheoremA};
+use super::certificate::{Certificate, FileRef, Obstructed, Orbit, Reason, Refuted, TheoremA};
 
 /// A certificate that was proven. Nothing but [`check`](super::check) makes one.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +18,7 @@ impl Proven {
         let mut remarks = Vec::new();
         if let Certificate::TheoremA(c) = &certificate
             && c.centre.t > 0
+            && c.orbit.is_none()
         {
             remarks.push(format!(
                 "nothing here ties {} to step {} of a run from {}: what is proven starts at its weights",
@@ -70,6 +71,7 @@ impl Certificate {
                 files
             }
             Certificate::Obstructed(c) => vec![c.instance.clone()],
+            Certificate::Refuted(c) => vec![c.instance.clone()],
         }
     }
 
@@ -85,8 +87,12 @@ impl Certificate {
 /// What the numbers say if they are what they are called.
 pub(crate) fn sentence(certificate: &Certificate) -> String {
     match certificate {
-        Certificate::TheoremA(c) => rate(c),
+        Certificate::TheoremA(c) => match &c.orbit {
+            None => rate(c),
+            Some(orbit) => from_start(c, orbit),
+        },
         Certificate::Obstructed(c) => obstruction(c),
+        Certificate::Refuted(c) => refutation(c),
     }
 }
 
@@ -103,6 +109,42 @@ fn rate(c: &TheoremA) -> String {
         "Exact gradient descent on {} ({} attention) with step eta = {:?} from {start} has f_(s+1) <= (1 - {:?}) f_s for every \
          s >= 0, which covers (1 - eta beta)^s f_0 for the {} beta of {}, which is at most {:?}, eta beta <= {claim:?}.",
         c.trained, c.kernel, c.eta, c.rate_lower, c.reading, c.instance.file, c.beta,
+    )
+}
+
+fn from_start(c: &TheoremA, orbit: &Orbit) -> String {
+    let claim = (ball(c.eta) * ball(c.beta)).upper();
+    format!(
+        "Exact gradient descent on {} ({} attention) with step eta = {:?} from the weights of {} has f_t <= (1 - eta b)^t f_0 for \
+         every t >= 0, b = {:?} being at least its {} beta, eta b <= {claim:?}; at t = {} it is within {:?} of the weights of {}, \
+         and from there on f_(t+1) <= (1 - {:?}) f_t.",
+        c.trained,
+        c.kernel,
+        c.eta,
+        c.instance.file,
+        c.beta,
+        c.reading,
+        orbit.steps,
+        orbit.distance,
+        c.centre.file,
+        c.rate_lower,
+    )
+}
+
+fn refutation(c: &Refuted) -> String {
+    format!(
+        "Exact gradient descent on {} ({} attention) with step eta = {:?} from the weights of {} exceeds the bound \
+         f_t <= (1 - eta beta)^t f_0 for its {} beta, which is at least {:?}, at t = {}: f_t is at least {:?}, the bound is at most \
+         {:?}.",
+        c.trained,
+        c.kernel,
+        c.eta,
+        c.instance.file,
+        c.reading,
+        c.beta,
+        c.t,
+        c.loss_lower,
+        c.bound_upper,
     )
 }
 

@@ -1,6 +1,7 @@
 //! `gdcert certify`: prove the rate for every t.
 
 use super::instance::{InstanceArgs, READINGS, Source};
+use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
@@ -19,7 +20,7 @@ use std::ops::ControlFlow;
 
 /// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
 ///
-/// Writes certificate.json, instance.safetensors and, for a tail, centre.safetensors. Exit code 1 if nothing could be proven, or convergence is proven impossible.
+/// Writes certificate.json, instance.safetensors and, for a tail, centre.safetensors. Exit code 1 if nothing could be proven, the bound is refuted, or convergence is proven impossible.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert certify -N 2 -n 4 -D 8 -d 4 -H 3 --init lazy --search-scale"
@@ -44,12 +45,14 @@ pub(super) struct Args {
     /// Find the smallest scale (omega of lazy, s of paired and constant-value) at which the proof closes at M_0 with eta L = 1/2
     #[arg(long, conflicts_with_all = ["instance", "scale", "tail"])]
     search_scale: bool,
-    /// Where the proof does not close at M_0, run gradient descent until it does
+    /// Where the proof does not close at M_0, run gradient descent until it does, and enclose its exact orbit up to there
     #[arg(long)]
     tail: bool,
     /// How far the tail may begin [default: 2000]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>, requires = "tail")]
     steps: Option<usize>,
+    #[command(flatten)]
+    orbit: OrbitArgs,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
@@ -64,6 +67,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         } else {
             0
         },
+        orbit: args.orbit.settings()?,
     };
     let mut source = args
         .instance
@@ -108,8 +112,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         Certified::Rate {
             certificate,
             proven,
+            ..
         } => (certificate, proven.centre.as_ref()),
-        Certified::Obstructed(certificate) => (certificate, None),
+        Certified::Obstructed(certificate) | Certified::Refuted(certificate) => (certificate, None),
         Certified::Refused(why) => {
             // What an earlier run proved is no longer what this folder is about.
             out.clear()?;
@@ -135,16 +140,30 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             tell(&format!("Smallest scale of --init {name}: {scale:e}\n"));
         }
         tell(&format!("{}\n", certificate.statement()));
+        if let Certified::Rate {
+            stopped: Some(why),
+            proven,
+            ..
+        } = &found
+        {
+            tell(&format!(
+                "It starts at M_{} and not at M_0: {why}\n",
+                proven.t
+            ));
+        }
         let path = out.path().display();
         tell(&format!(
             "Files in {path}; gdcert check {path}/certificate.json re-proves it\n"
         ));
     }
-    if let Certified::Obstructed(_) = found {
-        say(&format!("gdcert: obstructed: {}", certificate.statement()));
-        return Ok(Outcome::Refuted);
+    match found {
+        Certified::Obstructed(_) | Certified::Refuted(_) => {
+            let (kind, said) = (certificate.kind(), certificate.statement());
+            say(&format!("gdcert: {kind}: {said}"));
+            Ok(Outcome::Refuted)
+        }
+        Certified::Rate { .. } | Certified::Refused(_) => Ok(Outcome::Fine),
     }
-    Ok(Outcome::Fine)
 }
 
 /// The flag that may help where nothing could be proven.

@@ -11,6 +11,7 @@ mod explain;
 mod falsify;
 mod instance;
 mod landscape;
+mod orbit;
 mod out;
 mod progress;
 mod report;

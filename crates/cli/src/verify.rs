@@ -1,6 +1,7 @@
 //! `gdcert verify`: does the bound hold on this instance?
 
 use super::instance::{InstanceArgs, READINGS};
+use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
@@ -14,11 +15,12 @@ use gdcert::verify::{Origin, VerdictFile};
 use gdcert_report::{summary, verification_files};
 use std::ops::ControlFlow;
 
-const VERDICTS: [&str; 7] = [
+const VERDICTS: [&str; 8] = [
     "certified",
     "certified_tail",
     "held",
     "violated",
+    "refuted",
     "obstructed",
     "diverged",
     "not_applicable",
@@ -26,7 +28,7 @@ const VERDICTS: [&str; 7] = [
 
 /// Runs exact gradient descent on one instance and holds every reading of beta against it
 ///
-/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, and certificate.json if the bound could be proven for every t.
+/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, certificate.json if the bound could be proven for every t or refuted, and refuted-READING.json for other readings that are refuted.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --kernel gaussian --init lazy --scale 10"
@@ -69,8 +71,7 @@ pub(super) struct Args {
         default_value = "0"
     )]
     curvature_at: Vec<f64>,
-    /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding
-    /// floor, beside which no tail is certified
+    /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding floor
     #[arg(
         long,
         value_name = "P",
@@ -79,6 +80,8 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     precision: String,
+    #[command(flatten)]
+    orbit: OrbitArgs,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
@@ -94,6 +97,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
         reading,
         precision: args.precision.parse()?,
+        orbit: args.orbit.settings()?,
         certify: true,
         curvature_at: args.curvature_at.clone(),
     };

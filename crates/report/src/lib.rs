@@ -23,11 +23,11 @@ pub use summary::summary;
 pub use sweep::sweep_tables;
 pub use table::{Cell, Table};
 
-use gdcert::certificate_files;
 use gdcert::problem::Instance;
 use gdcert::spectrum::Reading;
 use gdcert::verify::Verification;
 use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
+use gdcert::{certificate_files, certificate_text, refutation_file};
 pub(crate) use gdcert_base::{Error, Result};
 
 /// What [`verification_files`] writes whatever was found.
@@ -42,7 +42,8 @@ pub const VERIFICATION_FILES: [&str; 5] = [
 pub const PAGE: &str = "report.html";
 
 /// The files of one verification, by name: `verdict.json`, `trajectory.csv`, `instance.safetensors`,
-/// `rate-vs-bound.svg` and `.png`; if something was proven `certificate.json` (and `centre.safetensors` if from t > 0).
+/// `rate-vs-bound.svg` and `.png`; if something was proven `certificate.json` (and `centre.safetensors`
+/// if its tail starts at t > 0), and `refuted-READING.json` for other readings that are refuted.
 ///
 /// # Errors
 /// None is expected; a figure that cannot be drawn.
@@ -66,6 +67,8 @@ pub fn verification_files(
         let centre = found.proven.as_ref().and_then(|p| p.centre.as_ref());
         files.extend(certificate_files(certificate, centre)?);
     }
+    let refutations = found.refutations.iter();
+    files.extend(refutations.map(|(reading, c)| (refutation_file(*reading), certificate_text(c))));
     Ok(files)
 }
 

@@ -5,6 +5,7 @@ use crate::{Error, Result};
 use gdcert::bounds::{Enclosure, Reason};
 use gdcert::certificate::{Certificate, Checked, FileRef, TheoremA, check, statement};
 use gdcert::problem::{Dims, Instance};
+use gdcert::refutation_file;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::verify::VerdictFile;
@@ -173,6 +174,7 @@ fn instance_of(certificate: &Certificate) -> &str {
     match certificate {
         Certificate::TheoremA(c) => &c.instance.file,
         Certificate::Obstructed(c) => &c.instance.file,
+        Certificate::Refuted(c) => &c.instance.file,
     }
 }
 
@@ -212,6 +214,7 @@ fn doubts(certificate: &Certificate, folder: &Path) -> Vec<String> {
     }
     if let Certificate::TheoremA(c) = certificate
         && c.centre.t > 0
+        && c.orbit.is_none()
         && let Err(why) = tie(c, folder)
     {
         let t = c.centre.t;
@@ -269,8 +272,13 @@ impl Reproved {
             (Certificate::TheoremA(c), Verdict::Certified | Verdict::CertifiedTail) => {
                 let same = (c.kernel, c.trained, Some(c.eta))
                     == (file.kernel, file.trained, file.eta)
-                    && (c.centre.t == 0) == (claim.verdict == Verdict::Certified);
+                    && (c.centre.t == 0 || c.orbit.is_some())
+                        == (claim.verdict == Verdict::Certified);
                 same && (reading == c.reading || covers(c, reading, folder))
+            }
+            (Certificate::Refuted(c), Verdict::Refuted) => {
+                (c.kernel, c.trained, Some(c.eta), c.reading)
+                    == (file.kernel, file.trained, file.eta, reading)
             }
             (Certificate::Obstructed(c), Verdict::Obstructed) => {
                 (c.kernel, c.trained) == (file.kernel, file.trained)
@@ -328,8 +336,8 @@ fn covers(c: &TheoremA, reading: Reading, folder: &Path) -> bool {
         .is_none();
     applies && {
         let beta = Enclosure::new(&instance, c.trained).beta(reading).hi();
-        // One rounding, upward.
-        (c.eta * beta).next_up() <= c.rate_lower
+        // One rounding, upward. Up to its tail an orbit is held against its own beta only.
+        (c.eta * beta).next_up() <= c.rate_lower && (c.orbit.is_none() || beta <= c.beta)
     }
 }
 
@@ -340,14 +348,19 @@ pub(super) fn unsupported(
     reading: Reading,
     proof: Option<&Reproved>,
     folder: &Path,
+    checks: &Checks,
 ) -> Option<String> {
     let claim = file.claims.get(reading);
     let claims_proof = matches!(
         claim.verdict,
-        Verdict::Certified | Verdict::CertifiedTail | Verdict::Obstructed
+        Verdict::Certified | Verdict::CertifiedTail | Verdict::Refuted | Verdict::Obstructed
     );
     if !claims_proof || proof.is_some_and(|p| p.supports(file, reading, folder)) {
         return None;
+    }
+    if claim.verdict == Verdict::Refuted && reading != file.deciding() {
+        let why = own_refutation(file, reading, folder, checks)?;
+        return Some(printable_line(&why).into_owned());
     }
     let why = match (proof, &file.certificate) {
         (Some(proof), _) => proof.missing(),
@@ -357,9 +370,45 @@ pub(super) fn unsupported(
     Some(printable_line(&why).into_owned())
 }
 
+/// Why the refutation of a reading that is not the deciding one is not shown as proven; `None` if it is, by its own file.
+fn own_refutation(
+    file: &VerdictFile,
+    reading: Reading,
+    folder: &Path,
+    checks: &Checks,
+) -> Option<String> {
+    let name = refutation_file(reading);
+    let path = folder.join(name);
+    if !path.exists() {
+        return Some(format!("{name} is not beside it"));
+    }
+    match checks.of(&path) {
+        Ok(proof) if proof.supports(file, reading, folder) => None,
+        Ok(proof) => Some(proof.missing()),
+        Err(e) => Some(e.to_string()),
+    }
+}
+
 /// What a certificate claims, from its numbers.
 fn claim(certificate: &Certificate) -> String {
     match certificate {
+        Certificate::TheoremA(c) if c.orbit.is_some() => format!(
+            "exact gradient descent on {} from the weights of {} with step eta = {} has f_t <= (1 - eta beta)^t f_0 for every t, \
+             beta read as {}.",
+            c.trained,
+            c.instance.file,
+            digits(c.eta),
+            c.reading,
+        ),
+        Certificate::Refuted(c) => format!(
+            "exact gradient descent on {} from the weights of {} with step eta = {} has f_t > (1 - eta beta)^t f_0 at t = {}, \
+             beta read as {}.",
+            c.trained,
+            c.instance.file,
+            digits(c.eta),
+            c.t,
+            c.reading,
+        ),
         Certificate::TheoremA(c) => format!(
             "gradient descent on {} from the weights of {} with step eta = {} multiplies the loss by at most 1 - {} at every \
              step.",
@@ -381,6 +430,19 @@ fn claim(certificate: &Certificate) -> String {
 pub fn certificate_words(certificate: &Certificate) -> Vec<String> {
     match certificate {
         Certificate::TheoremA(c) => theorem_a_words(c, files_words(certificate)),
+        Certificate::Refuted(c) => vec![
+            format!(
+                "Why: the exact orbit, enclosed from M_0 step by step, has a loss of at least {} at t = {}, and the bound is at \
+                 most {} there, with beta read as {} ({}), which is at least {}.",
+                at_least(c.loss_lower),
+                c.t,
+                at_most(c.bound_upper),
+                c.reading,
+                c.reading.formula(),
+                at_least(c.beta),
+            ),
+            files_words(certificate),
+        ],
         Certificate::Obstructed(c) => vec![
             format!("Why: {}.", reason_words(c.reason)),
             files_words(certificate),
@@ -416,7 +478,16 @@ fn theorem_a_words(c: &TheoremA, files: String) -> Vec<String> {
             at_most(c.beta)
         ),
     ];
-    if c.centre.t > 0 {
+    if let Some(orbit) = c.orbit {
+        words.push(format!(
+            "From M_0 on: the orbit of exact gradient descent from the weights of {}, enclosed step by step, has f_t below the \
+             bound at every t up to {}, and is then within {} of the centre. What is said of the centre holds for every point so \
+             near to it.",
+            c.instance.file,
+            orbit.steps,
+            at_most(orbit.distance),
+        ));
+    } else if c.centre.t > 0 {
         words.push(format!(
             "What it is about: exact gradient descent from the point in {}. That the run reached this point from the \
              instance, and kept the bound on the way, was checked on the computed run and is not part of the proof.",
@@ -441,6 +512,12 @@ fn files_words(certificate: &Certificate) -> String {
             format!(
                 "Files: it is about {} and about no other file.",
                 instance(of)
+            )
+        }
+        Certificate::Refuted(c) => {
+            format!(
+                "Files: it is about {} and about no other file.",
+                instance(&c.instance)
             )
         }
         Certificate::Obstructed(c) => {

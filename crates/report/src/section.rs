@@ -249,7 +249,13 @@ fn unproven_case(root: &Path, case: &Finding, checks: &Checks) -> Result<Option<
         )));
     }
     let proof = checks.of_verdict(&file, &folder)?;
-    Ok(unsupported(&file, deciding, proof.as_deref(), &folder))
+    Ok(unsupported(
+        &file,
+        deciding,
+        proof.as_deref(),
+        &folder,
+        checks,
+    ))
 }
 
 /// The folder of a case, which lies below that of the summary.
@@ -417,7 +423,7 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
             let verdict = VerdictFile::read(&path)?;
             let proof = checks.of_verdict(&verdict, folder)?;
             let proof = proof.as_deref();
-            let unproven = |reading| unsupported(&verdict, reading, proof, folder);
+            let unproven = |reading| unsupported(&verdict, reading, proof, folder, checks);
             section
                 .words
                 .extend(verdict_words(&verdict, proof, &unproven));
@@ -433,10 +439,20 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
         }
         "gdcert.certificate" => {
             let proof = checks.of(&path)?;
-            section.proof = Some(Proof {
+            let proof = Proof {
                 words: proof.words(),
                 check: proof.check.clone(),
-            });
+            };
+            // That of the deciding reading comes first; refutations of others have parts of their own.
+            match section.proof {
+                None => section.proof = Some(proof),
+                Some(_) => section.parts.push(Section {
+                    id: file.replace('.', "-"),
+                    title: printable_line(file).into_owned(),
+                    proof: Some(proof),
+                    ..Section::default()
+                }),
+            }
         }
         "gdcert.summary" => {
             readable(&path, schema, SUMMARY)?;

@@ -3,8 +3,9 @@
 use super::words::{obstruction_words, refuted_reading};
 use gdcert::descent::{End, FLOOR_SHARE};
 use gdcert::model::Precision;
+use gdcert::refutation_file;
 use gdcert::spectrum::Reading;
-use gdcert::verdict::{Claim, Verdict};
+use gdcert::verdict::Claim;
 use gdcert::verify::Verification;
 use gdcert_base::number::{digits, short};
 use std::fmt::Write;
@@ -94,7 +95,7 @@ fn table(found: &Verification, deciding: Reading) -> String {
             .filter(|w| applies && *w >= 0.0)
             .map(|w| w / claim.rate);
         let verdict = match claim.first_violation {
-            Some(t) if claim.verdict == Verdict::Violated => format!("violated at t = {t}"),
+            Some(t) if claim.verdict.fails() => format!("{} at t = {t}", claim.verdict),
             _ => claim.verdict.to_string(),
         };
         let star = if claim.reading == deciding { '*' } else { ' ' };
@@ -126,6 +127,25 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
         stacked.verdict,
         per_head.verdict,
     ));
+    if let Some(orbit) = &found.orbit {
+        remarks.push(format!(
+            "Exact orbit: enclosed from M_0 to t = {} with {} bits; the run{} is within {:.1e} of exact gradient descent.",
+            orbit.steps,
+            orbit.bits,
+            match found.trajectory.precision {
+                Precision::F64 => "",
+                Precision::DoubleDouble => " in f64",
+            },
+            orbit.run_distance,
+        ));
+    }
+    for (reading, certificate) in &found.refutations {
+        remarks.push(format!(
+            "{}: {}",
+            refutation_file(*reading),
+            certificate.statement()
+        ));
+    }
     if let Some(certificate) = &found.certificate {
         remarks.push(format!(
             "certificate.json: {} gdcert check re-proves it.",
@@ -184,6 +204,7 @@ pub fn paragraph(first: &str, rest: &str, words: &str) -> String {
 mod tests {
     use super::*;
     use gdcert::descent::Steps;
+    use gdcert::verdict::Verdict;
     use gdcert::{Dims, Eta, Init, Instance, Kernel, Settings, Trained, deciding_reading, verify};
     use std::ops::ControlFlow;
 
@@ -215,12 +236,12 @@ mod tests {
     fn a_refuted_reading_is_not_a_refuted_theorem() {
         let lazy = Init::Lazy { omega: 10.0 };
         let found = found(Kernel::Gaussian, lazy, &Settings::default());
-        assert_eq!(found.claim(Reading::Stacked).verdict, Verdict::Violated);
+        assert_eq!(found.claim(Reading::Stacked).verdict, Verdict::Refuted);
         let text = text(&found);
         let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(text.contains("* per_head"));
         assert!(text.contains("  stacked"));
-        assert!(text.contains("violated at t = "));
+        assert!(text.contains("refuted at t = "));
         assert!(words.contains("does not refute the theorem"), "{text}");
         assert!(
             words.contains("The per-head reading is certified."),

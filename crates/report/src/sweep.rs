@@ -46,11 +46,12 @@ pub fn sweep_tables(statistics: &Statistics) -> String {
 
 /// The verdicts as columns; the rest of a reading's trials is where it does not apply. A trial that is obstructed or diverged is
 /// so whether or not the reading applies.
-const COLUMNS: [(Verdict, &str); 6] = [
+const COLUMNS: [(Verdict, &str); 7] = [
     (Verdict::Certified, "certified"),
     (Verdict::CertifiedTail, "tail"),
     (Verdict::Held, "held"),
     (Verdict::Violated, "violated"),
+    (Verdict::Refuted, "refuted"),
     (Verdict::Obstructed, "obstructed"),
     (Verdict::Diverged, "diverged"),
 ];

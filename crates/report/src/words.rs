@@ -78,11 +78,24 @@ pub(super) fn verdict_words(
         Some(_) => Verdict::NotApplicable,
         None => file.claims.per_head.verdict,
     };
-    words.extend(refuted_reading(
-        violated,
-        file.claims.stacked.verdict,
-        per_head,
-    ));
+    // What the run showed needs no proof.
+    let stacked = match (file.claims.stacked.verdict, unproven(Reading::Stacked)) {
+        (Verdict::Refuted, Some(_)) => Verdict::Violated,
+        (verdict, _) => verdict,
+    };
+    words.extend(refuted_reading(violated, stacked, per_head));
+    if let Some(orbit) = file.orbit {
+        words.push(format!(
+            "Exact orbit, in the file's words: enclosed from M_0 to t = {} with {} bits, where errors may have grown by 2^{:.1}{}.",
+            orbit.steps,
+            orbit.bits,
+            orbit.log2_growth.unwrap_or(f64::NAN),
+            match orbit.run_distance {
+                Some(far) => format!("; a run in f64 is within {far:.1e} of exact gradient descent there"),
+                None => String::new(),
+            }
+        ));
+    }
     words
         .iter()
         .map(|words| printable_line(words).into_owned())
@@ -105,6 +118,19 @@ fn verdict(
     match (verdict, proof.map(|p| &p.certificate)) {
         (Verdict::CertifiedTail, Some(Certificate::TheoremA(c))) => {
             format!("Verdict: {verdict}: {meaning}. Here: T = {}.", c.centre.t)
+        }
+        (Verdict::Certified, Some(Certificate::TheoremA(c))) => format!(
+            "Verdict: {verdict}: {meaning}. Here: {}.",
+            match c.orbit {
+                Some(orbit) => format!(
+                    "the exact orbit is enclosed to T = {}, then Theorem A",
+                    orbit.steps
+                ),
+                None => "Theorem A at M_0".to_owned(),
+            }
+        ),
+        (Verdict::Refuted, Some(Certificate::Refuted(c))) if c.reading == reading => {
+            format!("Verdict: {verdict}: {meaning}. Here: at t = {}.", c.t)
         }
         (Verdict::Certified | Verdict::Obstructed, _) => format!("Verdict: {verdict}: {meaning}."),
         _ => format!(
@@ -133,13 +159,19 @@ pub(super) fn refuted_reading(
     stacked: Verdict,
     per_head: Verdict,
 ) -> Option<String> {
-    if stacked != Verdict::Violated || per_head == Verdict::Violated {
+    if !stacked.fails() || per_head.fails() {
         return None;
     }
     let t = first_violation?;
+    let exceeded = match stacked {
+        Verdict::Refuted => {
+            format!("whose bound exact gradient descent is proven to exceed at t = {t}")
+        }
+        _ => format!("whose bound is exceeded from t = {t}"),
+    };
     let mut text = format!(
-        "This refutes the literal reading of beta (sigma_min of the stacked W^O), whose bound is \
-         exceeded from t = {t}. It does not refute the theorem, which only asserts that some \
+        "This refutes the literal reading of beta (sigma_min of the stacked W^O), {exceeded}. It \
+         does not refute the theorem, which only asserts that some \
          initialization and step exist."
     );
     match per_head {

@@ -10,7 +10,7 @@
 //! 3. **Shrinking** of a violation: samples, tokens, features, head dimensions, heads and outputs are taken away one
 //!    at a time, with a short local search where taking away alone loses the violation; then tensors and entries
 //!    are replaced by 0, 1, whole numbers and numbers of few digits. The violation may come later only within the first 50 steps.
-//! 4. The result counts if [`verify`](crate::verify()) finds it `violated` on the bytes that are written. Theorem A
+//! 4. The result counts if [`verify`](crate::verify()) finds it `refuted` or `violated` on the bytes that are written. Theorem A
 //!    must not close on it with a rate that covers the reading: the two exclude each other, and that is asserted.
 //!
 //! Within the search a violation is one by at least [`CLEAR`], with the lower end of beta, while the loss
@@ -34,7 +34,6 @@ use crate::descent::Steps;
 use crate::model::Trained;
 use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::Reading;
-use crate::verdict::Verdict;
 use crate::verify::{Eta, Settings, Verification, verify};
 use crate::{Error, Kernel, Result};
 use rayon::prelude::*;
@@ -52,7 +51,7 @@ pub const MOVES: u64 = 224;
 const ROUND: u64 = 16;
 
 /// By what share f_t must exceed the bound for the search to call it a violation: far beyond rounding, visible in
-/// the numbers. (The verdict `violated` itself needs no more than the errors of both sides.)
+/// the numbers. (The verdict itself needs no more than the errors of both sides.)
 pub const CLEAR: f64 = 0.01;
 
 /// What a search begins with.
@@ -122,7 +121,8 @@ pub struct Draw {
 pub struct Counterexample {
     /// The instance.
     pub instance: Instance,
-    /// What `verify` finds on it: the claim of the reading is `violated`.
+    /// What `verify` finds on it: the claim of the reading is `refuted`, or `violated`
+    /// if that could not be proven of the exact orbit.
     pub found: Verification,
     /// Why Theorem A does not prove the claim.
     pub refusal: String,
@@ -166,7 +166,7 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 /// };
 /// let findings = falsify(&search, &|_| ControlFlow::Continue(()))?;
 /// let counterexample = findings.counterexample.expect("four heads are enough");
-/// assert_eq!(counterexample.found.claim(Reading::Stacked).verdict, Verdict::Violated);
+/// assert_eq!(counterexample.found.claim(Reading::Stacked).verdict, Verdict::Refuted);
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 ///
@@ -321,14 +321,14 @@ fn size(dims: Dims) -> usize {
         .map_or(usize::MAX, |bytes| (bytes / 8) as usize)
 }
 
-/// The verdict on the file that will be written; `None` if it is not `violated`.
+/// The verdict on the file that will be written; `None` if it is neither `refuted` nor `violated`.
 fn confirm(search: &Search, instance: Instance) -> Result<Option<Counterexample>> {
     let instance = Instance::from_bytes(&instance.to_bytes()?, None)?;
     let through = &mut |_: crate::Event| ControlFlow::Continue(());
     let found = verify(&instance, &search.settings(), through)?;
     let verdict = |reading| found.claim(reading).verdict;
     let heads_count = search.reading == Reading::Stacked && !verdict(Reading::PerHead).holds();
-    if verdict(search.reading) != Verdict::Violated || heads_count {
+    if !verdict(search.reading).fails() || heads_count {
         return Ok(None);
     }
     match proof(search, &instance, found.trajectory.eta)? {
@@ -352,11 +352,13 @@ fn proof(
         reading: Some(search.reading),
         eta: Eta::Fixed(eta),
         tail: 0,
+        orbit: None,
     };
     let through = &mut |_: usize| ControlFlow::Continue(());
     Ok(match certify(instance, &goal, through)? {
         Certified::Rate { certificate, .. } => Ok(certificate.statement().to_owned()),
         Certified::Obstructed(certificate) => Err(certificate.statement().to_owned()),
+        Certified::Refuted(certificate) => Err(certificate.statement().to_owned()),
         Certified::Refused(why) => Err(why),
     })
 }

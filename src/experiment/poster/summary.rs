@@ -103,7 +103,7 @@ impl Finding {
 
     /// Whether the bound was exceeded.
     pub fn violated(&self) -> bool {
-        self.verdict == Some(Verdict::Violated)
+        self.verdict.is_some_and(Verdict::fails)
     }
 
     /// Whether convergence to 0 was proven impossible.
@@ -139,6 +139,9 @@ impl Finding {
             ),
             Some(Verdict::Violated) => {
                 format!("is violated at t = {}", self.text("first_violation"))
+            }
+            Some(Verdict::Refuted) => {
+                format!("is refuted at t = {}", self.text("first_violation"))
             }
             Some(Verdict::Obstructed) => {
                 "can not hold: a loss of 0 is proven out of reach".to_owned()

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub const REACHED: f64 = 1e-6;
 
 /// Trials by verdict, in the order of [`Verdict::ALL`].
-pub type Verdicts = [u64; 7];
+pub type Verdicts = [u64; 8];
 
 /// Everything that is counted.
 #[derive(Clone, Debug)]

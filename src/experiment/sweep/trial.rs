@@ -73,6 +73,7 @@ fn alone(
         trained: trial.trained,
         eta: Eta::Relative(trial.eta_multiple),
         steps: plan.steps,
+        orbit: None,
         certify: plan.certify,
         curvature_at: Vec::new(),
         ..Settings::default()

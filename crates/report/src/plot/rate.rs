@@ -160,7 +160,15 @@ impl Drawing for RateVsBound<'_> {
             Align::Center,
         )?;
         let claim = self.found.claim(self.deciding);
-        let deciding = format!("deciding reading {}: {}", self.deciding, claim.verdict);
+        let mut deciding = format!("deciding reading {}: {}", self.deciding, claim.verdict);
+        if let Some(orbit) = &self.found.orbit
+            && self.found.trajectory.precision == Precision::F64
+        {
+            deciding += &format!(
+                " · the run is within {} of exact gradient descent",
+                scientific(orbit.run_distance, 1)
+            );
+        }
         canvas.text(&deciding, (MARGIN, HEIGHT - 8.0), 10.5, GREY, Align::Left)?;
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
         let version = match self.found.trajectory.precision {
@@ -239,6 +247,18 @@ impl RateVsBound<'_> {
         })
     }
 
+    /// f_t of the exact orbit from above, as far as it was enclosed and is shown.
+    fn enclosed(&self) -> impl Iterator<Item = (f64, f64)> {
+        let losses = self.found.orbit.iter().flat_map(|orbit| &orbit.losses);
+        let shown = losses.take(self.horizon() + 1).enumerate();
+        shown.map(|(t, ends)| (t as f64, ends[1].log10()))
+    }
+
+    /// Whether a certificate is about every step from M_0 on.
+    fn from_start(&self) -> bool {
+        self.found.claim(self.deciding).verdict == Verdict::Certified
+    }
+
     /// The step T from which a rate is proven, and (1 - rate)^(t - T) f_T from there on.
     fn proven(&self) -> Option<(usize, Bound)> {
         let proven = self.found.proven.as_ref()?;
@@ -299,6 +319,9 @@ impl RateVsBound<'_> {
                 canvas.line(&path, Line::solid(HULL, 3.2))?;
                 occupied.add_path(&path);
             }
+        }
+        for path in panel.paths(self.enclosed()) {
+            canvas.line(&path, PROVEN_LINE)?;
         }
         if let Some((t, bound)) = self.proven() {
             let t = t as f64;
@@ -373,14 +396,22 @@ impl RateVsBound<'_> {
         let mut notes: Vec<(Xy, Rgb, bool, String)> = Vec::new();
         for (point, claims) in self.first_violations() {
             let names: Vec<_> = claims.iter().map(|c| c.reading.name()).collect();
-            let text = format!("{} violated at t = {}", names.join(", "), step(point.t));
+            let text = format!(
+                "{} {} at t = {}",
+                names.join(", "),
+                claims.first().map_or(Verdict::Violated, |c| c.verdict),
+                step(point.t)
+            );
             let color = claims.first().map_or(BLACK, |c| style(c.reading).color);
             notes.push((mark(point), color, true, text));
         }
         if let Some(tail) = self.found.proven.as_ref().filter(|p| p.t > 0)
             && let Some(point) = self.points().get(tail.t)
         {
-            let text = format!("proven from t = {} on", step(tail.t));
+            let text = match self.from_start() {
+                true => format!("proven for every t, from {} by Theorem A", step(tail.t)),
+                false => format!("proven from t = {} on", step(tail.t)),
+            };
             notes.push((mark(point), PROVEN_LINE.color, true, text));
         }
         if self.found.trajectory.end == End::Diverged {
@@ -412,10 +443,13 @@ impl RateVsBound<'_> {
         let mut all: Vec<(&Point, Vec<&Claim>)> = Vec::new();
         for claim in &self.found.claims {
             let first = claim.first_violation.and_then(|t| self.points().get(t));
-            let (Verdict::Violated, Some(point)) = (claim.verdict, first) else {
+            let (true, Some(point)) = (claim.verdict.fails(), first) else {
                 continue;
             };
-            match all.iter_mut().find(|(p, _)| p.t == point.t) {
+            let same = |(p, claims): &&mut (&Point, Vec<&Claim>)| {
+                p.t == point.t && claims.iter().all(|c| c.verdict == claim.verdict)
+            };
+            match all.iter_mut().find(same) {
                 Some((_, claims)) => claims.push(claim),
                 None => all.push((point, vec![claim])),
             }
@@ -457,9 +491,16 @@ impl RateVsBound<'_> {
             let rate = format!("proven {}", scientific(proven.proof.rate_lower(), 2));
             let said = match proven.t {
                 0 => "a step, for every t, by a certificate".to_owned(),
+                t if self.from_start() => {
+                    format!("a step from t = {}; before, the exact orbit", step(t))
+                }
                 t => format!("a step, for every t ≥ {}, by a certificate", step(t)),
             };
             legend_row(canvas, row, Some(PROVEN_LINE), ["certified", &rate, &said])?;
+            row += 1;
+        } else if let Some(orbit) = &self.found.orbit {
+            let said = format!("exact gradient descent, to t = {}", step(orbit.steps));
+            legend_row(canvas, row, Some(PROVEN_LINE), ["enclosed", "", &said])?;
             row += 1;
         }
         let y = LEGEND + row as f64 * ROW;
@@ -596,8 +637,10 @@ fn verdict_in_words(claim: &Claim) -> String {
         (Verdict::Certified, _) => "certified for every t".to_owned(),
         (Verdict::CertifiedTail, _) => "certified: checked, then proven".to_owned(),
         (Verdict::Held, _) => format!("held to t = {}", step(claim.checked_to)),
-        (Verdict::Violated, Some(t)) => format!("violated at t = {}", step(t)),
-        (Verdict::Violated, None) => "violated".to_owned(),
+        (Verdict::Violated | Verdict::Refuted, Some(t)) => {
+            format!("{} at t = {}", claim.verdict, step(t))
+        }
+        (Verdict::Violated | Verdict::Refuted, None) => claim.verdict.to_string(),
         (Verdict::Obstructed, _) => "obstructed: 0 is out of reach".to_owned(),
         (Verdict::Diverged, _) => "diverged".to_owned(),
         (Verdict::NotApplicable, _) if claim.rate >= 1.0 => {

@@ -65,6 +65,7 @@ fn color(verdict: Verdict) -> Rgb {
         Verdict::CertifiedTail => (86, 180, 233),
         Verdict::Held => (0, 158, 115),
         Verdict::Violated => (213, 94, 0),
+        Verdict::Refuted => (150, 50, 0),
         Verdict::Obstructed => (240, 228, 66),
         Verdict::Diverged => (204, 121, 167),
         Verdict::NotApplicable => (224, 224, 224),

@@ -1,0 +1,248 @@
+//! Gradient descent in [`Ends`]: the formulas of theory.md, the gradient as rows of J times r.
+
+use super::ball::Ball;
+use super::certificate::{Kernel, Trained};
+use super::ends::Ends;
+use super::instance::{Dims, Instance};
+use super::matrix::Matrix;
+use super::threads::each;
+
+/// One head on one sample, as in [`point::Head`](super::point::Head).
+struct Head<const L: usize> {
+    q: Matrix<Ends<L>>,
+    kappa: Matrix<Ends<L>>,
+    u: Matrix<Ends<L>>,
+    s: Matrix<Ends<L>>,
+    out: Matrix<Ends<L>>,
+}
+
+/// Weights and the step from them. The weights are exact numbers: any point M~_t.
+pub(crate) struct Descent<'a, const L: usize> {
+    instance: &'a Instance,
+    trained: Trained,
+    eta: Ends<L>,
+    /// sqrt(d).
+    root_d: Ends<L>,
+    ln2: Ends<L>,
+    X: Vec<Matrix<Ends<L>>>,
+    W_O: Vec<Matrix<Ends<L>>>,
+    /// W^Q, W^K, W^V, a matrix for each head.
+    W: [Vec<Matrix<Ends<L>>>; 3],
+    /// heads[h N + i].
+    heads: Vec<Head<L>>,
+    /// r_ikc at (i n + k) p + c.
+    residual: Vec<Ends<L>>,
+}
+
+/// sum_l a_il b_lj.
+fn product<const L: usize>(a: &Matrix<Ends<L>>, b: &Matrix<Ends<L>>) -> Matrix<Ends<L>> {
+    Matrix::new(a.rows, b.cols, |i, j| (0..a.cols).map(|l| a[(i, l)] * b[(l, j)]).sum())
+}
+
+/// A size as a small whole number; 0, by which nothing can be divided, if it is none.
+fn small(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(0)
+}
+
+/// Products of numbers in a step, about; an exponential is some eighty of them.
+pub(crate) fn products(dims: Dims) -> u64 {
+    let Dims { N, n, D, d, H, p } = dims;
+    let [N, n, D, d, H, p] = [N, n, D, d, H, p].map(|x| x as u64);
+    let token = 6 * D * d + n * (3 * d + D + p + 90);
+    (H * N * n).saturating_mul(token).saturating_mul(p)
+}
+
+impl<'a, const L: usize> Descent<'a, L> {
+    /// At the instance's weights, as they are, which may not be exact numbers of this type: see
+    /// [`Descent::settle`].
+    pub(crate) fn new(instance: &'a Instance, trained: Trained, eta: f64) -> Self {
+        let of = |all: &[Matrix<f64>]| all.iter().map(|M| M.map(Ends::of)).collect::<Vec<_>>();
+        let d = small(instance.dims.d);
+        Descent {
+            instance,
+            trained,
+            eta: Ends::of(eta),
+            root_d: Ends::root(d),
+            ln2: Ends::ln2(),
+            X: of(&instance.X),
+            W_O: of(&instance.W_O),
+            W: [of(&instance.W_Q), of(&instance.W_K), of(&instance.W_V)],
+            heads: Vec::new(),
+            residual: Vec::new(),
+        }
+    }
+
+    /// The trained weights, block by block and head by head.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = &Ends<L>> {
+        let blocks = self.W.iter().zip(self.trained.flags()).filter(|(_, on)| *on);
+        blocks.flat_map(|(block, _)| block.iter().flat_map(|W| &W.data))
+    }
+
+    /// Makes the lower ends of the trained weights the next point. Gives how far each number meant
+    /// can be from it, in the order of [`Descent::weights`].
+    pub(crate) fn settle(&mut self) -> Vec<Ball> {
+        let mut widths = Vec::new();
+        let blocks = self.W.iter_mut().zip(self.trained.flags()).filter(|(_, on)| *on);
+        for W in blocks.flat_map(|(block, _)| block.iter_mut().flat_map(|W| &mut W.data)) {
+            let (point, width) = W.split();
+            *W = point;
+            widths.push(width);
+        }
+        widths
+    }
+
+    /// The instance with the f64 weights next to these.
+    pub(crate) fn nearest(&self) -> Instance {
+        let mut at = self.instance.clone();
+        let blocks = [&mut at.W_Q, &mut at.W_K, &mut at.W_V];
+        for ((block, W), on) in blocks.into_iter().zip(&self.W).zip(self.trained.flags()) {
+            if on {
+                *block = W.iter().map(|W| W.map(|w| w.near())).collect();
+            }
+        }
+        at
+    }
+
+    /// x / sqrt(d) = x sqrt(d) / d.
+    fn over_root(&self, x: Ends<L>) -> Ends<L> {
+        (x * self.root_d).over(small(self.instance.dims.d))
+    }
+
+    fn work(&self) -> usize {
+        products(self.instance.dims).saturating_mul((L * L) as u64) as usize
+    }
+
+    fn head(&self, h: usize, i: usize) -> Head<L> {
+        let Dims { n, d, .. } = self.instance.dims;
+        let X = &self.X[i];
+        // Products begin with the shorter number.
+        let [q, kappa] = [0, 1].map(|b| product(X, &self.W[b][h]));
+        let values = Matrix::new(self.W[2][h].rows, self.W_O[h].cols, |e, c| {
+            (0..d).map(|a| self.W_O[h][(a, c)] * self.W[2][h][(e, a)]).sum()
+        });
+        let u = product(X, &values);
+        let s = match self.instance.kernel {
+            Kernel::Gaussian => Matrix::new(n, n, |k, j| {
+                let w = |a: usize| q[(k, a)] - kappa[(j, a)];
+                let square: Ends<L> = (0..d).map(|a| w(a) * w(a)).sum();
+                (-self.over_root(square).halved(1)).exp(&self.ln2)
+            }),
+            Kernel::Softmax => {
+                let mut s = Matrix::new(n, n, |k, j| {
+                    self.over_root((0..d).map(|a| q[(k, a)] * kappa[(j, a)]).sum())
+                });
+                for row in s.data.chunks_mut(n) {
+                    // Any shift of a row leaves the weights as they are; this one makes every
+                    // argument of exp at most 0, and the largest nearly 0.
+                    let top = row.iter().skip(1).fold(row[0].top(row[0]), |top, c| top.top(*c));
+                    for c in row.iter_mut() {
+                        *c = (*c - top).exp(&self.ln2);
+                    }
+                    let total: Ends<L> = row.iter().copied().sum();
+                    let inverse = total.reciprocal();
+                    for e in row {
+                        *e = *e * inverse;
+                    }
+                }
+                s
+            }
+        };
+        let out = product(&s, &u);
+        Head { q, kappa, u, s, out }
+    }
+
+    /// Evaluates r at the weights.
+    pub(crate) fn evaluate(&mut self) {
+        let Dims { N, n, H, p, .. } = self.instance.dims;
+        self.heads = each(H * N, self.work() / (H * N), |a| self.head(a / N, a % N));
+        let entry = |a: usize| {
+            let (i, k, c) = (a / p / n, a / p % n, a % p);
+            let out: Ends<L> = (0..H).map(|h| self.heads[h * N + i].out[(k, c)]).sum();
+            out - Ends::of(self.instance.y[i][(k, c)])
+        };
+        self.residual = (0..N * n * p).map(entry).collect();
+    }
+
+    /// r, last evaluated.
+    pub(crate) fn residual(&self) -> &[Ends<L>] {
+        &self.residual
+    }
+
+    /// M <- M - eta J'r, with r last evaluated: ends around G(M~).
+    pub(crate) fn step(&mut self) {
+        let H = self.instance.dims.H;
+        let gradients = each(H, self.work() / H, |h| self.gradient(h));
+        for (h, of_head) in gradients.into_iter().enumerate() {
+            for (b, G) in of_head.into_iter().enumerate() {
+                if self.trained.flags()[b] {
+                    for (w, g) in self.W[b][h].data.iter_mut().zip(G.data) {
+                        *w = *w - self.eta * g;
+                    }
+                }
+            }
+        }
+    }
+
+    /// J'r of head h, the rows of J added up with r: row (i, k, c) is left (x) right, with
+    ///
+    /// - Q: x_k (x) sum_j w_j kappa_j, for the Gaussian kernel x_k (x) sum_j w_j (kappa_j - q_k);
+    /// - K: sum_j w_j x_j (x) q_k, for the Gaussian kernel sum_j w_j x_j (x) (q_k - kappa_j);
+    /// - V: sum_j s_kj x_j (x) W^O_c;
+    ///
+    /// w_j = s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian kernel s_kj u_jc / sqrt(d).
+    fn gradient(&self, h: usize) -> [Matrix<Ends<L>>; 3] {
+        let Dims { N, n, D, d, p, .. } = self.instance.dims;
+        let [on_q, on_k, on_v] = self.trained.flags();
+        let gaussian = self.instance.kernel == Kernel::Gaussian;
+        let mut G: [Matrix<Ends<L>>; 3] =
+            std::array::from_fn(|_| Matrix::new(D, d, |_, _| Ends::ZERO));
+        for (i, k) in (0..N).flat_map(|i| (0..n).map(move |k| (i, k))) {
+            let (head, X) = (&self.heads[h * N + i], &self.X[i]);
+            let x = |j: usize, e: usize| X[(j, e)];
+            let mut add = |b: usize, e: usize, a: usize, term: Ends<L>| {
+                G[b][(e, a)] = G[b][(e, a)] + term;
+            };
+            for c in 0..p {
+                let r = self.residual[(i * n + k) * p + c];
+                if on_q || on_k {
+                    let w: Vec<Ends<L>> = (0..n)
+                        .map(|j| {
+                            let u = head.u[(j, c)];
+                            let u = if gaussian { u } else { u - head.out[(k, c)] };
+                            self.over_root(head.s[(k, j)] * u) * r
+                        })
+                        .collect();
+                    for a in 0..d {
+                        let q = head.q[(k, a)];
+                        let away =
+                            |j: usize| head.kappa[(j, a)] - if gaussian { q } else { Ends::ZERO };
+                        if on_q {
+                            let right: Ends<L> = (0..n).map(|j| w[j] * away(j)).sum();
+                            (0..D).for_each(|e| add(0, e, a, x(k, e) * right));
+                        }
+                        if on_k && gaussian {
+                            for j in 0..n {
+                                let right = -(w[j] * away(j));
+                                (0..D).for_each(|e| add(1, e, a, x(j, e) * right));
+                            }
+                        }
+                    }
+                    if on_k && !gaussian {
+                        for e in 0..D {
+                            let left: Ends<L> = (0..n).map(|j| x(j, e) * w[j]).sum();
+                            (0..d).for_each(|a| add(1, e, a, left * head.q[(k, a)]));
+                        }
+                    }
+                }
+                if on_v {
+                    for e in 0..D {
+                        let left: Ends<L> = (0..n).map(|j| x(j, e) * head.s[(k, j)]).sum();
+                        let left = left * r;
+                        (0..d).for_each(|a| add(2, e, a, self.W_O[h][(a, c)] * left));
+                    }
+                }
+            }
+        }
+        G
+    }
+}

@@ -1,0 +1,64 @@
+//! What an enclosed orbit proves of a reading, as a certificate.
+
+use super::{Fate, Orbit};
+use crate::Result;
+use crate::certificate::{Certificate, MARGIN, OrbitRecord, Proven, Refuted, Site, statement};
+use crate::certify::{instance_ref, rate_certificate};
+use crate::spectrum::Reading;
+
+impl Orbit {
+    /// The certificate of a reading that is certified or refuted, and for a certified one the proof and its centre. `eta` is
+    /// the step that the orbit was enclosed with.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn certificate(
+        &self,
+        site: &Site,
+        eta: f64,
+        reading: Reading,
+    ) -> Result<Option<(Certificate, Option<Proven>)>> {
+        match self.fate(reading) {
+            Some(Fate::Certified { t }) => {
+                let Some(tail) = self.tail(reading) else {
+                    return Ok(None);
+                };
+                let proven = Proven {
+                    t,
+                    centre: tail.centre.clone(),
+                    proof: tail.proof.clone(),
+                };
+                let orbit = (t > 0).then_some(OrbitRecord {
+                    steps: t,
+                    distance: tail.distance,
+                    bits: self.bits,
+                });
+                let beta = site.beta_upper(reading);
+                let certificate = rate_certificate(site.instance(), &proven, reading, beta, orbit)?;
+                Ok(Some((certificate, Some(proven))))
+            }
+            Some(Fate::Refuted(found)) => {
+                // Both ends relaxed, but not so far that they meet.
+                let gap = found.loss_lower / found.bound_upper - 1.0;
+                let margin = MARGIN.min(gap / 4.0);
+                let mut certificate = Refuted {
+                    instance: instance_ref(site.instance())?,
+                    kernel: site.instance().kernel(),
+                    trained: site.trained(),
+                    reading,
+                    eta,
+                    beta: found.beta,
+                    t: found.t,
+                    loss_lower: found.loss_lower * (1.0 - margin),
+                    bound_upper: found.bound_upper * (1.0 + margin),
+                    distance: self.distance,
+                    bits: self.bits,
+                    statement: String::new(),
+                };
+                certificate.statement = statement(&Certificate::Refuted(certificate.clone()));
+                Ok(Some((Certificate::Refuted(certificate), None)))
+            }
+            Some(Fate::Proven { .. }) | None => Ok(None),
+        }
+    }
+}
