@@ -124,7 +124,10 @@ fn the_library_and_the_checker_are_light() {
 fn map(front: &str) -> Vec<String> {
     let rows = front.lines().filter(|l| l.starts_with("//! |"));
     let names = rows.flat_map(|row| row.split("[`").skip(1));
-    let names = names.filter_map(|rest| rest.split_once('`').map(|(name, _)| name.trim_start_matches("mod@").to_owned()));
+    let names = names.filter_map(|rest| {
+        rest.split_once('`')
+            .map(|(name, _)| name.trim_start_matches("mod@").to_owned())
+    });
     names.collect()
 }
 

@@ -12,9 +12,9 @@ use crate::{Error, Result};
 use gdcert::bounds::Reason;
 use gdcert::certificate::{Certificate, Obstructed, TheoremA};
 use gdcert::model::{Head, Kernel, Trained, jacobian, residual};
+use gdcert::nalgebra::DMatrix;
 use gdcert::numbers::linalg::singular_values;
 use gdcert::problem::{Dims, Instance};
-use gdcert::nalgebra::DMatrix;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
 
@@ -48,16 +48,31 @@ const FILES: [(&str, &str); 17] = [
         "_CoqProject",
         include_str!("../../../proofs-checks/rocq/_CoqProject"),
     ),
-    ("build.sh", include_str!("../../../proofs-checks/rocq/build.sh")),
-    ("README.md", include_str!("../../../proofs-checks/rocq/README.md")),
-    ("Spaces.v", include_str!("../../../proofs-checks/rocq/Spaces.v")),
+    (
+        "build.sh",
+        include_str!("../../../proofs-checks/rocq/build.sh"),
+    ),
+    (
+        "README.md",
+        include_str!("../../../proofs-checks/rocq/README.md"),
+    ),
+    (
+        "Spaces.v",
+        include_str!("../../../proofs-checks/rocq/Spaces.v"),
+    ),
     (
         "TheoremA.v",
         include_str!("../../../proofs-checks/rocq/TheoremA.v"),
     ),
-    ("Orbit.v", include_str!("../../../proofs-checks/rocq/Orbit.v")),
+    (
+        "Orbit.v",
+        include_str!("../../../proofs-checks/rocq/Orbit.v"),
+    ),
     ("Rows.v", include_str!("../../../proofs-checks/rocq/Rows.v")),
-    ("Model.v", include_str!("../../../proofs-checks/rocq/Model.v")),
+    (
+        "Model.v",
+        include_str!("../../../proofs-checks/rocq/Model.v"),
+    ),
     (
         "Readings.v",
         include_str!("../../../proofs-checks/rocq/Readings.v"),
@@ -78,9 +93,15 @@ const FILES: [(&str, &str); 17] = [
         "Instances.v",
         include_str!("../../../proofs-checks/rocq/Instances.v"),
     ),
-    ("Check.v", include_str!("../../../proofs-checks/rocq/Check.v")),
+    (
+        "Check.v",
+        include_str!("../../../proofs-checks/rocq/Check.v"),
+    ),
     ("Hull.v", include_str!("../../../proofs-checks/rocq/Hull.v")),
-    ("Refute.v", include_str!("../../../proofs-checks/rocq/Refute.v")),
+    (
+        "Refute.v",
+        include_str!("../../../proofs-checks/rocq/Refute.v"),
+    ),
     (
         "Findings.v",
         include_str!("../../../proofs-checks/rocq/Findings.v"),
@@ -829,7 +850,7 @@ mod tests {
             match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap() {
                 Certified::Rate { certificate, .. } => certificate,
                 Certified::Obstructed(certificate) => certificate,
-                Certified::Refused(why) => panic!("{why}"),
+                other => panic!("{other:?}"),
             };
         (instance, certificate)
     }
