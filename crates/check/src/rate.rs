@@ -128,6 +128,7 @@ pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
         format!("eta = {:?} is out of range", c.eta)
     })?;
     let claim = |beta: f64| Claim { reading: c.reading, trained: c.trained, beta };
+    beta_at_least(&claim(c.beta), &start)?;
     beta(&claim(most), &start, Value::Unknown, true).map_err(|stop| match stop {
         Stop::Unproven(_) => {
             let why = "eta beta is not proven to be below 1, so the bound may mean nothing";
@@ -135,7 +136,6 @@ pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
         }
         unreadable => unreadable,
     })?;
-    beta_at_least(&claim(c.beta), &start)?;
     let factor = ball(1.0) - ball(c.eta) * ball(c.beta);
     let Refuted { trained, eta, t, bits, .. } = *c;
     let path = Path { instance: &instance, trained, eta, steps: t, bits, centre: None };
