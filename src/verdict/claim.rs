@@ -109,6 +109,11 @@ impl Claim {
         self.reason += &format!("; {why}");
     }
 
+    /// Takes note that the certificate is another reading's and does not cover it.
+    pub(crate) fn not_in_certificate(&mut self, reading: Reading) {
+        self.reason += &format!("; --reading {reading} writes its certificate");
+    }
+
     /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
     pub(crate) fn needs_proven_beta(&self) -> bool {
         self.first_violation.is_some() || self.beta_hidden

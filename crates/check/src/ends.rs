@@ -100,6 +100,21 @@ fn product_ends<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<(Words<L>,
     }
 }
 
+/// hi - lo if it is one word.
+#[inline]
+fn narrow<const L: usize>(lo: &Words<L>, hi: &Words<L>) -> Option<u64> {
+    let (width, mut borrow) = hi[0].overflowing_sub(lo[0]);
+    for i in 1..L {
+        let (difference, under) = hi[i].overflowing_sub(lo[i]);
+        if difference != u64::from(borrow) {
+            return None;
+        }
+        // hi_i - lo_i = borrow: with the borrow taken off nothing is left.
+        borrow = under;
+    }
+    (!borrow).then_some(width)
+}
+
 /// The largest integer not above a / n, n > 0.
 fn quotient_down<const L: usize>(a: &Words<L>, n: u64) -> Option<Words<L>> {
     let sign = negative(a);
@@ -357,6 +372,25 @@ impl<const L: usize> Ends<L> {
         power * (one + w.times(2))
     }
 
+    /// An integer above the product of the upper ends of two numbers >= 0 whose ends are near each
+    /// other, from T below that of the lower ends.
+    ///
+    /// With b_hi = b_lo + w and a_hi = a_lo + u it is a_lo b_lo + a_lo w + b_hi u < T + 2 + a_lo w + b_hi u. Numbers are at most
+    /// 2^-32 (A + 1) where A are their highest words and a half; all in units of v.
+    fn product_above(&self, b: &Self, lower: &Words<L>) -> Option<Words<L>> {
+        let size = |x: &Words<L>| (u128::from(x[L - 1]) << 32 | u128::from(x[L - 2] >> 32)) + 1;
+        let more = |x: &Words<L>, w: u64| match w {
+            0 => Some(0),
+            w => Some((size(x).checked_mul(w.into())? >> 32) + 1),
+        };
+        let (u, w) = (narrow(&self.lo, &self.hi)?, narrow(&b.lo, &b.hi)?);
+        if u == 0 && w == 0 && (is_zero(&self.lo) || is_zero(&b.lo)) {
+            return Some(*lower);
+        }
+        let all = more(&self.lo, w)?.checked_add(more(&b.hi, u)?)?.checked_add(2)?;
+        raised(lower, u64::try_from(all).ok()?)
+    }
+
     /// hi - lo.
     fn hi_above(&self, lo: &Words<L>) -> Option<Words<L>> {
         minus(lo).and_then(|lo| plus(&self.hi, &lo, false))
@@ -442,12 +476,12 @@ impl<const L: usize> Mul for Ends<L> {
             return Self::UNKNOWN;
         }
         if !negative(&b.lo) && !negative(&a.lo) {
-            if a.lo == a.hi && b.lo == b.hi {
-                return product_ends(&a.lo, &b.lo)
-                    .map_or(Self::UNKNOWN, |(lo, hi)| Self::between(Some(lo), Some(hi)));
-            }
-            let down = product_ends(&a.lo, &b.lo).map(|ends| ends.0);
-            return Self::between(down, product_ends(&a.hi, &b.hi).map(|ends| ends.1));
+            let lower = product(&a.lo, &b.lo);
+            let upper = match lower.and_then(|lower| a.product_above(&b, &lower)) {
+                Some(upper) => Some(upper),
+                None => product_ends(&a.hi, &b.hi).map(|ends| ends.1),
+            };
+            return Self::between(lower, upper);
         }
         let below_0 = |x: &Self| negative(&x.hi) || is_zero(&x.hi);
         if below_0(&a) && !is_zero(&a.lo) {
