@@ -147,7 +147,7 @@ fn false_numbers_are_refused() {
             ("/eta", -1.0),
             ("/rate_lower", more),
             ("/box/radii/Q", 0.01),
-            ("/box/jacobian_norms_upper/Q", less),
+            ("/box/jacobian_norms_upper/V", less),
             ("/h_rho_upper", 1e-3),
             ("/loss_lower", more),
             ("/margin", -1.0),
