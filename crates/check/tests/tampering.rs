@@ -140,13 +140,14 @@ fn false_numbers_are_refused() {
             ("/jacobian_norm_upper", less),
             ("/residual_norm_upper", less),
             ("/residual_norm_upper", 0.0),
-            ("/rho", less),
+            ("/rho", 0.99),
             ("/alpha", more),
             ("/smoothness", less),
             ("/eta", 1e9),
             ("/eta", -1.0),
             ("/rate_lower", more),
             ("/box/radii/Q", 0.01),
+            ("/box/jacobian_norms_upper/Q", less),
             ("/box/jacobian_norms_upper/V", less),
             ("/h_rho_upper", 1e-3),
             ("/loss_lower", more),
@@ -154,6 +155,10 @@ fn false_numbers_are_refused() {
         ] {
             let mut lie = json.clone();
             let Some(x) = lie.pointer(field).and_then(Value::as_f64) else { continue };
+            // A block that does not matter has 0, which no factor changes.
+            if x * factor == x {
+                continue;
+            }
             *lie.pointer_mut(field).unwrap() = json!(x * factor);
             assert!(unproven(case, &lie), "{case} {field} {factor}");
         }
