@@ -89,7 +89,9 @@ impl Path<'_> {
             if bits < self.bits.min(most) {
                 continue;
             }
-            let step = products(self.instance.dims).saturating_mul((words * words) as u64);
+            // A number costs something whatever its length, and so does a step.
+            let number = (words * words + 64) as u64;
+            let step = products(self.instance.dims).saturating_mul(number).saturating_add(1 << 16);
             if step.saturating_mul(self.steps.saturating_add(1)) > LONGEST {
                 let (steps, before) = (self.steps, if why.is_empty() { "" } else { "; " });
                 why += &format!("{before}{steps} steps with {bits} bits take too long");
