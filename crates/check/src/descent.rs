@@ -228,8 +228,8 @@ impl<'a, const L: usize> Descent<'a, L> {
             let V = |j: usize, a: usize| {
                 (0..p).map(|c| self.W_O[h][(a, c)] * sr[(j, c)]).sum::<Ends<L>>()
             };
-            let beside: [(bool, &dyn Fn(usize, usize) -> Ends<L>); 3] =
-                [(on_q, &Q), (on_k, &K), (on_v, &V)];
+            type Beside<'f, const L: usize> = &'f dyn Fn(usize, usize) -> Ends<L>;
+            let beside: [(bool, Beside<L>); 3] = [(on_q, &Q), (on_k, &K), (on_v, &V)];
             for (G, (_, beside)) in G.iter_mut().zip(beside).filter(|(_, (on, _))| *on) {
                 for (j, a) in (0..n).flat_map(|j| (0..d).map(move |a| (j, a))) {
                     let right = beside(j, a);

@@ -7,14 +7,15 @@
 //! eta sum_a r_a D^2F_a, where the first matrix is symmetric with eigenvalues between 1 - eta
 //! Lambda^2 and 1, and the second is at most eta R h.
 //!
-//! **The orbit** (Theorem 2). Let |M_t - M~_t| <= eps_t, let g_t be as above on the ball of radius eps_t around M~_t, and
-//! |M~_{t+1} - G(M~_t)| <= delta_t. Then |M_{t+1} - M~_{t+1}| <= g_t eps_t + delta_t = eps_{t+1}, and |r(M_t)| is within
-//! Lambda_t eps_t of |r(M~_t)|. M~_t are exact numbers, any numbers: the lower ends of what [`Descent`] gives for G(M~_{t-1}). So
-//! roundings enter delta_t, the width between the ends, and nothing else.
+//! **The orbit** (Theorem 2). Let |M_t - M~_t| <= eps_t, let g_t be as above on the ball of radius
+//! eps_t around M~_t, and |M~_{t+1} - G(M~_t)| <= delta_t. Then |M_{t+1} - M~_{t+1}| <= g_t eps_t +
+//! delta_t = eps_{t+1}, and |r(M_t)| is within Lambda_t eps_t of |r(M~_t)|. M~_t are exact numbers,
+//! any numbers: the lower ends of what [`Descent`] gives for G(M~_{t-1}). So roundings enter
+//! delta_t, the width between the ends, and nothing else.
 //!
-//! **Windows** (Lemma 3). One Lambda and one h serve as long as the ball of radius eps_t around M~_t
-//! is in a ball of radius rho around a centre C: h is the closed form over it, Lambda = |J(C)| + h
-//! rho.
+//! **Windows** (Lemma 3). One Lambda and one h serve as long as the ball of radius eps_t around
+//! M~_t is in a ball of radius rho around a centre C: h is the closed form over it, Lambda = |J(C)|
+//! + h rho.
 
 use super::ball::{Ball, ball, norm};
 use super::certificate::Trained;
