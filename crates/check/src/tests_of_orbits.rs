@@ -34,7 +34,7 @@ fn value<const L: usize>(words: &[u64; L]) -> Big {
         let [high, low] = [w >> 32, w & 0xffff_ffff].map(|half| big(half as f64));
         x = x * &word + high * big(2f64.powi(32)) + low;
         if i == L - 1 && w >> 63 != 0 {
-            x = x - &word;
+            x -= &word;
         }
     }
     (0..L - 1).fold(x, |x, _| x / &word)
@@ -77,10 +77,10 @@ fn any<const L: usize>(rng: &mut ChaCha8Rng, size: i32) -> (Ends<L>, [Big; 3]) {
         _ => hi[1] = hi[1].saturating_add(rng.next_u64() % 100),
     }
     let mut x = Ends::of_integers([words, hi]);
-    if rng.next_u32() % 2 == 0 {
+    if rng.next_u32().is_multiple_of(2) {
         x = -x;
     }
-    if rng.next_u32() % 8 == 0 {
+    if rng.next_u32().is_multiple_of(8) {
         // 0 is inside.
         x = x - Ends::of_integers([words, words]) + Ends::of(1e-9 * random(rng));
     }
@@ -260,7 +260,7 @@ impl Truth<'_> {
                 heads.push((q, kappa, u, s, W_O));
             }
             for x in r.iter().flatten() {
-                loss = loss + exact(0.5) * x * x;
+                loss += exact(0.5) * x * x;
             }
             for (h, (q, kappa, u, s, W_O)) in heads.iter().enumerate() {
                 let dv = times(&times(&flipped(s), &r), &flipped(W_O));
@@ -305,7 +305,7 @@ impl Truth<'_> {
         for (b, block) in [&C.W_Q, &C.W_K, &C.W_V].into_iter().enumerate() {
             for (W, C) in self.W[b].iter().zip(block).filter(|_| self.on[b]) {
                 for (w, c) in W.iter().flatten().zip(table(C).iter().flatten()) {
-                    sum = sum + (w - c) * (w - c);
+                    sum += (w - c) * (w - c);
                 }
             }
         }
