@@ -914,5 +914,5 @@ fn a_user_s_own_images_stay() {
     crate::common::refused(dir.path(), &args, &["imgs", "not made by gdcert"]);
     assert!(dir.path().join("mine/imgs/cat.png").exists());
     let count = ["data", "pathfinder", "--count", "18446744073709551615"];
-    crate::common::refused(dir.path(), &count, &["--count", "at most"]);
+    crate::common::refused(dir.path(), &count, &["--count", "between 1 and"]);
 }

@@ -739,10 +739,10 @@ fn a_landscape_goes_on_with_its_data() {
     .unwrap();
     refused(here, &again, &["other data", "SHA-256"]);
     assert_eq!(std::fs::read(here.join("l/run.json")).unwrap(), before);
-    // Without run.json surface.json says it.
+    // Without run.json nothing says whose the folder is.
     std::fs::remove_file(here.join("l/run.json")).unwrap();
     let given = [&again[..], &["--data", "data", "--force"]].concat();
-    refused(here, &given, &["holds a landscape with batch"]);
+    refused(here, &given, &["was not written by gdcert"]);
 }
 
 fn shared(name: &str) -> Option<String> {

@@ -27,8 +27,12 @@ impl Figure {
         let path = root.join(file);
         let found = std::fs::metadata(&path)
             .map_err(|e| Error::file(&path, format!("cannot read the figure: {e}")))?;
+        // What is no text is no drawing; it is named and not shown.
         let text = match found.len() <= HEAVIEST {
-            true => Some(input::text(&path).map_err(|what| Error::file(&path, what))?),
+            true => {
+                let bytes = input::bytes(&path, HEAVIEST);
+                String::from_utf8(bytes.map_err(|what| Error::file(&path, what))?).ok()
+            }
             false => None,
         };
         let svg = text.filter(|text| root_element(text).is_some());
