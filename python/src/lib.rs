@@ -1,0 +1,44 @@
+//! The Python package: a thin layer over the library; `python/gdcert` holds what is better said in Python.
+
+mod arrays;
+mod certificate;
+mod errors;
+mod instance;
+mod numerics;
+mod verify;
+mod work;
+
+use pyo3::prelude::*;
+
+/// Runs the command with these arguments (the first is its name); returns the exit code.
+#[pyfunction]
+fn run(py: Python<'_>, args: Vec<std::ffi::OsString>) -> u8 {
+    py.detach(|| gdcert_cli::run_code(args))
+}
+
+#[pymodule]
+fn _gdcert(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    let py = m.py();
+    m.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    m.add("InputError", py.get_type::<errors::InputError>())?;
+    m.add("NotCertified", py.get_type::<errors::NotCertified>())?;
+    m.add_class::<instance::PyInstance>()?;
+    m.add_class::<numerics::PySpectrum>()?;
+    m.add_class::<verify::PyVerification>()?;
+    m.add_class::<verify::PyClaim>()?;
+    m.add_class::<certificate::PyCertificate>()?;
+    m.add_class::<certificate::PyChecked>()?;
+    m.add_function(wrap_pyfunction!(numerics::outputs, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::residual, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::loss, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::gradient, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::jacobian, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::attention, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::spectrum_of, m)?)?;
+    m.add_function(wrap_pyfunction!(numerics::curvature, m)?)?;
+    m.add_function(wrap_pyfunction!(verify::verify, m)?)?;
+    m.add_function(wrap_pyfunction!(certificate::certify, m)?)?;
+    m.add_function(wrap_pyfunction!(certificate::check, m)?)?;
+    m.add_function(wrap_pyfunction!(run, m)?)?;
+    Ok(())
+}

@@ -1,0 +1,444 @@
+//! `gdcert.verify`: an instance to a verdict.
+
+use crate::certificate::PyCertificate;
+use crate::errors::{raise, refused};
+use crate::instance::PyInstance;
+use crate::work::{Watch, on_threads};
+use gdcert::certificate::Proven;
+use gdcert::descent::Steps;
+use gdcert::spectrum::Reading;
+use gdcert::verdict::Claim;
+use gdcert::verify::{Event, Origin, VerdictFile};
+use gdcert::{Eta, Settings, Trained, Verification};
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// The blocks that `theorem` or, if given, `train` names.
+pub fn trained(theorem: u8, train: Option<&str>) -> PyResult<Trained> {
+    match (train, theorem) {
+        (Some(train), _) => train.parse().map_err(raise),
+        (None, 1) => Ok(Trained::QKV),
+        (None, 2) => Ok(Trained::Q),
+        (None, other) => Err(refused(format!(
+            "theorem = {other}: there are Theorem 1 (all weights) and Theorem 2 (W^Q alone)"
+        ))),
+    }
+}
+
+/// "auto", "certified" or a number.
+pub fn eta(given: Option<&Bound<'_, PyAny>>) -> PyResult<Eta> {
+    let Some(given) = given else {
+        return Ok(Eta::Auto);
+    };
+    if let Ok(text) = given.extract::<String>() {
+        return text.parse().map_err(raise);
+    }
+    match given.extract::<f64>() {
+        Ok(x) if x.is_finite() && x > 0.0 => Ok(Eta::Fixed(x)),
+        _ => Err(refused(format!(
+            "eta = {} must be \"auto\", \"certified\" or a finite number above 0",
+            given.repr()?
+        ))),
+    }
+}
+
+pub fn reading(given: Option<&str>) -> PyResult<Option<Reading>> {
+    given.map(str::parse).transpose().map_err(raise)
+}
+
+/// A JSON value as Python's objects.
+pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(b) => b.into_pyobject(py)?.to_owned().into_any(),
+        Value::Number(n) => match (n.as_u64(), n.as_i64()) {
+            (Some(n), _) => n.into_pyobject(py)?.into_any(),
+            (_, Some(n)) => n.into_pyobject(py)?.into_any(),
+            _ => n.as_f64().unwrap_or(f64::NAN).into_pyobject(py)?.into_any(),
+        },
+        Value::String(s) => s.into_pyobject(py)?.into_any(),
+        Value::Array(list) => {
+            let items = list.iter().map(|v| object(py, v));
+            PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)?.into_any()
+        }
+        Value::Object(map) => {
+            let dict = PyDict::new(py);
+            for (key, value) in map {
+                dict.set_item(key, object(py, value)?)?;
+            }
+            dict.into_any()
+        }
+    })
+}
+
+/// What was found about one reading of the claim f_t <= (1 - eta beta)^t f_0.
+#[pyclass(name = "Claim", module = "gdcert", frozen)]
+pub struct PyClaim {
+    claim: Claim,
+    beta: f64,
+}
+
+#[pymethods]
+impl PyClaim {
+    /// "certified", "held", "violated", ...
+    #[getter]
+    fn verdict(&self) -> String {
+        self.claim.verdict.to_string()
+    }
+    /// eta beta.
+    #[getter]
+    fn rate(&self) -> f64 {
+        self.claim.rate
+    }
+    /// beta at M_0.
+    #[getter]
+    fn beta(&self) -> f64 {
+        self.beta
+    }
+    /// Why, in a sentence.
+    #[getter]
+    fn reason(&self) -> &str {
+        &self.claim.reason
+    }
+    /// The last step at which the bound was compared.
+    #[getter]
+    fn checked_to(&self) -> usize {
+        self.claim.checked_to
+    }
+    /// The first step at which the bound is exceeded, or None.
+    #[getter]
+    fn first_violation(&self) -> Option<usize> {
+        self.claim.first_violation
+    }
+    /// min over t of log(bound_t / f_t), or None.
+    #[getter]
+    fn min_slack(&self) -> Option<f64> {
+        self.claim.min_slack
+    }
+    /// The step at which comparisons ended at the rounding floor, or None.
+    #[getter]
+    fn floor_at(&self) -> Option<usize> {
+        self.claim.floor_at
+    }
+    fn __repr__(&self) -> String {
+        format!(
+            "gdcert.Claim(reading='{}', verdict='{}', rate={:e}, beta={:e})",
+            self.claim.reading, self.claim.verdict, self.claim.rate, self.beta
+        )
+    }
+}
+
+/// Everything found out about one instance; made by `gdcert.verify`.
+#[pyclass(name = "Verification", module = "gdcert", frozen)]
+pub struct PyVerification {
+    pub found: Arc<Verification>,
+    pub instance: PyInstance,
+    pub deciding: Reading,
+    pub title: String,
+    pub command: String,
+    drawn: OnceLock<gdcert_report::plot::Figure>,
+}
+
+impl PyVerification {
+    pub fn new(
+        instance: PyInstance,
+        found: Verification,
+        deciding: Reading,
+        title: String,
+        command: String,
+    ) -> Self {
+        PyVerification {
+            found: Arc::new(found),
+            instance,
+            deciding,
+            title,
+            command,
+            drawn: OnceLock::new(),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        Origin {
+            command: self.command.clone(),
+            seed: self.instance.drawn.map(|(_, seed)| seed),
+            init: self.instance.drawn.map(|(init, _)| init),
+        }
+    }
+
+    fn file(&self) -> VerdictFile {
+        VerdictFile::new(&self.found, &self.origin(), self.deciding)
+    }
+
+    fn figure(&self, py: Python<'_>) -> PyResult<&gdcert_report::plot::Figure> {
+        if self.drawn.get().is_none() {
+            let figure = py.detach(|| {
+                gdcert_report::plot::rate_vs_bound(&self.found, &self.title, self.deciding)
+            });
+            let _ = self.drawn.set(figure.map_err(raise)?); // another thread may have drawn the same
+        }
+        self.drawn
+            .get()
+            .ok_or_else(|| refused("the figure could not be kept"))
+    }
+}
+
+/// The title of a figure: what the command writes over it.
+pub fn title(instance: &PyInstance) -> String {
+    let (inner, kernel) = (&instance.inner, instance.inner.kernel());
+    match instance.drawn {
+        Some((init, seed)) => match init.scale() {
+            Some(scale) => format!(
+                "{kernel}, {}, {} (scale {scale}), seed {seed}",
+                inner.dims(),
+                init.name()
+            ),
+            None => format!("{kernel}, {}, {}, seed {seed}", inner.dims(), init.name()),
+        },
+        None => format!("{kernel}, {}", inner.dims()),
+    }
+}
+
+/// Runs exact gradient descent from M_0 and holds f(M_t) <= (1 - eta beta)^t f(M_0) against it, for every reading of beta.
+///
+/// theorem: 1 trains W_Q, W_K, W_V, 2 trains W_Q; train: any subset such as "QK" instead. eta: "auto" (0.5 / |J_0|^2),
+/// "certified" (the step that Theorem A chooses) or a number. steps: exactly so many; None: to 2000 or to the rounding
+/// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk". precision: "f64" or "double-double".
+/// certify: whether to look for a proof. threads: None for all cores. progress: True, False, None (where someone sees
+/// it) or a callable that gets (done, total).
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4)
+/// >>> gdcert.verify(inst).verdict
+/// 'certified'
+#[pyfunction]
+#[pyo3(signature = (inst, theorem = 1, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
+#[allow(clippy::too_many_arguments)]
+pub fn verify(
+    py: Python<'_>,
+    inst: &PyInstance,
+    theorem: u8,
+    train: Option<&str>,
+    eta: Option<&Bound<'_, PyAny>>,
+    steps: Option<usize>,
+    reading: Option<&str>,
+    precision: &str,
+    certify: bool,
+    curvature_at: Option<Vec<f64>>,
+    threads: Option<usize>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyVerification> {
+    let settings = Settings {
+        trained: trained(theorem, train)?,
+        eta: self::eta(eta)?,
+        steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+        reading: self::reading(reading)?,
+        precision: precision.parse().map_err(raise)?,
+        certify,
+        curvature_at: curvature_at.unwrap_or_else(|| vec![0.0]),
+    };
+    gdcert::check_room(
+        inst.inner.dims(),
+        settings.trained,
+        settings.steps,
+        settings.precision,
+    )
+    .map_err(raise)?;
+    let watch = Watch::new(py, "gradient descent", progress)?;
+    let total = settings.steps.limit();
+    let found = on_threads(py, threads, || {
+        gdcert::verify(&inst.inner, &settings, &mut |event| match event {
+            Event::Point(point) => watch.at(point.t, total),
+            Event::Proving(t) => watch.at(t, total),
+        })
+    })?;
+    let found = watch.end(py, found)?;
+    let deciding = settings.deciding();
+    let command = format!("gdcert.verify(train='{}', reading='{deciding}')", settings.trained);
+    Ok(PyVerification::new(
+        inst.clone(),
+        found,
+        deciding,
+        title(inst),
+        command,
+    ))
+}
+
+#[pymethods]
+impl PyVerification {
+    /// The verdict of the deciding reading.
+    #[getter]
+    fn verdict(&self) -> String {
+        self.found.claim(self.deciding).verdict.to_string()
+    }
+    /// The reading that decides.
+    #[getter]
+    fn reading(&self) -> String {
+        self.deciding.to_string()
+    }
+    /// One Claim for each reading, by name.
+    #[getter]
+    fn claims<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for reading in Reading::ALL {
+            let claim = PyClaim {
+                claim: self.found.claim(reading).clone(),
+                beta: self.found.spectrum.beta(reading).value,
+            };
+            dict.set_item(reading.to_string(), Py::new(py, claim)?)?;
+        }
+        Ok(dict)
+    }
+    /// beta by reading.
+    #[getter]
+    fn betas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for reading in Reading::ALL {
+            dict.set_item(reading.to_string(), self.found.spectrum.beta(reading).value)?;
+        }
+        Ok(dict)
+    }
+    /// The step.
+    #[getter]
+    fn eta(&self) -> f64 {
+        self.found.trajectory.eta
+    }
+    /// Steps that were run.
+    #[getter]
+    fn steps(&self) -> usize {
+        self.found.last().t
+    }
+    /// f(M_0).
+    #[getter]
+    fn loss0(&self) -> f64 {
+        self.found.loss0()
+    }
+    /// f at the end of the run.
+    #[getter]
+    fn final_loss(&self) -> f64 {
+        self.found.last().loss
+    }
+    /// The rate measured over the run, or None.
+    #[getter]
+    fn measured_rate(&self) -> Option<f64> {
+        self.found.measured_rates().map(|r| r.0)
+    }
+    /// The hull bound (softmax), or None.
+    #[getter]
+    fn f_hull(&self) -> Option<f64> {
+        self.found.f_hull
+    }
+    /// |df/dW| at M_0 for Q, K, V, whether trained or not.
+    #[getter]
+    fn grad_norms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, norm) in ["Q", "K", "V"].into_iter().zip(self.found.grad_norms) {
+            dict.set_item(name, norm)?;
+        }
+        Ok(dict)
+    }
+    /// The instance that was verified.
+    #[getter]
+    fn instance(&self) -> PyInstance {
+        self.instance.clone()
+    }
+    /// The columns of trajectory.csv as arrays (NaN where a cell is empty).
+    #[getter]
+    fn trajectory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let points = &self.found.trajectory.points;
+        let columns = PyDict::new(py);
+        let mut add = |name: &str, values: Vec<f64>| {
+            columns.set_item(name, PyArray1::from_vec(py, values))
+        };
+        add("t", points.iter().map(|p| p.t as f64).collect())?;
+        add("loss", points.iter().map(|p| p.loss).collect())?;
+        let f0 = self.found.loss0();
+        for reading in Reading::ALL {
+            let claim = self.found.claim(reading);
+            let bounds = points.iter().map(|p| claim.bound(p.t, f0).unwrap_or(f64::NAN));
+            add(&format!("bound_{reading}"), bounds.collect())?;
+        }
+        for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
+            let norms = points.iter().map(|p| p.grad_norms[b]).collect();
+            add(&format!("grad_norm_{name}"), norms)?;
+        }
+        let sigma = points.iter().map(|p| p.sigma_min_B.unwrap_or(f64::NAN));
+        add("sigma_min_b", sigma.collect())?;
+        for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
+            let moved = points.iter().map(|p| p.moved[b]).collect();
+            add(&format!("moved_{name}"), moved)?;
+        }
+        py.import("gdcert._table")?
+            .getattr("Trajectory")?
+            .call1((columns,))
+    }
+    /// A Certificate, or None.
+    #[getter]
+    fn certificate(&self) -> Option<PyCertificate> {
+        let certificate = self.found.certificate.clone()?;
+        let centre = self.found.proven.as_ref().and_then(|p: &Proven| p.centre.clone());
+        Some(PyCertificate::new(self.instance.clone(), certificate, centre))
+    }
+    /// The figure as SVG, as the command draws it.
+    #[getter]
+    fn svg(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.figure(py)?.svg.clone())
+    }
+    /// The figure as PNG.
+    #[getter]
+    fn png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.figure(py)?.png))
+    }
+    /// The words that the command prints.
+    fn summary(&self) -> String {
+        gdcert_report::summary(&self.found, &self.title, self.deciding)
+    }
+    fn __str__(&self) -> String {
+        self.summary()
+    }
+    /// What verdict.json holds.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let value = serde_json::to_value(self.file())
+            .map_err(|e| refused(format!("cannot form the verdict: {e}")))?;
+        object(py, &value)
+    }
+    /// Writes the files of `gdcert verify` into a folder, which is made if need be.
+    fn save(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
+        let write = || {
+            let files = gdcert_report::verification_files(
+                &self.instance.inner,
+                &self.found,
+                &self.origin(),
+                &self.title,
+                self.deciding,
+            )?;
+            crate::certificate::write(&folder, files, "verify", &self.command)
+        };
+        py.detach(write).map_err(raise)
+    }
+    /// The loss against its bounds on matplotlib axes (new ones if none are given); returns them.
+    #[pyo3(signature = (ax = None))]
+    fn plot<'py>(
+        slf: &Bound<'py, Self>,
+        ax: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let module = slf.py().import("gdcert._plot")?;
+        module.call_method1("plot", (slf, ax))
+    }
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let module = slf.py().import("gdcert._plot")?;
+        module.call_method1("html", (slf,))
+    }
+    fn __repr__(&self) -> String {
+        format!(
+            "gdcert.Verification(verdict='{}', reading='{}', steps={}, loss0={:e}, final_loss={:e})",
+            self.verdict(),
+            self.deciding,
+            self.steps(),
+            self.loss0(),
+            self.final_loss()
+        )
+    }
+}
