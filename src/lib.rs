@@ -79,7 +79,9 @@ pub mod spectrum;
 pub mod verdict;
 pub mod verify;
 
-pub use certify::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
+pub use certify::{
+    CERTIFICATE_FILES, Certified, Goal, Unproven, certificate_files, certify, search_scale,
+};
 pub use descent::Steps;
 pub use gdcert_base::{Error, Result};
 pub use gdcert_numbers as numbers;

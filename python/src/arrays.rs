@@ -4,55 +4,58 @@ use crate::errors::refused;
 use nalgebra::DMatrix;
 use numpy::{PyArray1, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
-/// An array's numbers in C order and its shape.
-pub struct Tensor {
-    pub shape: Vec<usize>,
-    pub values: Vec<f64>,
-}
-
-/// Anything NumPy understands, as float64 in C order whatever its layout was.
-pub fn tensor(name: &str, object: &Bound<'_, PyAny>) -> PyResult<Tensor> {
+/// Anything NumPy understands, as float64 in C order whatever its layout was; an array that is so already is not copied.
+pub fn tensor<'py>(
+    name: &str,
+    object: &Bound<'py, PyAny>,
+) -> PyResult<PyReadonlyArrayDyn<'py, f64>> {
     let py = object.py();
     let numpy = py.import("numpy")?;
+    let cannot = |e: PyErr| {
+        let words = e.value(py).to_string();
+        let words: Vec<_> = words.split_whitespace().collect();
+        refused(format!(
+            "{name} can not be taken as an array: {}; give numbers that numpy.asarray takes",
+            words.join(" ")
+        ))
+    };
     // A torch tensor that asks for gradients refuses to become an array.
-    let object = match object.hasattr("detach")? {
-        true => object.call_method0("detach")?,
+    let object = match object.hasattr("detach").map_err(cannot)? {
+        true => object.call_method0("detach").map_err(cannot)?,
         false => object.clone(),
     };
-    let cannot = |e: PyErr| refused(format!("{name} can not be taken as an array: {}", e.value(py)));
+    let masked = numpy.getattr("ma")?.getattr("MaskedArray")?;
+    if object.is_instance(&masked)? {
+        return Err(refused(format!(
+            "{name} is a masked array, and every entry is needed; give it filled"
+        )));
+    }
     let array = numpy.call_method1("asarray", (&object,)).map_err(cannot)?;
-    let kind: String = array.getattr("dtype")?.getattr("kind")?.extract()?;
+    let dtype = array.getattr("dtype")?;
+    let kind: String = dtype.getattr("kind")?.extract()?;
     if !matches!(kind.as_str(), "f" | "i" | "u" | "b") {
-        let dtype = array.getattr("dtype")?;
         return Err(refused(format!(
             "{name} has dtype {dtype}; give real numbers, best float64"
         )));
     }
-    let settings = PyDict::new(py);
-    settings.set_item("dtype", "float64")?;
+    // C order, and aligned: a view into raw bytes need not be.
     let array = numpy
-        .call_method("ascontiguousarray", (&array,), Some(&settings))
+        .call_method1("require", (&array, "float64", ["C", "A"]))
         .map_err(cannot)?;
-    // ascontiguousarray makes an array of rank 0 one of rank 1.
-    let array: PyReadonlyArrayDyn<f64> = array.extract()?;
-    Ok(Tensor {
-        shape: array.shape().to_vec(),
-        values: array.as_slice()?.to_vec(),
-    })
+    Ok(array.extract::<PyReadonlyArrayDyn<f64>>()?)
 }
 
-impl Tensor {
-    /// One matrix for each leading index of a rank-3 shape.
-    pub fn matrices(self, [count, rows, columns]: [usize; 3]) -> Vec<DMatrix<f64>> {
-        debug_assert_eq!(count * rows * columns, self.values.len());
-        let size = (rows * columns).max(1);
-        let chunks = self.values.chunks_exact(size);
-        chunks
-            .map(|chunk| DMatrix::from_row_slice(rows, columns, chunk))
-            .collect()
-    }
+/// One matrix for each leading index of an array that is taken as one of this rank-3 shape.
+pub fn matrices(
+    array: &PyReadonlyArrayDyn<'_, f64>,
+    [count, rows, columns]: [usize; 3],
+) -> PyResult<Vec<DMatrix<f64>>> {
+    debug_assert_eq!(count * rows * columns, array.len());
+    let chunks = array.as_slice()?.chunks_exact(rows * columns);
+    Ok(chunks
+        .map(|chunk| DMatrix::from_row_slice(rows, columns, chunk))
+        .collect())
 }
 
 /// Numbers in C order as an array of that shape.

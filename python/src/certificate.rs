@@ -1,20 +1,25 @@
 //! `gdcert.certify`, `gdcert.check`.
 
-use crate::errors::{NotCertified, raise, refused};
-use crate::instance::PyInstance;
+use crate::errors::{not_certified, raise, refused};
+use crate::instance::{PyInstance, Source};
+use crate::pickle::{Pickled, pickled, unpickled};
 use crate::verify::{eta, object, reading, trained};
-use crate::work::{Watch, on_threads};
-use gdcert::certificate::{Certificate, Checked, ScaleSearch, check as check_file};
-use gdcert::{
-    CERTIFICATE_FILES, Certified, Eta, Goal, Instance, Trained, certificate_files,
-};
+use crate::work::{Asked, quiet, run, size};
+use gdcert::certificate::{Certificate, Checked, check as check_file};
+use gdcert::{CERTIFICATE_FILES, Certified, Goal, Instance, Precision, Steps, certificate_files};
 use gdcert_base::files::write_all;
+use gdcert_report::RUN;
 use pyo3::prelude::*;
 use serde_json::json;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-/// A proof about one instance; made by `gdcert.certify` or found by `gdcert.verify`.
+/// A proof about one instance; made by gdcert.certify or found by gdcert.verify. str(c) is its statement.
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4)
+/// >>> c = gdcert.certify(inst)
+/// >>> c.rate > 0, c.instance == inst
+/// (True, True)
 #[pyclass(name = "Certificate", module = "gdcert", frozen)]
 #[derive(Clone)]
 pub struct PyCertificate {
@@ -45,29 +50,25 @@ pub fn write(
     mut files: Vec<(&'static str, Vec<u8>)>,
     subcommand: &str,
     command: &str,
+    seed: Option<u64>,
 ) -> gdcert::Result<()> {
-    std::fs::create_dir_all(folder).map_err(|source| gdcert::Error::Write {
-        path: folder.to_owned(),
+    let cannot = |path: &Path, source| gdcert::Error::Write {
+        path: path.to_owned(),
         source,
-    })?;
+    };
+    std::fs::create_dir_all(folder).map_err(|e| cannot(folder, e))?;
     let run = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "command": command,
         "subcommand": subcommand,
-        "seed": null,
+        "seed": seed,
     });
-    files.push(("run.json", format!("{run:#}\n").into_bytes()));
-    let stale = CERTIFICATE_FILES
-        .iter()
-        .filter(|name| !files.iter().any(|(file, _)| file == *name));
-    let stale: Vec<PathBuf> = stale.map(|name| folder.join(name)).collect();
+    files.push((RUN, format!("{run:#}\n").into_bytes()));
     write_all(folder, &files)?;
-    for path in stale {
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                return Err(gdcert::Error::Write { path, source: e });
-            }
-            _ => {}
+    for name in CERTIFICATE_FILES {
+        let path = folder.join(name);
+        if !files.iter().any(|(file, _)| *file == name) && path.exists() {
+            std::fs::remove_file(&path).map_err(|e| cannot(&path, e))?;
         }
     }
     Ok(())
@@ -123,9 +124,9 @@ impl PyCertificate {
     }
     /// Writes certificate.json and the files it is about into a folder, which is made if need be.
     fn save(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
-        let command = "gdcert.certify(...)";
-        py.detach(|| write(&folder, self.files()?, "certify", command))
-            .map_err(raise)
+        let seed = self.instance.law().map(|(_, seed)| seed);
+        let save = || write(&folder, self.files()?, "certify", "gdcert.certify(inst)", seed);
+        quiet(py, save)?.map_err(raise)
     }
     /// The instance it is about.
     #[getter]
@@ -155,66 +156,123 @@ impl PyCertificate {
     fn __str__(&self) -> &str {
         self.certificate.statement()
     }
+    fn __eq__(&self, other: &Self) -> bool {
+        let same = self.certificate == other.certificate && self.instance == other.instance;
+        same && self.centre == other.centre
+    }
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf // it never changes
+    }
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let kept = (self.instance.kept(), &self.certificate, &self.centre);
+        pickled(&py.get_type::<Self>(), &kept)
+    }
+    #[staticmethod]
+    fn _restore(bytes: &[u8]) -> PyResult<Self> {
+        let (instance, certificate, centre) = unpickled(bytes)?;
+        let instance = PyInstance::restored(instance);
+        Ok(Self::new(instance, certificate, centre))
+    }
 }
 
 /// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that no convergence to 0 is possible.
 ///
-/// search_scale: find the smallest scale of the instance's law at which the proof closes at M_0. tail: run gradient
-/// descent for at most `steps` (2000) until it closes. Raises NotCertified if nothing does.
+/// theorem, train, eta, reading: as in gdcert.verify. search_scale: find the smallest scale of the law that the instance
+/// was drawn from (Instance.random) at which the proof closes at M_0; then .instance is the one drawn there. tail: run
+/// gradient descent for at most steps (2000) until it closes. threads, progress: as in gdcert.verify.
+///
+/// Returns a Certificate. Raises NotCertified (with .condition, .factor, .t) if nothing closes.
 ///
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4)
 /// >>> c = gdcert.certify(inst)
 /// >>> c.kind, c.t
 /// ('theorem_a', 0)
+/// >>> smallest = gdcert.certify(inst, search_scale=True)
+/// >>> bool(gdcert.check(smallest))
+/// True
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = 1, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None))]
+#[pyo3(text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None)")]
 #[allow(clippy::too_many_arguments)]
 pub fn certify(
     py: Python<'_>,
     inst: &PyInstance,
-    theorem: u8,
+    theorem: Option<&Bound<'_, PyAny>>,
     train: Option<&str>,
     eta: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
     search_scale: bool,
     tail: bool,
-    steps: Option<usize>,
-    threads: Option<usize>,
+    steps: Option<&Bound<'_, PyAny>>,
+    threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyCertificate> {
-    let _ = (ScaleSearch::new, Eta::Auto, search_scale);
+    let steps = steps.map(|steps| size("steps", steps)).transpose()?;
+    if steps.is_some() && !tail {
+        return Err(refused("steps says how far a tail may begin; give tail=True"));
+    }
     let goal = Goal {
         trained: trained(theorem, train)?,
         reading: self::reading(reading)?,
         eta: self::eta(eta)?,
         tail: if tail { steps.unwrap_or(2000) } else { 0 },
     };
-    let watch = Watch::new(py, "gradient descent", progress)?;
-    let found = on_threads(py, threads, || {
-        gdcert::certify(&inst.inner, &goal, &mut |t| watch.at(t, goal.tail))
+    let law = match (search_scale, inst.law()) {
+        (false, _) => None,
+        (true, _) if tail => {
+            return Err(refused("search_scale and tail exclude each other; give one of them"));
+        }
+        (true, None) => {
+            return Err(refused(
+                "search_scale needs the law that the instance was drawn from; draw it with Instance.random",
+            ));
+        }
+        (true, law) => law,
+    };
+    let dims = inst.inner.dims();
+    gdcert::check_room(dims, goal.trained, Steps::Exactly(0), Precision::F64).map_err(raise)?;
+    let asked = Asked {
+        label: "gradient descent",
+        threads,
+        progress,
+    };
+    let (instance, found) = run(py, &asked, |watch| match law {
+        None => {
+            let mut observe = |t| watch.at(t, goal.tail);
+            let found = gdcert::certify(&inst.inner, &goal, &mut observe)?;
+            Ok((inst.clone(), found))
+        }
+        Some((init, seed)) => {
+            let kernel = inst.inner.kernel();
+            let mut observe = |_| watch.go_on();
+            let (drawn, scale, found) =
+                gdcert::search_scale(dims, kernel, init, seed, &goal, &mut observe)?;
+            let instance = PyInstance {
+                inner: Arc::new(drawn),
+                source: Source::Drawn(init.with_scale(scale), seed),
+            };
+            Ok((instance, found))
+        }
     })?;
-    match watch.end(py, found)? {
+    match found {
         Certified::Rate {
             certificate,
             proven,
-        } => Ok(PyCertificate::new(inst.clone(), certificate, proven.centre)),
-        Certified::Obstructed(certificate) => {
-            Ok(PyCertificate::new(inst.clone(), certificate, None))
-        }
+        } => Ok(PyCertificate::new(instance, certificate, proven.centre)),
+        Certified::Obstructed(certificate) => Ok(PyCertificate::new(instance, certificate, None)),
         Certified::Refused(why) => Err(not_certified(py, why)?),
     }
 }
 
-fn not_certified(py: Python<'_>, why: String) -> PyResult<PyErr> {
-    let error = NotCertified::new_err(why.clone());
-    let value = error.value(py);
-    value.setattr("condition", &why)?;
-    value.setattr("factor", py.None())?;
-    value.setattr("t", 0)?;
-    Ok(error)
-}
-
-/// What `gdcert.check` says: true if proven.
+/// What gdcert.check says: true if proven. statement says what, reason why not.
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4)
+/// >>> checked = gdcert.check(gdcert.certify(inst))
+/// >>> bool(checked), checked.reason
+/// (True, None)
 #[pyclass(name = "Checked", module = "gdcert", frozen)]
 pub struct PyChecked {
     proven: bool,
@@ -251,11 +309,16 @@ impl PyChecked {
 /// True
 #[pyfunction]
 pub fn check(py: Python<'_>, certificate: &Bound<'_, PyAny>) -> PyResult<PyChecked> {
+    let asked = Asked {
+        label: "check",
+        threads: None,
+        progress: None,
+    };
     let checked = if let Ok(held) = certificate.cast::<PyCertificate>() {
         let files = held.get().files().map_err(raise)?;
         let folder = py.import("tempfile")?.call_method0("TemporaryDirectory")?;
         let path: PathBuf = folder.getattr("name")?.extract()?;
-        let checked = py.detach(|| {
+        let checked = run(py, &asked, |_| {
             write_all(&path, &files)?;
             check_file(&path.join("certificate.json"))
         });
@@ -269,17 +332,15 @@ pub fn check(py: Python<'_>, certificate: &Bound<'_, PyAny>) -> PyResult<PyCheck
             true => path.join("certificate.json"),
             false => path,
         };
-        py.detach(|| check_file(&path))
+        run(py, &asked, |_| check_file(&path))
     };
-    let _: fn(()) -> ControlFlow<()> = ControlFlow::Break;
-    let _ = Trained::QKV;
-    Ok(match checked.map_err(raise)? {
+    Ok(match checked? {
         Checked::Valid(statement) => PyChecked {
             proven: true,
-            statement: Some(statement.to_string()),
+            statement: Some(statement),
             reason: None,
         },
-        Checked::NotProven(reason) => PyChecked {
+        Checked::Unproven(reason) => PyChecked {
             proven: false,
             statement: None,
             reason: Some(reason),

@@ -1,12 +1,17 @@
 //! `gdcert.Instance`: arrays in, arrays out.
 
-use crate::arrays::{Tensor, array, stacked, tensor};
+use crate::arrays::{matrices, stacked, tensor};
 use crate::errors::{raise, refused};
-use gdcert::{Dims, Init, Instance, Kernel, Weights};
+use crate::pickle::{Pickled, pickled, unpickled};
+use crate::work::{quiet, size, whole};
+use gdcert::{
+    Dims, Init, Instance, Kernel, Precision, Steps, Trained, Weights, check_room,
+};
 use nalgebra::DMatrix;
-use numpy::PyArrayDyn;
+use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
+use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,7 +22,7 @@ use std::sync::Arc;
 /// X: [N, n, D], or [n, D] for one sample. y: [N, n, p]; [N, n] or [n] for p = 1. W_Q, W_K, W_V: [H, D, d], or
 /// [D, d] for one head. W_O: [H, d, p]; [H, d] or [d] for p = 1. Anything that numpy.asarray takes, in any layout.
 ///
-/// >>> import gdcert, numpy as np
+/// >>> import numpy as np
 /// >>> g = np.random.default_rng(0).standard_normal
 /// >>> inst = gdcert.Instance(g((2, 4, 8)), g((2, 4)), g((3, 8, 4)), g((3, 8, 4)), g((3, 8, 4)), g((3, 4)))
 /// >>> inst
@@ -25,18 +30,60 @@ use std::sync::Arc;
 /// >>> inst.W_O.shape
 /// (3, 4, 1)
 #[pyclass(name = "Instance", module = "gdcert", frozen, eq)]
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub struct PyInstance {
     pub inner: Arc<Instance>,
-    /// The law and seed it was drawn from, if it was.
-    pub drawn: Option<(Init, u64)>,
+    pub source: Source,
+}
+
+/// Where an instance came from; files and figures say so, and nothing else depends on it.
+#[derive(Clone, Serialize, Deserialize)]
+pub enum Source {
+    Arrays,
+    File(String),
+    Drawn(Init, u64),
+}
+
+/// By value, wherever they came from.
+impl PartialEq for PyInstance {
+    fn eq(&self, other: &Self) -> bool {
+        self.inner == other.inner
+    }
 }
 
 impl PyInstance {
     pub fn of(inner: Instance) -> Self {
         PyInstance {
             inner: Arc::new(inner),
-            drawn: None,
+            source: Source::Arrays,
+        }
+    }
+
+    pub fn law(&self) -> Option<(Init, u64)> {
+        match self.source {
+            Source::Drawn(init, seed) => Some((init, seed)),
+            _ => None,
+        }
+    }
+
+    /// The title of its figures.
+    pub fn title(&self) -> String {
+        match &self.source {
+            Source::Arrays => "instance".to_owned(),
+            Source::File(name) => name.clone(),
+            Source::Drawn(init, seed) => gdcert_report::drawn_title(*init, *seed),
+        }
+    }
+
+    /// What a pickle holds of it.
+    pub fn kept(&self) -> (&Instance, &Source) {
+        (&self.inner, &self.source)
+    }
+
+    pub fn restored((inner, source): (Instance, Source)) -> Self {
+        PyInstance {
+            inner: Arc::new(inner),
+            source,
         }
     }
 }
@@ -46,37 +93,110 @@ pub fn kernel(name: &str) -> PyResult<Kernel> {
 }
 
 /// The rank-3 shape of an array that may lack leading or trailing axes of length 1.
-fn shape3(name: &str, wanted: &str, tensor: &Tensor) -> PyResult<[usize; 3]> {
-    let shape = match (name, *tensor.shape.as_slice()) {
-        (_, [a, b, c]) => [a, b, c],
-        ("X" | "W_Q" | "W_K" | "W_V", [b, c]) => [1, b, c],
-        ("y" | "W_O", [a, b]) => [a, b, 1],
-        ("y" | "W_O", [b]) => [1, b, 1],
+fn shape3(part: &Part, given: &[usize]) -> PyResult<[usize; 3]> {
+    let Part { name, wanted, .. } = part;
+    let shape = match (part.short, given) {
+        (_, &[a, b, c]) => [a, b, c],
+        (Short::Leading, &[b, c]) => [1, b, c],
+        (Short::Trailing, &[a, b]) => [a, b, 1],
+        (Short::Trailing, &[b]) => [1, b, 1],
         _ => {
             return Err(refused(format!(
-                "{name} has shape {:?}; give {wanted}",
-                tensor.shape
+                "{name} has shape {given:?}; give {wanted}"
             )));
         }
     };
-    if shape.contains(&0) {
-        return Err(refused(format!(
-            "{name} has shape {:?}; every axis must have at least one entry ({wanted})",
-            tensor.shape
-        )));
+    match shape.contains(&0) {
+        true => Err(refused(format!(
+            "{name} has shape {given:?}; every axis must have at least one entry: {wanted}"
+        ))),
+        false => Ok(shape),
     }
-    Ok(shape)
 }
 
-const X: &str = "[N, n, D], or [n, D] for one sample";
-const Y: &str = "[N, n, p], or [N, n] or [n] for p = 1";
-const W: &str = "[H, D, d], or [D, d] for one head";
-const O: &str = "[H, d, p], or [H, d] or [d] for p = 1";
+/// Which axis of length 1 an array may lack.
+#[derive(Clone, Copy)]
+enum Short {
+    Leading,
+    Trailing,
+}
 
-fn matrices(name: &str, wanted: &str, object: &Bound<'_, PyAny>) -> PyResult<Vec<DMatrix<f64>>> {
-    let tensor = tensor(name, object)?;
-    let shape = shape3(name, wanted, &tensor)?;
-    Ok(tensor.matrices(shape))
+/// An argument that is an array.
+struct Part {
+    name: &'static str,
+    wanted: &'static str,
+    short: Short,
+}
+
+const WEIGHTS: &str = "[H, D, d], or [D, d] for one head";
+const INPUTS: Part = Part {
+    name: "X",
+    wanted: "[N, n, D], or [n, D] for one sample",
+    short: Short::Leading,
+};
+const LABELS: Part = Part {
+    name: "y",
+    wanted: "[N, n, p], or [N, n] or [n] for p = 1",
+    short: Short::Trailing,
+};
+const QUERY: Part = Part {
+    name: "W_Q",
+    wanted: WEIGHTS,
+    short: Short::Leading,
+};
+const KEY: Part = Part { name: "W_K", ..QUERY };
+const VALUE: Part = Part { name: "W_V", ..QUERY };
+const OUTPUT: Part = Part {
+    name: "W_O",
+    wanted: "[H, d, p], or [H, d] or [d] for p = 1",
+    short: Short::Trailing,
+};
+
+impl Part {
+    fn take(&self, object: &Bound<'_, PyAny>) -> PyResult<Vec<DMatrix<f64>>> {
+        let array = tensor(self.name, object)?;
+        matrices(&array, shape3(self, array.shape())?)
+    }
+}
+
+/// An instance of parts whose shapes agree; if they do not, the first that does not fit X, y and W_Q is named.
+fn assemble(
+    kernel: Kernel,
+    X: Vec<DMatrix<f64>>,
+    y: Vec<DMatrix<f64>>,
+    weights: Weights,
+) -> PyResult<PyInstance> {
+    let shape = |blocks: &[DMatrix<f64>]| {
+        let (rows, columns) = blocks.first().map_or((0, 0), |b| b.shape());
+        [blocks.len(), rows, columns]
+    };
+    let [N, n, D] = shape(&X);
+    let p = shape(&y)[2];
+    let [H, _, d] = shape(&weights.Q);
+    for (part, blocks, right, letters) in [
+        (&LABELS, &y, [N, n, p], "[N, n, p]"),
+        (&QUERY, &weights.Q, [H, D, d], "[H, D, d]"),
+        (&KEY, &weights.K, [H, D, d], "[H, D, d]"),
+        (&VALUE, &weights.V, [H, D, d], "[H, D, d]"),
+        (&OUTPUT, &weights.O, [H, d, p], "[H, d, p]"),
+    ] {
+        let found = shape(blocks);
+        if found != right {
+            return Err(refused(format!(
+                "{} has shape {found:?} but the others ask for {letters} = {right:?}; make the shapes agree",
+                part.name
+            )));
+        }
+    }
+    Instance::new(kernel, X, y, weights)
+        .map(PyInstance::of)
+        .map_err(raise)
+}
+
+/// Refuses sizes that do not fit into memory before anything is allocated.
+pub fn room(dims: Dims, trained: Trained) -> PyResult<()> {
+    dims.check().map_err(raise)?;
+    check_room(dims, trained, Steps::Exactly(0), Precision::F64).map_err(raise)
 }
 
 #[pymethods]
@@ -94,16 +214,14 @@ impl PyInstance {
         kernel: &str,
     ) -> PyResult<Self> {
         let kernel = self::kernel(kernel)?;
+        let (X, y) = (INPUTS.take(X)?, LABELS.take(y)?);
         let weights = Weights {
-            Q: matrices("W_Q", self::W, W_Q)?,
-            K: matrices("W_K", self::W, W_K)?,
-            V: matrices("W_V", self::W, W_V)?,
-            O: matrices("W_O", O, W_O)?,
+            Q: QUERY.take(W_Q)?,
+            K: KEY.take(W_K)?,
+            V: VALUE.take(W_V)?,
+            O: OUTPUT.take(W_O)?,
         };
-        let (X, y) = (matrices("X", self::X, X)?, matrices("y", Y, y)?);
-        Instance::new(kernel, X, y, weights)
-            .map(Self::of)
-            .map_err(raise)
+        assemble(kernel, X, y, weights)
     }
 
     /// Draws an instance, the same for the same arguments on every machine.
@@ -113,26 +231,38 @@ impl PyInstance {
     /// >>> gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0, seed=19).p
     /// 1
     #[staticmethod]
-    #[pyo3(signature = (*, N, n, D, d, H, p = 1, kernel = "softmax", init = "lecun", scale = None, seed = 0))]
+    #[pyo3(signature = (*, N, n, D, d, H, p = None, kernel = "softmax", init = "lecun", scale = None, seed = None))]
+    #[pyo3(text_signature = "(*, N, n, D, d, H, p=1, kernel='softmax', init='lecun', scale=None, seed=0)")]
     #[allow(clippy::too_many_arguments)]
     fn random(
-        N: usize,
-        n: usize,
-        D: usize,
-        d: usize,
-        H: usize,
-        p: usize,
+        py: Python<'_>,
+        N: &Bound<'_, PyAny>,
+        n: &Bound<'_, PyAny>,
+        D: &Bound<'_, PyAny>,
+        d: &Bound<'_, PyAny>,
+        H: &Bound<'_, PyAny>,
+        p: Option<&Bound<'_, PyAny>>,
         kernel: &str,
         init: &str,
         scale: Option<f64>,
-        seed: u64,
+        seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
+        let dims = Dims {
+            N: size("N", N)?,
+            n: size("n", n)?,
+            D: size("D", D)?,
+            d: size("d", d)?,
+            H: size("H", H)?,
+            p: p.map_or(Ok(1), |p| size("p", p))?,
+        };
+        let seed = seed.map_or(Ok(0), |seed| whole("seed", seed))?;
+        let kernel = self::kernel(kernel)?;
         let init = Init::from_name(init, scale).map_err(raise)?;
-        let dims = Dims { N, n, D, d, H, p };
-        let drawn = Instance::random(dims, self::kernel(kernel)?, init, seed).map_err(raise)?;
+        room(dims, Trained::QKV)?;
+        let drawn = quiet(py, || Instance::random(dims, kernel, init, seed))?;
         Ok(PyInstance {
-            drawn: Some((init, seed)),
-            ..Self::of(drawn)
+            inner: Arc::new(drawn.map_err(raise)?),
+            source: Source::Drawn(init, seed),
         })
     }
 
@@ -141,13 +271,17 @@ impl PyInstance {
     #[pyo3(signature = (path, kernel = None))]
     fn load(py: Python<'_>, path: PathBuf, kernel: Option<&str>) -> PyResult<Self> {
         let kernel = kernel.map(self::kernel).transpose()?;
-        let read = py.detach(|| Instance::read(&path, kernel));
-        read.map(Self::of).map_err(raise)
+        let read = quiet(py, || Instance::read(&path, kernel))?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        Ok(PyInstance {
+            inner: Arc::new(read.map_err(raise)?),
+            source: Source::File(name.to_string_lossy().into_owned()),
+        })
     }
 
     /// Writes the instance file, whole or not at all.
     fn save(&self, py: Python<'_>, path: PathBuf) -> PyResult<()> {
-        py.detach(|| self.inner.write(&path)).map_err(raise)
+        quiet(py, || self.inner.write(&path))?.map_err(raise)
     }
 
     /// The heads of a torch.nn.MultiheadAttention as an instance; X, y as in Instance(...).
@@ -181,12 +315,12 @@ impl PyInstance {
             let name: String = name.extract()?;
             match name.as_str() {
                 "kernel" => kernel = self::kernel(&part.extract::<String>()?)?,
-                "X" => X = matrices("X", self::X, &part)?,
-                "y" => y = matrices("y", Y, &part)?,
-                "W_Q" => weights.Q = matrices("W_Q", self::W, &part)?,
-                "W_K" => weights.K = matrices("W_K", self::W, &part)?,
-                "W_V" => weights.V = matrices("W_V", self::W, &part)?,
-                "W_O" => weights.O = matrices("W_O", O, &part)?,
+                "X" => X = INPUTS.take(&part)?,
+                "y" => y = LABELS.take(&part)?,
+                "W_Q" => weights.Q = QUERY.take(&part)?,
+                "W_K" => weights.K = KEY.take(&part)?,
+                "W_V" => weights.V = VALUE.take(&part)?,
+                "W_O" => weights.O = OUTPUT.take(&part)?,
                 _ => {
                     return Err(refused(format!(
                         "an instance has no part '{name}'; give X, y, W_Q, W_K, W_V, W_O or kernel"
@@ -194,9 +328,7 @@ impl PyInstance {
                 }
             }
         }
-        Instance::new(kernel, X, y, weights)
-            .map(Self::of)
-            .map_err(raise)
+        assemble(kernel, X, y, weights)
     }
 
     /// The inputs, [N, n, D].
@@ -279,43 +411,12 @@ impl PyInstance {
         self.clone() // it never changes
     }
 
-    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<(Bound<'py, PyAny>, Restored<'py>)> {
-        let restore = py.get_type::<Self>().getattr("_restore")?;
-        let bytes = self.inner.to_bytes().map_err(raise)?;
-        let (init, seed) = self.drawn.map_or((None, None), |(init, seed)| {
-            (Some((init.name().to_owned(), init.scale())), Some(seed))
-        });
-        Ok((restore, (PyBytes::new(py, &bytes), init, seed)))
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        pickled(&py.get_type::<Self>(), &self.kept())
     }
 
     #[staticmethod]
-    fn _restore(
-        bytes: &[u8],
-        init: Option<(String, Option<f64>)>,
-        seed: Option<u64>,
-    ) -> PyResult<Self> {
-        let inner = Instance::from_bytes(bytes, None).map_err(raise)?;
-        let init = init.map(|(name, scale)| Init::from_name(&name, scale));
-        let init = init.transpose().map_err(raise)?;
-        Ok(PyInstance {
-            drawn: init.zip(seed),
-            ..Self::of(inner)
-        })
+    fn _restore(bytes: &[u8]) -> PyResult<Self> {
+        unpickled(bytes).map(Self::restored)
     }
-}
-
-/// What `_restore` is called with.
-type Restored<'py> = (
-    Bound<'py, PyBytes>,
-    Option<(String, Option<f64>)>,
-    Option<u64>,
-);
-
-/// Flat values as an array, for the numerics.
-pub fn shaped<'py>(
-    py: Python<'py>,
-    values: Vec<f64>,
-    shape: &[usize],
-) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
-    array(py, values, shape)
 }

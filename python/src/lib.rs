@@ -4,16 +4,23 @@ mod arrays;
 mod certificate;
 mod errors;
 mod instance;
+mod landscape;
+mod many;
 mod numerics;
+mod pickle;
 mod verify;
 mod work;
 
 use pyo3::prelude::*;
+use std::ffi::OsString;
 
 /// Runs the command with these arguments (the first is its name); returns the exit code.
+///
+/// >>> gdcert.run(["gdcert", "--version"])  # doctest: +ELLIPSIS
+/// 0
 #[pyfunction]
-fn run(py: Python<'_>, args: Vec<std::ffi::OsString>) -> u8 {
-    py.detach(|| gdcert_cli::run_code(args))
+fn run(py: Python<'_>, args: Vec<OsString>) -> PyResult<u8> {
+    work::quiet(py, || gdcert_cli::run_code(args))
 }
 
 #[pymodule]
@@ -39,6 +46,11 @@ fn _gdcert(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(verify::verify, m)?)?;
     m.add_function(wrap_pyfunction!(certificate::certify, m)?)?;
     m.add_function(wrap_pyfunction!(certificate::check, m)?)?;
+    m.add_function(wrap_pyfunction!(many::sweep, m)?)?;
+    m.add_function(wrap_pyfunction!(many::falsify, m)?)?;
+    m.add_function(wrap_pyfunction!(landscape::landscape, m)?)?;
+    m.add_class::<many::PyFalsified>()?;
+    m.add_class::<landscape::PyLandscape>()?;
     m.add_function(wrap_pyfunction!(run, m)?)?;
     Ok(())
 }

@@ -2,13 +2,16 @@
 
 use crate::arrays::{array, stacked};
 use crate::errors::{raise, refused};
-use crate::instance::PyInstance;
-use crate::verify::trained;
+use crate::instance::{PyInstance, room};
+use crate::verify::blocks;
+use crate::work::{Asked, quiet, run};
+use gdcert::Instance;
 use gdcert::bounds::Curvature;
 use gdcert::model::{self, Head};
 use gdcert::spectrum::{self, Reading, Spectrum};
+use gdcert_base::memory::{available_bytes, gigabytes};
 use nalgebra::DMatrix;
-use numpy::{PyArray2, PyArrayDyn};
+use numpy::PyArrayDyn;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
@@ -18,36 +21,24 @@ use pyo3::types::PyDict;
 /// >>> float(abs(gdcert.outputs(inst)).max())  # W_V = 0
 /// 0.0
 #[pyfunction]
-pub fn outputs<'py>(
-    py: Python<'py>,
-    inst: &PyInstance,
-) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+pub fn outputs<'py>(py: Python<'py>, inst: &PyInstance) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+    // The residual where y = 0: adding y back would round once more.
     let instance = &inst.inner;
-    let dims = instance.dims();
-    let r = py.detach(|| model::residual(instance, instance.W()));
-    // Adding y back would round once more than leaving it out does.
-    let zero = instance.y().iter().map(|y| DMatrix::zeros(y.nrows(), y.ncols()));
-    let without = gdcert::Instance::new(
-        instance.kernel(),
-        instance.X().to_vec(),
-        zero.collect(),
-        instance.W().clone(),
-    );
-    let out = match without {
-        Ok(without) => py.detach(|| model::residual(&without, without.W())),
-        Err(_) => r,
-    };
-    array(py, out, &[dims.N, dims.n, dims.p])
+    let zero = instance.y().iter().map(|y| y * 0.0).collect();
+    let (X, W) = (instance.X().to_vec(), instance.W().clone());
+    let without = Instance::new(instance.kernel(), X, zero, W).map_err(raise)?;
+    residual(py, &PyInstance::of(without))
 }
 
 /// outputs - y: [N, n, p].
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3)
+/// >>> gdcert.residual(inst).shape
+/// (2, 4, 1)
 #[pyfunction]
-pub fn residual<'py>(
-    py: Python<'py>,
-    inst: &PyInstance,
-) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+pub fn residual<'py>(py: Python<'py>, inst: &PyInstance) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
     let dims = inst.inner.dims();
-    let r = py.detach(|| model::residual(&inst.inner, inst.inner.W()));
+    let r = quiet(py, || model::residual(&inst.inner, inst.inner.W()))?;
     array(py, r, &[dims.N, dims.n, dims.p])
 }
 
@@ -57,14 +48,20 @@ pub fn residual<'py>(
 /// >>> bool(abs(gdcert.loss(inst) - 0.5 * (gdcert.residual(inst) ** 2).sum()) < 1e-12)
 /// True
 #[pyfunction]
-pub fn loss(py: Python<'_>, inst: &PyInstance) -> f64 {
-    py.detach(|| {
+pub fn loss(py: Python<'_>, inst: &PyInstance) -> PyResult<f64> {
+    quiet(py, || {
         let r = model::residual(&inst.inner, inst.inner.W());
         0.5 * r.iter().map(|r| r * r).sum::<f64>()
     })
 }
 
 /// df/dW for each trained block: a dict "Q", "K", "V" -> [H, D, d].
+///
+/// train: any subset of "QKV".
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3)
+/// >>> {block: g.shape for block, g in gdcert.gradient(inst, train="QV").items()}
+/// {'Q': (3, 8, 4), 'V': (3, 8, 4)}
 #[pyfunction]
 #[pyo3(signature = (inst, train = "QKV"))]
 pub fn gradient<'py>(
@@ -72,8 +69,8 @@ pub fn gradient<'py>(
     inst: &PyInstance,
     train: &str,
 ) -> PyResult<Bound<'py, PyDict>> {
-    let flags = trained(1, Some(train))?.flags();
-    let found = py.detach(|| model::gradient(&inst.inner, inst.inner.W()));
+    let flags = blocks(train)?.flags();
+    let found = quiet(py, || model::gradient(&inst.inner, inst.inner.W()))?;
     let dict = PyDict::new(py);
     for ((name, block), on) in [("Q", &found.Q), ("K", &found.K), ("V", &found.V)]
         .into_iter()
@@ -86,42 +83,66 @@ pub fn gradient<'py>(
     Ok(dict)
 }
 
-/// J = dr/dM, [m, P]: rows (sample, token, output), columns (block in the order Q, K, V; head; D; d), last index fastest.
+/// J = dr/dM over the trained blocks: [m, P] with m = N n p and P = (number of blocks) H D d.
+///
+/// Rows are (sample, token, output), columns (block in the order Q, K, V; head; D; d), the last index fastest: those of
+/// one block reshape to [H, D, d], as the gradient has it.
+///
+/// >>> import numpy as np
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3)
+/// >>> g = gdcert.residual(inst).ravel() @ gdcert.jacobian(inst, train="V")
+/// >>> np.allclose(g.reshape(3, 8, 4), gdcert.gradient(inst)["V"])
+/// True
 #[pyfunction]
 #[pyo3(signature = (inst, train = "QKV"))]
 pub fn jacobian<'py>(
     py: Python<'py>,
     inst: &PyInstance,
     train: &str,
-) -> PyResult<Bound<'py, PyArray2<f64>>> {
-    let trained = trained(1, Some(train))?;
+) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+    let trained = blocks(train)?;
     let dims = inst.inner.dims();
-    let J = py.detach(|| model::jacobian(&inst.inner, inst.inner.W(), trained));
-    let (m, P) = J.shape();
-    let mut values = vec![0.0; m * P];
-    // The library's columns are those of D x d matrices, column by column.
-    let size = dims.D * dims.d;
-    for column in 0..P {
-        let (block, within) = (column / size, column % size);
-        let (a, e) = (within / dims.D, within % dims.D);
-        let to = block * size + e * dims.d + a;
-        for row in 0..m {
-            values[row * P + to] = J[(row, column)];
-        }
+    let on = trained.flags().into_iter().filter(|&on| on).count();
+    // Once as the library forms it, once as NumPy wants it.
+    let needed = 16 * dims.m() as u128 * (on * dims.block_len()) as u128;
+    if let Some(room) = available_bytes()
+        && needed > room
+    {
+        return Err(refused(format!(
+            "the Jacobian of {dims} needs {} of memory, and {} are available; take fewer blocks with train",
+            gigabytes(needed),
+            gigabytes(room)
+        )));
     }
-    let flat = numpy::PyArray1::from_vec(py, values);
-    numpy::PyArrayMethods::reshape(&flat, [m, P])
+    let (values, m, P) = quiet(py, || {
+        let J = model::jacobian(&inst.inner, inst.inner.W(), trained);
+        let (m, P) = J.shape();
+        let mut values = vec![0.0; m * P];
+        // The library's columns are those of D x d matrices, column by column.
+        let size = dims.D * dims.d;
+        for column in 0..P {
+            let (block, within) = (column / size, column % size);
+            let (e, a) = (within / dims.D, within % dims.D);
+            let to = block * size + a * dims.d + e;
+            for row in 0..m {
+                values[row * P + to] = J[(row, column)];
+            }
+        }
+        (values, m, P)
+    })?;
+    array(py, values, &[m, P])
 }
 
-/// S: [N, H, n, n], rows are query tokens.
+/// S, the attention weights at M_0: [N, H, n, n], rows are query tokens.
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, kernel="softmax")
+/// >>> bool(abs(gdcert.attention(inst).sum(axis=-1) - 1).max() < 1e-12)
+/// True
 #[pyfunction]
-pub fn attention<'py>(
-    py: Python<'py>,
-    inst: &PyInstance,
-) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+pub fn attention<'py>(py: Python<'py>, inst: &PyInstance) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
     let instance = &inst.inner;
     let dims = instance.dims();
-    let values = py.detach(|| {
+    let values = quiet(py, || {
         let mut values = Vec::with_capacity(dims.N * dims.H * dims.n * dims.n);
         for i in 0..dims.N {
             for h in 0..dims.H {
@@ -130,11 +151,15 @@ pub fn attention<'py>(
             }
         }
         values
-    });
+    })?;
     array(py, values, &[dims.N, dims.H, dims.n, dims.n])
 }
 
-/// What the theorems' constants are made of, at M_0; see `gdcert.spectrum`.
+/// What the theorems' constants are made of, at M_0; made by gdcert.spectrum.
+///
+/// >>> s = gdcert.spectrum(gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3))
+/// >>> s.b0.shape, sorted(s.betas)
+/// ((8, 24), ['ntk', 'per_head', 'stacked', 'value'])
 #[pyclass(name = "Spectrum", module = "gdcert", frozen)]
 pub struct PySpectrum {
     found: Spectrum,
@@ -149,11 +174,18 @@ pub struct PySpectrum {
 #[pyfunction(name = "spectrum")]
 #[pyo3(signature = (inst, train = "QKV"))]
 pub fn spectrum_of(py: Python<'_>, inst: &PyInstance, train: &str) -> PyResult<PySpectrum> {
-    let trained = trained(1, Some(train))?;
-    let found = py.detach(|| Spectrum::new(&inst.inner, trained));
-    Ok(PySpectrum {
-        found: found.map_err(raise)?,
-        b0: spectrum::B(&inst.inner),
+    let trained = blocks(train)?;
+    room(inst.inner.dims(), trained)?;
+    let asked = Asked {
+        label: "spectrum",
+        threads: None,
+        progress: None,
+    };
+    run(py, &asked, |_| {
+        Ok(PySpectrum {
+            found: Spectrum::new(&inst.inner, trained)?,
+            b0: spectrum::B(&inst.inner),
+        })
     })
 }
 
@@ -169,7 +201,7 @@ impl PySpectrum {
     fn jacobian_norm(&self) -> f64 {
         self.found.jacobian_norm.value
     }
-    /// The four readings of beta.
+    /// beta by reading: "stacked", "per_head", "value", "ntk".
     #[getter]
     fn betas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
@@ -193,6 +225,10 @@ impl PySpectrum {
 }
 
 /// h(rho): an upper bound of |D^2 F| over the ball of radius rho around M_0, in closed form.
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3)
+/// >>> gdcert.curvature(inst, 0.0) < gdcert.curvature(inst, 1.0)
+/// True
 #[pyfunction]
 #[pyo3(signature = (inst, rho, train = "QKV"))]
 pub fn curvature(py: Python<'_>, inst: &PyInstance, rho: f64, train: &str) -> PyResult<f64> {
@@ -201,7 +237,7 @@ pub fn curvature(py: Python<'_>, inst: &PyInstance, rho: f64, train: &str) -> Py
             "rho = {rho} must be a finite number of at least 0"
         )));
     }
-    let trained = trained(1, Some(train))?;
-    let bound = py.detach(|| Curvature::<f64>::new(&inst.inner, trained));
+    let trained = blocks(train)?;
+    let bound = quiet(py, || Curvature::<f64>::new(&inst.inner, trained))?;
     Ok(bound.map_err(raise)?.h(rho))
 }

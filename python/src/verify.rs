@@ -3,13 +3,15 @@
 use crate::certificate::PyCertificate;
 use crate::errors::{raise, refused};
 use crate::instance::PyInstance;
-use crate::work::{Watch, on_threads};
+use crate::pickle::{Pickled, pickled, unpickled};
+use crate::work::{Asked, quiet, run, size, whole};
 use gdcert::certificate::Proven;
 use gdcert::descent::Steps;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Claim;
 use gdcert::verify::{Event, Origin, VerdictFile};
-use gdcert::{Eta, Settings, Trained, Verification};
+use gdcert::{Eta, Precision, Settings, Trained, Verification};
+use gdcert_report::plot::{Figure, rate_vs_bound};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -17,14 +19,20 @@ use serde_json::Value;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-/// The blocks that `theorem` or, if given, `train` names.
-pub fn trained(theorem: u8, train: Option<&str>) -> PyResult<Trained> {
+/// A non-empty subset of QKV.
+pub fn blocks(train: &str) -> PyResult<Trained> {
+    train.parse().map_err(raise)
+}
+
+/// The blocks that `theorem` (1) or, if given, `train` names.
+pub fn trained(theorem: Option<&Bound<'_, PyAny>>, train: Option<&str>) -> PyResult<Trained> {
+    let theorem = theorem.map_or(Ok(1), |theorem| whole("theorem", theorem))?;
     match (train, theorem) {
-        (Some(train), _) => train.parse().map_err(raise),
+        (Some(train), _) => blocks(train),
         (None, 1) => Ok(Trained::QKV),
         (None, 2) => Ok(Trained::Q),
         (None, other) => Err(refused(format!(
-            "theorem = {other}: there are Theorem 1 (all weights) and Theorem 2 (W^Q alone)"
+            "theorem = {other} is unknown; choose 1 (all weights) or 2 (W^Q alone)"
         ))),
     }
 }
@@ -76,6 +84,11 @@ pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>
 }
 
 /// What was found about one reading of the claim f_t <= (1 - eta beta)^t f_0.
+///
+/// >>> v = gdcert.verify(gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3), steps=10, certify=False)
+/// >>> claim = v.claims["per_head"]
+/// >>> claim.verdict, claim.checked_to
+/// ('held', 10)
 #[pyclass(name = "Claim", module = "gdcert", frozen)]
 pub struct PyClaim {
     claim: Claim,
@@ -132,16 +145,28 @@ impl PyClaim {
     }
 }
 
-/// Everything found out about one instance; made by `gdcert.verify`.
+/// Everything found out about one instance; made by gdcert.verify.
+///
+/// str(v) is what the command prints; in a notebook v shows a table and the figure.
+///
+/// >>> v = gdcert.verify(gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4))
+/// >>> v.verdict, len(v.trajectory) == v.steps + 1
+/// ('certified', True)
+/// >>> bool(gdcert.check(v.certificate))
+/// True
 #[pyclass(name = "Verification", module = "gdcert", frozen)]
 pub struct PyVerification {
-    pub found: Arc<Verification>,
-    pub instance: PyInstance,
-    pub deciding: Reading,
-    pub title: String,
-    pub command: String,
-    drawn: OnceLock<gdcert_report::plot::Figure>,
+    found: Arc<Verification>,
+    instance: PyInstance,
+    deciding: Reading,
+    title: String,
+    command: String,
+    drawn: OnceLock<Figure>,
 }
+
+/// What a pickle holds, beside the instance.
+type Kept<'a> = (&'a Verification, Reading, &'a str, &'a str);
+type Restored = (Verification, Reading, String, String);
 
 impl PyVerification {
     pub fn new(
@@ -162,10 +187,11 @@ impl PyVerification {
     }
 
     fn origin(&self) -> Origin {
+        let (init, seed) = self.instance.law().unzip();
         Origin {
             command: self.command.clone(),
-            seed: self.instance.drawn.map(|(_, seed)| seed),
-            init: self.instance.drawn.map(|(init, _)| init),
+            seed,
+            init,
         }
     }
 
@@ -173,63 +199,54 @@ impl PyVerification {
         VerdictFile::new(&self.found, &self.origin(), self.deciding)
     }
 
-    fn figure(&self, py: Python<'_>) -> PyResult<&gdcert_report::plot::Figure> {
-        if self.drawn.get().is_none() {
-            let figure = py.detach(|| {
-                gdcert_report::plot::rate_vs_bound(&self.found, &self.title, self.deciding)
-            });
-            let _ = self.drawn.set(figure.map_err(raise)?); // another thread may have drawn the same
+    fn figure(&self, py: Python<'_>) -> PyResult<&Figure> {
+        if let Some(figure) = self.drawn.get() {
+            return Ok(figure);
         }
-        self.drawn
-            .get()
-            .ok_or_else(|| refused("the figure could not be kept"))
-    }
-}
-
-/// The title of a figure: what the command writes over it.
-pub fn title(instance: &PyInstance) -> String {
-    let (inner, kernel) = (&instance.inner, instance.inner.kernel());
-    match instance.drawn {
-        Some((init, seed)) => match init.scale() {
-            Some(scale) => format!(
-                "{kernel}, {}, {} (scale {scale}), seed {seed}",
-                inner.dims(),
-                init.name()
-            ),
-            None => format!("{kernel}, {}, {}, seed {seed}", inner.dims(), init.name()),
-        },
-        None => format!("{kernel}, {}", inner.dims()),
+        let figure = quiet(py, || {
+            rate_vs_bound(&self.found, &self.title, self.deciding)
+        })?;
+        let figure = figure.map_err(raise)?;
+        Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
     }
 }
 
 /// Runs exact gradient descent from M_0 and holds f(M_t) <= (1 - eta beta)^t f(M_0) against it, for every reading of beta.
 ///
-/// theorem: 1 trains W_Q, W_K, W_V, 2 trains W_Q; train: any subset such as "QK" instead. eta: "auto" (0.5 / |J_0|^2),
+/// theorem: 1 trains W_Q, W_K, W_V, 2 trains W_Q. train: any subset such as "QK" instead. eta: "auto" (0.5 / |J_0|^2),
 /// "certified" (the step that Theorem A chooses) or a number. steps: exactly so many; None: to 2000 or to the rounding
-/// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk". precision: "f64" or "double-double".
-/// certify: whether to look for a proof. threads: None for all cores. progress: True, False, None (where someone sees
-/// it) or a callable that gets (done, total).
+/// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk"; None: per_head when QKV are trained,
+/// else ntk. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
+/// to report the curvature bound. threads: None for all cores; results do not depend on it. progress: True, False,
+/// None (where someone sees it) or a callable that gets (done, total).
 ///
-/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4)
-/// >>> gdcert.verify(inst).verdict
-/// 'certified'
+/// Returns a Verification. Raises InputError for settings that make no sense and KeyboardInterrupt for Ctrl-C.
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0, seed=19)
+/// >>> v = gdcert.verify(inst)
+/// >>> v.verdict
+/// 'certified_tail'
+/// >>> v.claims["stacked"].verdict, v.claims["stacked"].first_violation
+/// ('violated', 1)
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = 1, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
+#[pyo3(text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)")]
 #[allow(clippy::too_many_arguments)]
 pub fn verify(
     py: Python<'_>,
     inst: &PyInstance,
-    theorem: u8,
+    theorem: Option<&Bound<'_, PyAny>>,
     train: Option<&str>,
     eta: Option<&Bound<'_, PyAny>>,
-    steps: Option<usize>,
+    steps: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
     precision: &str,
     certify: bool,
     curvature_at: Option<Vec<f64>>,
-    threads: Option<usize>,
+    threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyVerification> {
+    let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     let settings = Settings {
         trained: trained(theorem, train)?,
         eta: self::eta(eta)?,
@@ -239,29 +256,43 @@ pub fn verify(
         certify,
         curvature_at: curvature_at.unwrap_or_else(|| vec![0.0]),
     };
-    gdcert::check_room(
-        inst.inner.dims(),
-        settings.trained,
-        settings.steps,
-        settings.precision,
-    )
-    .map_err(raise)?;
-    let watch = Watch::new(py, "gradient descent", progress)?;
+    let dims = inst.inner.dims();
+    gdcert::check_room(dims, settings.trained, settings.steps, settings.precision)
+        .map_err(raise)?;
+    let asked = Asked {
+        label: "gradient descent",
+        threads,
+        progress,
+    };
     let total = settings.steps.limit();
-    let found = on_threads(py, threads, || {
+    let found = run(py, &asked, |watch| {
         gdcert::verify(&inst.inner, &settings, &mut |event| match event {
             Event::Point(point) => watch.at(point.t, total),
             Event::Proving(t) => watch.at(t, total),
         })
     })?;
-    let found = watch.end(py, found)?;
     let deciding = settings.deciding();
-    let command = format!("gdcert.verify(train='{}', reading='{deciding}')", settings.trained);
+    let mut command = format!("gdcert.verify(inst, train='{}'", settings.trained);
+    if let Some(eta) = eta {
+        command += &format!(", eta={}", eta.repr()?);
+    }
+    if let Some(steps) = steps {
+        command += &format!(", steps={steps}");
+    }
+    command += &format!(", reading='{deciding}'");
+    if settings.precision != Precision::F64 {
+        command += &format!(", precision='{}'", settings.precision);
+    }
+    if !certify {
+        command += ", certify=False";
+    }
+    command.push(')');
+    let title = inst.title();
     Ok(PyVerification::new(
         inst.clone(),
         found,
         deciding,
-        title(inst),
+        title,
         command,
     ))
 }
@@ -349,7 +380,7 @@ impl PyVerification {
     fn trajectory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let points = &self.found.trajectory.points;
         let columns = PyDict::new(py);
-        let mut add = |name: &str, values: Vec<f64>| {
+        let add = |name: &str, values: Vec<f64>| {
             columns.set_item(name, PyArray1::from_vec(py, values))
         };
         add("t", points.iter().map(|p| p.t as f64).collect())?;
@@ -379,7 +410,8 @@ impl PyVerification {
     fn certificate(&self) -> Option<PyCertificate> {
         let certificate = self.found.certificate.clone()?;
         let centre = self.found.proven.as_ref().and_then(|p: &Proven| p.centre.clone());
-        Some(PyCertificate::new(self.instance.clone(), certificate, centre))
+        let instance = self.instance.clone();
+        Some(PyCertificate::new(instance, certificate, centre))
     }
     /// The figure as SVG, as the command draws it.
     #[getter]
@@ -414,9 +446,9 @@ impl PyVerification {
                 &self.title,
                 self.deciding,
             )?;
-            crate::certificate::write(&folder, files, "verify", &self.command)
+            crate::certificate::write(&folder, files, "verify", &self.command, self.origin().seed)
         };
-        py.detach(write).map_err(raise)
+        quiet(py, write)?.map_err(raise)
     }
     /// The loss against its bounds on matplotlib axes (new ones if none are given); returns them.
     #[pyo3(signature = (ax = None))]
@@ -440,5 +472,25 @@ impl PyVerification {
             self.loss0(),
             self.final_loss()
         )
+    }
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf // it never changes
+    }
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let kept: Kept = (&self.found, self.deciding, &self.title, &self.command);
+        pickled(&py.get_type::<Self>(), &(self.instance.kept(), kept))
+    }
+    #[staticmethod]
+    fn _restore(bytes: &[u8]) -> PyResult<Self> {
+        let (instance, kept): (_, Restored) = unpickled(bytes)?;
+        let (found, deciding, title, command) = kept;
+        if found.trajectory.points.is_empty() {
+            return Err(refused("is no pickle of a verification: it has no point"));
+        }
+        let instance = PyInstance::restored(instance);
+        Ok(Self::new(instance, found, deciding, title, command))
     }
 }

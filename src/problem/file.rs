@@ -6,6 +6,7 @@ use crate::{Error, Result};
 use gdcert_base::files::write_atomic;
 use nalgebra::DMatrix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -34,7 +35,11 @@ impl Instance {
         Self::from_bytes(&bytes, kernel).map_err(|e| Error::file(path, e.to_string()))
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8], kernel: Option<Kernel>) -> Result<Self> {
+    /// Reads the bytes of an instance file, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    /// As there, without the file's name.
+    pub fn from_bytes(bytes: &[u8], kernel: Option<Kernel>) -> Result<Self> {
         let broken = |e| {
             Error::input(format!(
                 "not a complete safetensors file ({e}); write it anew with safetensors' save_file"
@@ -153,4 +158,19 @@ fn blocks(tensors: &SafeTensors, name: &str) -> Result<Vec<DMatrix<f64>>> {
         .chunks_exact(rows * cols)
         .map(|chunk| DMatrix::from_row_slice(rows, cols, chunk))
         .collect())
+}
+
+/// As the bytes of its file.
+impl Serialize for Instance {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        let bytes = self.to_bytes().map_err(serde::ser::Error::custom)?;
+        bytes.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instance {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let bytes = Vec::<u8>::deserialize(from)?;
+        Instance::from_bytes(&bytes, None).map_err(serde::de::Error::custom)
+    }
 }

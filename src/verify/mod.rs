@@ -16,6 +16,7 @@ use crate::problem::{Dims, Instance};
 use crate::spectrum::{Estimate, Reading, Spectrum};
 use crate::verdict::{Claim, Verdict};
 use crate::{Error, Kernel, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
@@ -120,7 +121,7 @@ pub enum Event<'a> {
 }
 
 /// Everything found out about one instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// The sizes.
     pub dims: Dims,

@@ -4,16 +4,12 @@ use super::instance::InstanceArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print, whole};
-use crate::{Error, Result};
-use gdcert::certificate::ScaleSearch;
+use crate::Result;
 use gdcert::check_room;
 use gdcert::descent::Steps;
 use gdcert::model::Precision;
-use gdcert::problem::{Dims, Init, Instance};
 use gdcert::spectrum::Reading;
-use gdcert::verify::{Eta, THETA};
-use gdcert::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify};
-use gdcert::{Kernel, Trained};
+use gdcert::{CERTIFICATE_FILES, Certified, Goal, certificate_files, certify, search_scale};
 use std::ops::ControlFlow;
 
 /// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
@@ -52,7 +48,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
     let trained = args.instance.trained()?;
-    let mut goal = Goal {
+    let goal = Goal {
         trained,
         reading,
         eta: args.eta.parse()?,
@@ -79,18 +75,13 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let mut found_scale = None;
     let found = match (args.search_scale, source.init, source.seed) {
         (true, Some(init), Some(seed)) => {
-            if let Eta::Fixed(_) = goal.eta {
-                return Err(Error::input(
-                    "--search-scale chooses the step itself (eta L = 1/2); drop --eta",
-                ));
-            }
-            goal.eta = Eta::Certified;
             let (instance, scale, found) = search_scale(
                 source.instance.dims(),
                 source.instance.kernel(),
                 init,
                 seed,
                 &goal,
+                &mut observe,
             )?;
             source.instance = instance;
             found_scale = Some((init.name(), scale));
@@ -108,7 +99,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         Certified::Obstructed(certificate) => (certificate, None),
         Certified::Refused(why) => {
             if common.json {
-                print(&format!("{:#}\n", serde_json::json!({"refused": why})));
+                print(&format!("{:#}\n", serde_json::json!({"refused": why.condition})));
             } else {
                 print(&format!("Not certified: {why}\n"));
             }
@@ -131,25 +122,4 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         ));
     }
     Ok(Outcome::Fine)
-}
-
-/// The smallest scale that a search in f64 finds, and from there upwards to one at which the proof is rigorous.
-fn search_scale(
-    dims: Dims,
-    kernel: Kernel,
-    init: Init,
-    seed: u64,
-    goal: &Goal,
-) -> Result<(Instance, f64, Certified)> {
-    let trained: Trained = goal.trained;
-    let estimate = ScaleSearch::new(dims, kernel, init, trained, seed)?.smallest(THETA)?;
-    let mut scale = estimate;
-    loop {
-        let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
-        let found = certify(&instance, goal, &mut |_| ControlFlow::Continue(()))?;
-        if !matches!(found, Certified::Refused(_)) || scale > 2.0 * estimate {
-            return Ok((instance, scale, found));
-        }
-        scale *= 1.0 + 1.0 / 1024.0;
-    }
 }

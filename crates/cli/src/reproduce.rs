@@ -1,6 +1,5 @@
 //! `gdcert reproduce`: the poster's claims, one by one.
 
-use super::instance::title;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, print, within};
@@ -13,7 +12,7 @@ use gdcert::verify::{Event, verify};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{read_json, shell_line, write_atomic};
 use gdcert_base::schema::to_text;
-use gdcert_report::{PAGE, RUN, cases_table, page, paragraph, read, verification_files};
+use gdcert_report::{PAGE, RUN, cases_table, drawn_title, page, paragraph, read, verification_files};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -279,7 +278,7 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &OutDir) -> Result<VerdictFi
         seed: Some(run.seed),
         init: Some(run.init),
     };
-    let name = title(run.init, run.seed);
+    let name = drawn_title(run.init, run.seed);
     let files = verification_files(&instance, &found, &origin, &name, run.reading)?;
     folder.write_afresh(files, &CERTIFICATE_FILES)?;
     Ok(VerdictFile::new(&found, &origin, run.reading))

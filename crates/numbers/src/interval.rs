@@ -14,6 +14,7 @@
 //! Assumes IEEE 754 double arithmetic as Rust specifies it (round to nearest, gradual underflow, no
 //! excess precision: every target but 32-bit x86 without SSE2).
 
+use serde::{Deserialize, Serialize};
 use super::Bound;
 use crate::{DoubleDouble, Scalar, exp_parts, power_of_two, two_product, two_sum};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
@@ -27,7 +28,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// let one = third + third + third;
 /// assert!(one.lo() <= 1.0 && 1.0 <= one.hi() && one.hi() - one.lo() < 1e-15);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     lo: f64,
     hi: f64,

@@ -21,7 +21,7 @@ pub use table::{Cell, Table};
 pub use words::{certificate_words, readings_table, verdict_words};
 
 use gdcert::certificate_files;
-use gdcert::problem::Instance;
+use gdcert::problem::{Init, Instance};
 use gdcert::spectrum::Reading;
 use gdcert::verify::Verification;
 use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
@@ -64,6 +64,14 @@ pub fn verification_files(
         files.extend(certificate_files(certificate, centre)?);
     }
     Ok(files)
+}
+
+/// A drawn instance in words, for titles.
+pub fn drawn_title(init: Init, seed: u64) -> String {
+    match (init.name(), init.scale()) {
+        (name, Some(x)) => format!("{name} (scale {x}), seed {seed}"),
+        (name, None) => format!("{name}, seed {seed}"),
+    }
 }
 
 /// A section and its parts as text for a terminal, at most 80 columns wide but for its tables.

@@ -357,7 +357,7 @@ fn proof(
     Ok(match certify(instance, &goal, through)? {
         Certified::Rate { certificate, .. } => Ok(certificate.statement().to_owned()),
         Certified::Obstructed(certificate) => Err(certificate.statement().to_owned()),
-        Certified::Refused(why) => Err(why),
+        Certified::Refused(why) => Err(why.condition),
     })
 }
 
