@@ -13,11 +13,9 @@ pub fn tensor<'py>(
     let py = object.py();
     let numpy = py.import("numpy")?;
     let cannot = |e: PyErr| {
-        let words = e.value(py).to_string();
-        let words: Vec<_> = words.split_whitespace().collect();
         refused(format!(
             "{name} can not be taken as an array: {}; give numbers that numpy.asarray takes",
-            words.join(" ")
+            e.value(py)
         ))
     };
     // A torch tensor that asks for gradients refuses to become an array.

@@ -32,12 +32,10 @@ pyo3::create_exception!(
 
 /// A library error as the exception a Python user expects.
 pub fn raise(error: Error) -> PyErr {
-    let words = error.to_string();
+    let words = one_line(&error.to_string());
     match error {
         Error::File { path, .. } if !path.exists() => PyFileNotFoundError::new_err(words),
-        Error::File { path, .. } if path.is_dir() || std::fs::File::open(&path).is_err() => {
-            PyOSError::new_err(words)
-        }
+        Error::File { what, .. } if what.contains("os error") => PyOSError::new_err(words),
         Error::Write { .. } => PyOSError::new_err(words),
         Error::Cancelled => PyKeyboardInterrupt::new_err(()),
         _ => InputError::new_err(words),
@@ -46,7 +44,21 @@ pub fn raise(error: Error) -> PyErr {
 
 /// Bad input found on this side of the border.
 pub fn refused(words: impl Into<String>) -> PyErr {
-    InputError::new_err(words.into())
+    InputError::new_err(one_line(&words.into()))
+}
+
+/// What was given, as a message shows it.
+pub fn shown(given: &Bound<'_, PyAny>) -> String {
+    let text = given.repr().map_or("it".to_owned(), |text| text.to_string());
+    let line = one_line(&text);
+    match line.char_indices().nth(60) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Nothing could be proven.

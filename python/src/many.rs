@@ -1,6 +1,6 @@
 //! `gdcert.sweep` and `gdcert.falsify`: many instances.
 
-use crate::errors::{raise, refused};
+use crate::errors::{raise, refused, shown};
 use crate::instance::{PyInstance, kernel, room};
 use crate::verify::{PyVerification, trained};
 use crate::work::{Asked, run, size, whole};
@@ -232,7 +232,7 @@ fn toml_value(key: &str, value: &Bound<'_, PyAny>) -> PyResult<toml::Value> {
         let whole = whole.extract::<i64>();
         return whole
             .map(toml::Value::Integer)
-            .map_err(|_| refused(format!("{key}: {value} is too large")));
+            .map_err(|_| refused(format!("{key}: {} is too large", shown(value))));
     }
     if let Ok(number) = value.extract::<f64>() {
         return Ok(toml::Value::Float(number));
@@ -243,7 +243,7 @@ fn toml_value(key: &str, value: &Bound<'_, PyAny>) -> PyResult<toml::Value> {
     }
     Err(refused(format!(
         "{key}: {} is no value of a setting; give a number, a name, a list of them or a range",
-        value.repr()?
+        shown(value)
     )))
 }
 

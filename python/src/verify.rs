@@ -1,7 +1,7 @@
 //! `gdcert.verify`: an instance to a verdict.
 
 use crate::certificate::PyCertificate;
-use crate::errors::{raise, refused};
+use crate::errors::{raise, refused, shown};
 use crate::instance::PyInstance;
 use crate::pickle::{Pickled, pickled, unpickled};
 use crate::work::{Asked, quiet, run, size, whole};
@@ -49,7 +49,7 @@ pub fn eta(given: Option<&Bound<'_, PyAny>>) -> PyResult<Eta> {
         Ok(x) if x.is_finite() && x > 0.0 => Ok(Eta::Fixed(x)),
         _ => Err(refused(format!(
             "eta = {} must be \"auto\", \"certified\" or a finite number above 0",
-            given.repr()?
+            shown(given)
         ))),
     }
 }
@@ -227,7 +227,7 @@ impl PyVerification {
 /// >>> v.verdict
 /// 'certified_tail'
 /// >>> v.claims["stacked"].verdict, v.claims["stacked"].first_violation
-/// ('violated', 1)
+/// ('violated', 182)
 #[pyfunction]
 #[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
 #[pyo3(text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)")]
@@ -274,7 +274,7 @@ pub fn verify(
     let deciding = settings.deciding();
     let mut command = format!("gdcert.verify(inst, train='{}'", settings.trained);
     if let Some(eta) = eta {
-        command += &format!(", eta={}", eta.repr()?);
+        command += &format!(", eta={}", shown(eta));
     }
     if let Some(steps) = steps {
         command += &format!(", steps={steps}");

@@ -1,6 +1,6 @@
 //! Long work without the interpreter's lock: progress, Ctrl-C, threads, and no panic that gets through.
 
-use crate::errors::{raise, refused};
+use crate::errors::{raise, refused, shown};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -168,11 +168,9 @@ pub fn whole(name: &str, given: &Bound<'_, PyAny>) -> PyResult<u64> {
         .call_method0("__index__")
         .and_then(|index| index.extract())
         .map_err(|_| {
-            let shown = given
-                .repr()
-                .map_or("it".to_owned(), |text| text.to_string());
             refused(format!(
-                "{name} = {shown} must be a whole number of at least 0 (and below 2^64)"
+                "{name} = {} must be a whole number of at least 0 (and below 2^64)",
+                shown(given)
             ))
         })
 }
