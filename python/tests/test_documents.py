@@ -79,3 +79,12 @@ def test_the_stubs_name_what_there_is():
             if isinstance(thing, type) and not issubclass(thing, Exception):
                 for member in vars(thing):
                     assert member.startswith("_") or f"def {member}(" in stub, (name, member)
+
+
+def test_a_cluster_gives_the_table_of_one_run(tmp_path):
+    pytest.importorskip("dask.distributed")
+    example = ROOT / "examples" / "dask_sweep.py"
+    if not example.exists():
+        pytest.skip("no examples beside the package")
+    done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, timeout=300, cwd=tmp_path)
+    assert done.returncode == 0 and "the same table as one run" in done.stdout, done.stderr
