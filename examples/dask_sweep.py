@@ -9,6 +9,7 @@ a Client of a running scheduler, ...). A row depends on its trial alone, so it d
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import gdcert
@@ -35,9 +36,9 @@ def shard(k: int) -> gdcert.Table:
 
 
 def main() -> None:
-    from dask.distributed import Client, LocalCluster
-
-    with LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster, Client(cluster) as client:
+    distributed: Any = import_module("dask.distributed")
+    local = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    with local as cluster, distributed.Client(cluster) as client:
         parts = client.gather(client.map(shard, range(1, SHARDS + 1), pure=False))
     table = gdcert.Table.merge(parts)
     assert table == gdcert.sweep(SETTINGS, progress=False)

@@ -3,7 +3,7 @@
 use crate::arrays::{matrices, stacked, tensor};
 use crate::errors::{raise, refused};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::work::{quiet, size, whole};
+use crate::work::{number, quiet, size, whole};
 use gdcert::{
     Dims, Init, Instance, Kernel, Precision, Steps, Trained, Weights, check_room,
 };
@@ -244,7 +244,7 @@ impl PyInstance {
         p: Option<&Bound<'_, PyAny>>,
         kernel: &str,
         init: &str,
-        scale: Option<f64>,
+        scale: Option<&Bound<'_, PyAny>>,
         seed: Option<&Bound<'_, PyAny>>,
     ) -> PyResult<Self> {
         let dims = Dims {
@@ -257,6 +257,7 @@ impl PyInstance {
         };
         let seed = seed.map_or(Ok(0), |seed| whole("seed", seed))?;
         let kernel = self::kernel(kernel)?;
+        let scale = scale.map(|scale| number("scale", scale)).transpose()?;
         let init = Init::from_name(init, scale).map_err(raise)?;
         room(dims, Trained::QKV)?;
         let drawn = quiet(py, || Instance::random(dims, kernel, init, seed))?;

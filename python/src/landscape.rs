@@ -4,7 +4,7 @@ use crate::arrays::array;
 use crate::errors::{raise, refused};
 use crate::instance::{PyInstance, room};
 use crate::verify::{object, trained};
-use crate::work::{Asked, quiet, run, size};
+use crate::work::{Asked, list, number, quiet, run, size, whole};
 use gdcert::Trained;
 use gdcert::landscape::{
     Choice, Event, Finished, Grid, Header, InstanceLoss, Run, Source, aim, instance_blocks,
@@ -128,16 +128,16 @@ impl PyLandscape {
 /// >>> bool(land.surfaces[0, 2, 2] == gdcert.loss(inst))
 /// True
 #[pyfunction]
-#[pyo3(signature = (instance, grid = None, span = 1.0, directions = "random", direction_seeds = vec![0], lanczos_steps = None, theorem = None, train = None, out = None, resume = false, threads = None, progress = None))]
+#[pyo3(signature = (instance, grid = None, span = None, directions = "random", direction_seeds = None, lanczos_steps = None, theorem = None, train = None, out = None, resume = false, threads = None, progress = None))]
 #[pyo3(text_signature = "(instance, grid=51, span=1.0, directions='random', direction_seeds=(0,), lanczos_steps=40, theorem=1, train=None, out=None, resume=False, threads=None, progress=None)")]
 #[allow(clippy::too_many_arguments)]
 pub fn landscape<'py>(
     py: Python<'py>,
     instance: &PyInstance,
     grid: Option<&Bound<'py, PyAny>>,
-    span: f64,
+    span: Option<&Bound<'py, PyAny>>,
     directions: &str,
-    direction_seeds: Vec<u64>,
+    direction_seeds: Option<&Bound<'py, PyAny>>,
     lanczos_steps: Option<&Bound<'py, PyAny>>,
     theorem: Option<&Bound<'py, PyAny>>,
     train: Option<&str>,
@@ -150,6 +150,11 @@ pub fn landscape<'py>(
     let size = |name: &str, given: Option<&Bound<'py, PyAny>>, default: usize| {
         given.map_or(Ok(default), |given| size(name, given))
     };
+    let span = span.map_or(Ok(1.0), |span| number("span", span))?;
+    let direction_seeds = direction_seeds.map_or_else(
+        || Ok(vec![0]),
+        |seeds| list("direction_seeds", seeds, whole),
+    )?;
     let grid = Grid::new(size("grid", grid, 51)?, span).map_err(raise)?;
     let lanczos_steps = size("lanczos_steps", lanczos_steps, 40)?;
     let choice: Choice = directions.parse().map_err(raise)?;

@@ -3,7 +3,7 @@
 use crate::errors::{raise, refused, shown};
 use crate::instance::{PyInstance, kernel, room};
 use crate::verify::{PyVerification, trained};
-use crate::work::{Asked, run, size, whole};
+use crate::work::{Asked, number, run, size, whole};
 use gdcert::experiment::falsify::{Search, Stage, Start, falsify as search_for};
 use gdcert::experiment::sweep::{
     COLUMNS, Plan, Row, Shard, ShardFile, run as carry_out, trials_file,
@@ -307,7 +307,7 @@ pub fn falsify<'py>(
     p: Option<&Bound<'py, PyAny>>,
     kernel: Option<&str>,
     init: Option<&str>,
-    scale: Option<f64>,
+    scale: Option<&Bound<'py, PyAny>>,
     seed: Option<&Bound<'py, PyAny>>,
     theorem: Option<&Bound<'py, PyAny>>,
     train: Option<&str>,
@@ -323,6 +323,7 @@ pub fn falsify<'py>(
     let size_or = |name: &str, given: Option<&Bound<'py, PyAny>>, default: usize| {
         given.map_or(Ok(default), |given| size(name, given))
     };
+    let scale = scale.map(|scale| number("scale", scale)).transpose()?;
     let kernel: Option<Kernel> = kernel.map(self::kernel).transpose()?;
     let start = match instance {
         Some(instance) => {

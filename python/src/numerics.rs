@@ -4,7 +4,7 @@ use crate::arrays::{array, stacked};
 use crate::errors::{raise, refused};
 use crate::instance::{PyInstance, room};
 use crate::verify::blocks;
-use crate::work::{Asked, quiet, run};
+use crate::work::{Asked, number, quiet, run};
 use gdcert::Instance;
 use gdcert::bounds::Curvature;
 use gdcert::model::{self, Head};
@@ -231,7 +231,8 @@ impl PySpectrum {
 /// True
 #[pyfunction]
 #[pyo3(signature = (inst, rho, train = "QKV"))]
-pub fn curvature(py: Python<'_>, inst: &PyInstance, rho: f64, train: &str) -> PyResult<f64> {
+pub fn curvature(py: Python<'_>, inst: &PyInstance, rho: &Bound<'_, PyAny>, train: &str) -> PyResult<f64> {
+    let rho = number("rho", rho)?;
     if !(rho.is_finite() && rho >= 0.0) {
         return Err(refused(format!(
             "rho = {rho} must be a finite number of at least 0"

@@ -4,7 +4,7 @@ use crate::certificate::PyCertificate;
 use crate::errors::{raise, refused, shown};
 use crate::instance::PyInstance;
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::work::{Asked, quiet, run, size, whole};
+use crate::work::{Asked, list, number, quiet, run, size, whole};
 use gdcert::certificate::Proven;
 use gdcert::descent::Steps;
 use gdcert::spectrum::Reading;
@@ -242,7 +242,7 @@ pub fn verify(
     reading: Option<&str>,
     precision: &str,
     certify: bool,
-    curvature_at: Option<Vec<f64>>,
+    curvature_at: Option<&Bound<'_, PyAny>>,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyVerification> {
@@ -254,7 +254,10 @@ pub fn verify(
         reading: self::reading(reading)?,
         precision: precision.parse().map_err(raise)?,
         certify,
-        curvature_at: curvature_at.unwrap_or_else(|| vec![0.0]),
+        curvature_at: curvature_at.map_or_else(
+            || Ok(vec![0.0]),
+            |radii| list("curvature_at", radii, number),
+        )?,
     };
     let dims = inst.inner.dims();
     gdcert::check_room(dims, settings.trained, settings.steps, settings.precision)

@@ -3,6 +3,7 @@
 use crate::errors::{raise, refused, shown};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
+use pyo3::types::PyString;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::any::Any;
 use std::ops::ControlFlow;
@@ -179,4 +180,25 @@ pub fn whole(name: &str, given: &Bound<'_, PyAny>) -> PyResult<u64> {
 pub fn size(name: &str, given: &Bound<'_, PyAny>) -> PyResult<usize> {
     let found = whole(name, given)?;
     usize::try_from(found).map_err(|_| refused(format!("{name} = {found} is too large")))
+}
+
+/// A real number.
+pub fn number(name: &str, given: &Bound<'_, PyAny>) -> PyResult<f64> {
+    given
+        .extract()
+        .map_err(|_| refused(format!("{name} = {} must be a number", shown(given))))
+}
+
+/// One of a kind, or several.
+pub fn list<'py, T>(
+    name: &str,
+    given: &Bound<'py, PyAny>,
+    one: impl Fn(&str, &Bound<'py, PyAny>) -> PyResult<T>,
+) -> PyResult<Vec<T>> {
+    match given.try_iter() {
+        Ok(items) if !given.is_instance_of::<PyString>() => {
+            items.map(|item| one(name, &item?)).collect()
+        }
+        _ => Ok(vec![one(name, given)?]),
+    }
 }
