@@ -15,7 +15,7 @@ def reporter(label, progress):
     if progress is None or progress is True:
         return Bar(label, asked=progress is True)
     if not callable(progress):
-        raise InputError(f"progress = {progress!r:.60} must be True, False, None or a callable that takes (done, total)")
+        raise InputError(f"progress is a {type(progress).__name__} but must be True, False, None or a callable that takes (done, total)")
     return lambda done, total: progress(done, total)
 
 
