@@ -125,7 +125,15 @@ impl PyCertificate {
     /// Writes certificate.json and the files it is about into a folder, which is made if need be.
     fn save(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
         let seed = self.instance.law().map(|(_, seed)| seed);
-        let save = || write(&folder, self.files()?, "certify", "gdcert.certify(inst)", seed);
+        let save = || {
+            write(
+                &folder,
+                self.files()?,
+                "certify",
+                "gdcert.certify(inst)",
+                seed,
+            )
+        };
         quiet(py, save)?.map_err(raise)
     }
     /// The instance it is about.
@@ -195,7 +203,9 @@ impl PyCertificate {
 /// True
 #[pyfunction]
 #[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None))]
-#[pyo3(text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None)")]
+#[pyo3(
+    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None)"
+)]
 #[allow(clippy::too_many_arguments)]
 pub fn certify(
     py: Python<'_>,
@@ -212,7 +222,9 @@ pub fn certify(
 ) -> PyResult<PyCertificate> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     if steps.is_some() && !tail {
-        return Err(refused("steps says how far a tail may begin; give tail=True"));
+        return Err(refused(
+            "steps says how far a tail may begin; give tail=True",
+        ));
     }
     let goal = Goal {
         trained: trained(theorem, train)?,
@@ -223,7 +235,9 @@ pub fn certify(
     let law = match (search_scale, inst.law()) {
         (false, _) => None,
         (true, _) if tail => {
-            return Err(refused("search_scale and tail exclude each other; give one of them"));
+            return Err(refused(
+                "search_scale and tail exclude each other; give one of them",
+            ));
         }
         (true, None) => {
             return Err(refused(

@@ -49,7 +49,9 @@ pub fn refused(words: impl Into<String>) -> PyErr {
 
 /// What was given, as a message shows it.
 pub fn shown(given: &Bound<'_, PyAny>) -> String {
-    let text = given.repr().map_or("it".to_owned(), |text| text.to_string());
+    let text = given
+        .repr()
+        .map_or("it".to_owned(), |text| text.to_string());
     let line = one_line(&text);
     match line.char_indices().nth(60) {
         Some((end, _)) => format!("{}...", &line[..end]),

@@ -4,9 +4,7 @@ use crate::arrays::{matrices, stacked, tensor};
 use crate::errors::{raise, refused};
 use crate::pickle::{Pickled, pickled, unpickled};
 use crate::work::{number, quiet, size, whole};
-use gdcert::{
-    Dims, Init, Instance, Kernel, Precision, Steps, Trained, Weights, check_room,
-};
+use gdcert::{Dims, Init, Instance, Kernel, Precision, Steps, Trained, Weights, check_room};
 use nalgebra::DMatrix;
 use numpy::{PyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -144,8 +142,14 @@ const QUERY: Part = Part {
     wanted: WEIGHTS,
     short: Short::Leading,
 };
-const KEY: Part = Part { name: "W_K", ..QUERY };
-const VALUE: Part = Part { name: "W_V", ..QUERY };
+const KEY: Part = Part {
+    name: "W_K",
+    ..QUERY
+};
+const VALUE: Part = Part {
+    name: "W_V",
+    ..QUERY
+};
 const OUTPUT: Part = Part {
     name: "W_O",
     wanted: "[H, d, p], or [H, d] or [d] for p = 1",
@@ -232,7 +236,9 @@ impl PyInstance {
     /// 1
     #[staticmethod]
     #[pyo3(signature = (*, N, n, D, d, H, p = None, kernel = "softmax", init = "lecun", scale = None, seed = None))]
-    #[pyo3(text_signature = "(*, N, n, D, d, H, p=1, kernel='softmax', init='lecun', scale=None, seed=0)")]
+    #[pyo3(
+        text_signature = "(*, N, n, D, d, H, p=1, kernel='softmax', init='lecun', scale=None, seed=0)"
+    )]
     #[allow(clippy::too_many_arguments)]
     fn random(
         py: Python<'_>,

@@ -129,7 +129,9 @@ impl PyLandscape {
 /// True
 #[pyfunction]
 #[pyo3(signature = (instance, grid = None, span = None, directions = "random", direction_seeds = None, lanczos_steps = None, theorem = None, train = None, out = None, resume = false, threads = None, progress = None))]
-#[pyo3(text_signature = "(instance, grid=51, span=1.0, directions='random', direction_seeds=(0,), lanczos_steps=40, theorem=1, train=None, out=None, resume=False, threads=None, progress=None)")]
+#[pyo3(
+    text_signature = "(instance, grid=51, span=1.0, directions='random', direction_seeds=(0,), lanczos_steps=40, theorem=1, train=None, out=None, resume=False, threads=None, progress=None)"
+)]
 #[allow(clippy::too_many_arguments)]
 pub fn landscape<'py>(
     py: Python<'py>,
@@ -201,7 +203,9 @@ pub fn landscape<'py>(
         Some(out) => out,
         None => scratch.getattr("name")?.extract()?,
     };
-    let found = run(py, &asked, |watch| surfaces(inner, &header, trained, &folder, resume, watch));
+    let found = run(py, &asked, |watch| {
+        surfaces(inner, &header, trained, &folder, resume, watch)
+    });
     scratch.call_method0("cleanup")?;
     Ok(PyLandscape {
         found: found?,

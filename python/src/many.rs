@@ -31,7 +31,9 @@ use std::path::{Path, PathBuf};
 /// (2, [1, 2])
 #[pyfunction]
 #[pyo3(signature = (settings, threads = None, shard = None, out = None, resume = false, progress = None))]
-#[pyo3(text_signature = "(settings, threads=None, shard=(1, 1), out=None, resume=False, progress=None)")]
+#[pyo3(
+    text_signature = "(settings, threads=None, shard=(1, 1), out=None, resume=False, progress=None)"
+)]
 pub fn sweep<'py>(
     py: Python<'py>,
     settings: &Bound<'py, PyAny>,
@@ -293,7 +295,9 @@ impl PyFalsified {
 /// 'violated'
 #[pyfunction]
 #[pyo3(signature = (reading, instance = None, *, N = None, n = None, D = None, d = None, H = None, p = None, kernel = None, init = None, scale = None, seed = None, theorem = None, train = None, steps = None, tries = None, threads = None, progress = None))]
-#[pyo3(text_signature = "(reading, instance=None, *, N=2, n=4, D=8, d=4, H=3, p=1, kernel='softmax', init='lecun', scale=None, seed=0, theorem=1, train=None, steps=2000, tries=16384, threads=None, progress=None)")]
+#[pyo3(
+    text_signature = "(reading, instance=None, *, N=2, n=4, D=8, d=4, H=3, p=1, kernel='softmax', init='lecun', scale=None, seed=0, theorem=1, train=None, steps=2000, tries=16384, threads=None, progress=None)"
+)]
 #[allow(clippy::too_many_arguments)]
 pub fn falsify<'py>(
     py: Python<'py>,

@@ -231,7 +231,12 @@ impl PySpectrum {
 /// True
 #[pyfunction]
 #[pyo3(signature = (inst, rho, train = "QKV"))]
-pub fn curvature(py: Python<'_>, inst: &PyInstance, rho: &Bound<'_, PyAny>, train: &str) -> PyResult<f64> {
+pub fn curvature(
+    py: Python<'_>,
+    inst: &PyInstance,
+    rho: &Bound<'_, PyAny>,
+    train: &str,
+) -> PyResult<f64> {
     let rho = number("rho", rho)?;
     if !(rho.is_finite() && rho >= 0.0) {
         return Err(refused(format!(

@@ -230,7 +230,9 @@ impl PyVerification {
 /// ('violated', 182)
 #[pyfunction]
 #[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
-#[pyo3(text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)")]
+#[pyo3(
+    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)"
+)]
 #[allow(clippy::too_many_arguments)]
 pub fn verify(
     py: Python<'_>,
@@ -383,15 +385,16 @@ impl PyVerification {
     fn trajectory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         let points = &self.found.trajectory.points;
         let columns = PyDict::new(py);
-        let add = |name: &str, values: Vec<f64>| {
-            columns.set_item(name, PyArray1::from_vec(py, values))
-        };
+        let add =
+            |name: &str, values: Vec<f64>| columns.set_item(name, PyArray1::from_vec(py, values));
         add("t", points.iter().map(|p| p.t as f64).collect())?;
         add("loss", points.iter().map(|p| p.loss).collect())?;
         let f0 = self.found.loss0();
         for reading in Reading::ALL {
             let claim = self.found.claim(reading);
-            let bounds = points.iter().map(|p| claim.bound(p.t, f0).unwrap_or(f64::NAN));
+            let bounds = points
+                .iter()
+                .map(|p| claim.bound(p.t, f0).unwrap_or(f64::NAN));
             add(&format!("bound_{reading}"), bounds.collect())?;
         }
         for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
@@ -412,7 +415,11 @@ impl PyVerification {
     #[getter]
     fn certificate(&self) -> Option<PyCertificate> {
         let certificate = self.found.certificate.clone()?;
-        let centre = self.found.proven.as_ref().and_then(|p: &Proven| p.centre.clone());
+        let centre = self
+            .found
+            .proven
+            .as_ref()
+            .and_then(|p: &Proven| p.centre.clone());
         let instance = self.instance.clone();
         Some(PyCertificate::new(instance, certificate, centre))
     }

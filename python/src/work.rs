@@ -81,7 +81,12 @@ pub fn run<T: Send>(
         });
         let worker =
             worker.map_err(|e| PyRuntimeError::new_err(format!("cannot start a thread: {e}")))?;
-        while let Err(RecvTimeoutError::Timeout) = py.detach(|| finished.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(PULSE)) {
+        while let Err(RecvTimeoutError::Timeout) = py.detach(|| {
+            finished
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .recv_timeout(PULSE)
+        }) {
             let told = watch.total.load(Ordering::Relaxed);
             let asked = py.check_signals().and_then(|()| {
                 if told > 0 && !show.is_none() {

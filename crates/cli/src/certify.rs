@@ -99,7 +99,10 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         Certified::Obstructed(certificate) => (certificate, None),
         Certified::Refused(why) => {
             if common.json {
-                print(&format!("{:#}\n", serde_json::json!({"refused": why.condition})));
+                print(&format!(
+                    "{:#}\n",
+                    serde_json::json!({"refused": why.condition})
+                ));
             } else {
                 print(&format!("Not certified: {why}\n"));
             }

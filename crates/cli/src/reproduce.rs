@@ -12,7 +12,9 @@ use gdcert::verify::{Event, verify};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{read_json, shell_line, write_atomic};
 use gdcert_base::schema::to_text;
-use gdcert_report::{PAGE, RUN, cases_table, drawn_title, page, paragraph, read, verification_files};
+use gdcert_report::{
+    PAGE, RUN, cases_table, drawn_title, page, paragraph, read, verification_files,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -14,9 +14,9 @@
 //! Assumes IEEE 754 double arithmetic as Rust specifies it (round to nearest, gradual underflow, no
 //! excess precision: every target but 32-bit x86 without SSE2).
 
-use serde::{Deserialize, Serialize};
 use super::Bound;
 use crate::{DoubleDouble, Scalar, exp_parts, power_of_two, two_product, two_sum};
+use serde::{Deserialize, Serialize};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
 /// All real numbers from `lo` to `hi`; an operation's result holds every exact result.
