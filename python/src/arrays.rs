@@ -41,7 +41,7 @@ pub fn tensor<'py>(
     let array = numpy
         .call_method1("require", (&array, "float64", ["C", "A"]))
         .map_err(cannot)?;
-    Ok(array.extract::<PyReadonlyArrayDyn<f64>>()?)
+    array.extract()
 }
 
 /// One matrix for each leading index of an array that is taken as one of this rank-3 shape.

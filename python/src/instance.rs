@@ -291,7 +291,13 @@ impl PyInstance {
         quiet(py, || self.inner.write(&path))?.map_err(raise)
     }
 
-    /// The heads of a torch.nn.MultiheadAttention as an instance; X, y as in Instance(...).
+    /// The heads of a torch.nn.MultiheadAttention as an instance, p = embed_dim; X, y as in Instance(...).
+    ///
+    /// Its projections may be together (in_proj_weight) or separate. InputError for what an instance has not: biases,
+    /// dropout, add_bias_kv, add_zero_attn, keys or values of another width. X is [N, n, D] whatever batch_first says.
+    ///
+    ///     attention = torch.nn.MultiheadAttention(16, 4, bias=False)
+    ///     inst = gdcert.Instance.from_torch(attention, X, y)
     #[staticmethod]
     #[pyo3(signature = (attention, X, y, kernel = "softmax"))]
     fn from_torch<'py>(
