@@ -4,6 +4,7 @@
 //! proposed, with every bound of the centre relaxed by [`MARGIN`] first. Cheap forms are tried before sharp ones: the ball
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
+use serde::{Deserialize, Serialize};
 use super::theorem_a::{Closed, Failure, Inputs, Region, Step, close};
 use super::{Box3, Centre, Certificate, FileRef, MARGIN, TheoremA, statement};
 use crate::bounds::sharp::affordable;
@@ -40,7 +41,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Theorem A, closed at a centre with rigorous numbers: f_{t+1} <= (1 - rate) f_t for every t from there on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proof {
     kernel: crate::Kernel,
     trained: Trained,

@@ -1,5 +1,6 @@
 //! Initialization schemes: the laws from which an instance is drawn.
 
+use serde::{Deserialize, Serialize};
 use super::{Dims, Instance, Weights};
 use crate::{Error, Result};
 use gdcert_base::Kernel;
@@ -9,7 +10,7 @@ use nalgebra::DMatrix;
 
 /// How the weights of M_0 are drawn. In every scheme y ~ N(0,1) i.i.d., and X ~ N(0,1) i.i.d.
 /// but for the constant feature of [`Init::ConstantValue`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Init {
     /// Every weight N(0, 1/fan_in): fan_in D for W^Q, W^K, W^V and d for W^O.
     Lecun,

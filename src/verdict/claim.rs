@@ -1,5 +1,6 @@
 //! One reading of the claim, held against a trajectory.
 
+use serde::{Deserialize, Serialize};
 use super::Verdict;
 use crate::bounds::Obstruction;
 use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
@@ -11,7 +12,7 @@ use gdcert_base::number::short;
 use gdcert_numbers::U;
 
 /// The verdict on one reading, with what it rests on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claim {
     /// Which beta the claim is read with.
     pub reading: Reading,
