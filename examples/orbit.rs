@@ -17,7 +17,8 @@ fn main() -> gdcert::Result<()> {
     let mut arguments = std::env::args().skip(1);
     let seeds: u64 = arguments.next().and_then(|s| s.parse().ok()).unwrap_or(5);
     let only = arguments.next();
-    let groups: Vec<(&str, [usize; 5], Trained, Vec<Init>, usize)> = vec![
+    type Group = (&'static str, [usize; 5], Trained, Vec<Init>, usize);
+    let groups: Vec<Group> = vec![
         (
             "H1",
             [2, 4, 8, 4, 1],

@@ -35,12 +35,12 @@ fn lazy(kernel: Kernel, H: usize, omega: f64, seed: u64) -> Verification {
     )
 }
 
-/// Literal refuted, per head and value held or certified; the measured rate lies between the two claims.
+/// Literal refuted or seen to be violated, per head and value held or certified; the measured rate lies between the two claims.
 fn only_the_literal_reading_fails(found: &Verification, name: &str) {
     let [stacked, per_head, value, _] = &found.claims;
-    assert_eq!(
-        stacked.verdict,
-        Verdict::Refuted,
+    // Where the exact orbit can not be enclosed that far, the run alone says so.
+    assert!(
+        matches!(stacked.verdict, Verdict::Refuted | Verdict::Violated),
         "{name}: {}",
         stacked.reason
     );

@@ -248,12 +248,14 @@ fn mutate_archive(bytes: &mut Vec<u8>, dice: &mut Dice) {
 
 type Mutate = fn(&mut Vec<u8>, &mut Dice);
 
+type Reader = Box<dyn Fn(&Path) -> Result<(), gdcert::Error>>;
+
 /// A file that is mutated, how, and who reads it.
 struct Kind {
     name: &'static str,
     file: PathBuf,
     mutate: Mutate,
-    read: Box<dyn Fn(&Path) -> Result<(), gdcert::Error>>,
+    read: Reader,
     /// The command that reads it.
     command: Vec<String>,
 }

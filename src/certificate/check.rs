@@ -35,6 +35,9 @@ use std::path::Path;
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn check(path: &Path) -> Result<Checked> {
+    if !path.is_dir() {
+        gdcert_base::input::regular(path).map_err(|what| Error::file(path, what))?;
+    }
     gdcert_check::limit_threads(rayon::current_num_threads());
     gdcert_check::check(path).map_err(|error| {
         let file = error.file.as_deref().map_or(path, Path::new);

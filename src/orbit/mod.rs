@@ -46,7 +46,7 @@ impl Settings {
     /// 4096 bits, a few seconds: what a command spends without being asked.
     pub const QUICK: Settings = Settings {
         bits: 4096,
-        work: 1 << 32,
+        work: 1 << 33,
     };
 
     /// Whether an orbit can be enclosed at all with so many bits.
@@ -120,6 +120,9 @@ const WORDS: [usize; 11] = [3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64];
 /// Bits beyond the growth of errors: they leave 2^-50 or so of error at the end, roundings of the steps included.
 const GUARD: f64 = 72.0;
 
+/// What settles nothing may cost this part of the work.
+const SCRAP: u64 = 16;
+
 /// With the closed form of the curvature up to this many bits are cheaper than sharp windows.
 const CHEAP_BITS: f64 = 704.0;
 
@@ -186,19 +189,9 @@ pub fn enclose(
     let model = Attention { instance, trained };
     let ahead = forecast(&model, eta, &claims, limit, observe)?;
     let [deciding, all] = ahead.horizon;
-    let mut windows = Windows::new(false);
-    let mut growing = growth(&model, eta, all, &mut windows, observe)?;
-    // Sharp windows cost much: only for something that can be settled.
-    if ahead.open.is_none() && growing[deciding] + GUARD > CHEAP_BITS && model.has_sharp() {
-        let mut sharp = Windows::new(true);
-        let slower = growth(&model, eta, all, &mut sharp, observe)?;
-        if slower[deciding] < growing[deciding] {
-            (windows, growing) = (sharp, slower);
-        }
-    }
     // Where the run settles nothing there is less to win: up to which step the bound held.
     let work = match ahead.open {
-        Some(_) => settings.work / 16,
+        Some(_) => settings.work / SCRAP,
         None => settings.work,
     };
     let cost = Cost {
@@ -206,20 +199,44 @@ pub fn enclose(
         work,
         step: model.work(),
     };
+    // So also where the deciding reading is out of reach.
+    let scrap = Cost {
+        work: settings.work / SCRAP,
+        ..cost
+    };
+    let out_of_reach = deciding > cost.steps(WORDS[0]);
+    let last = match out_of_reach {
+        true => all.min(scrap.steps(WORDS[0])),
+        false => all,
+    };
+    let mut windows = Windows::new(false);
+    let mut growing = growth(&model, eta, last, &mut windows, observe)?;
+    // Sharp windows cost much: only for something that can be settled.
+    if ahead.open.is_none()
+        && !out_of_reach
+        && growing[deciding] + GUARD > CHEAP_BITS
+        && model.has_sharp()
+    {
+        let mut sharp = Windows::new(true);
+        let slower = growth(&model, eta, all, &mut sharp, observe)?;
+        if slower[deciding] < growing[deciding] {
+            (windows, growing) = (sharp, slower);
+        }
+    }
     // All that the run could settle, unless that costs much more than the deciding reading; else that reading; else as far as
-    // bits and work allow.
+    // bits and a share of the work allow.
     let to = |horizon: usize| cost.words(&growing, horizon).map(|words| (words, horizon));
     let cheap = |&(words, horizon): &(usize, usize)| {
         let own = to(deciding).map_or(0, |(words, horizon)| cost.of(words, horizon));
-        cost.of(words, horizon) <= own.saturating_mul(3).max(work / 16)
+        cost.of(words, horizon) <= own.saturating_mul(3).max(work / SCRAP)
     };
-    let choice = to(all)
-        .filter(cheap)
-        .or_else(|| to(deciding))
-        .or_else(|| cost.furthest(&growing));
+    let (choice, cost) = match to(all).filter(cheap).or_else(|| to(deciding)) {
+        Some(choice) => (Some(choice), &cost),
+        None => (scrap.furthest(&growing), &scrap),
+    };
     let Some((mut words, horizon)) = choice else {
         return Err(Error::Numerical(
-            "not one step of the orbit can be enclosed within the work that is allowed".to_owned(),
+            "not one step of the exact orbit can be enclosed within the work that is allowed (--orbit always allows any)".to_owned(),
         ));
     };
     let limit = limit.min(cost.steps(words));
@@ -288,9 +305,10 @@ impl Cost {
 
     /// The fewest words with which the orbit should reach this step.
     fn words(&self, growth: &[f64], horizon: usize) -> Option<usize> {
+        let growth = growth.get(horizon)?;
         let enough = WORDS
             .into_iter()
-            .find(|words| (64 * (words - 1)) as f64 >= growth[horizon] + GUARD)?;
+            .find(|words| (64 * (words - 1)) as f64 >= growth + GUARD)?;
         let allowed = 64 * (enough - 1) <= self.bits && horizon <= self.steps(enough);
         allowed.then_some(enough)
     }
@@ -333,7 +351,7 @@ fn stopped(walk: &Walk, plan: &Plan, wanted: usize, open: Option<&'static str>) 
         )
     } else if plan.horizon < wanted {
         format!(
-            "the orbit was enclosed up to t = {steps} of {wanted}: errors may grow by 2^{log2_growth:.0} up to there{steep}, and what comes after would take more bits or work than allowed"
+            "the orbit was enclosed up to t = {steps} of {wanted}: errors may grow by 2^{log2_growth:.0} up to there{steep}, and what comes after would take more bits or work than allowed (--bits, --orbit always)"
         )
     } else if let Some(open) = open {
         format!("the orbit was enclosed up to t = {steps}, and {open}")

@@ -110,6 +110,11 @@ impl Claim {
         self.reason += &format!("; {why}");
     }
 
+    /// Takes note that the certificate is another reading's and does not cover it.
+    pub(crate) fn not_in_certificate(&mut self, reading: Reading) {
+        self.reason += &format!("; --reading {reading} writes its certificate");
+    }
+
     /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
     pub(crate) fn needs_proven_beta(&self) -> bool {
         self.first_violation.is_some() || self.beta_hidden
@@ -536,7 +541,7 @@ mod tests {
         // A step that leaves no claim is the first thing to say.
         let c = judged(2.0, &[1.0, f64::NAN], 1e-15, 0.0, End::Diverged, None);
         assert_eq!(c.verdict, Verdict::NotApplicable);
-        for words in ["eta beta = 2.0000 >= 1", "the loss at t = 1"] {
+        for words in ["eta beta = 2.000 >= 1", "the loss at t = 1"] {
             assert!(c.reason.contains(words), "{}", c.reason);
         }
         for rate in [0.0, 1.0, 2.0] {

@@ -2,12 +2,12 @@
 
 use super::{Event, Verification};
 use crate::Result;
-use crate::certificate::Site;
+use crate::certificate::{Certificate, Site};
 use crate::certify::{check_refuses, enclosed};
 use crate::descent::End;
 use crate::orbit::{self, Fate};
 use crate::spectrum::Reading;
-use crate::verdict::Claim;
+use crate::verdict::{Claim, Verdict};
 use std::ops::ControlFlow;
 
 /// What the orbit left to say when other proofs were tried.
@@ -101,6 +101,20 @@ impl Decided {
                     orbit.certificate(site, found.trajectory.eta, reading)?
             {
                 (found.certificate, found.proven) = (Some(certificate), proven);
+            }
+        }
+        // What the certificate does not cover has one of its own, if it is asked for.
+        if let Some(Certificate::TheoremA(c)) = &found.certificate {
+            let (own, beta, eta) = (c.reading, c.beta, c.eta);
+            let covered = |upper: f64| {
+                upper <= beta || (c.orbit.is_none() && (eta * upper).next_up() <= c.rate_lower)
+            };
+            for claim in &mut found.claims {
+                let reading = claim.reading;
+                let other = reading != own && claim.verdict == Verdict::Certified;
+                if other && !covered(site.enclosure().beta(reading).hi()) {
+                    claim.not_in_certificate(reading);
+                }
             }
         }
         Ok(())

@@ -551,7 +551,8 @@ fn consistent_lies_are_refused() {
                 &[("/alpha_lower", 1.0), ("/alpha", 1.0), ("/rate_lower", 2.0)],
             );
             lie(
-                case.json.get("box").is_some() && case.instance.dims().p == 1,
+                // The checker's own bound may be a little sharper than the prover's.
+                factor > 1.01 && case.json.get("box").is_some() && case.instance.dims().p == 1,
                 &[("/h_rho_upper", -1.0)],
             );
             lie(true, &[("/residual_norm_upper", -1.0), ("/rho", -1.0)]);

@@ -250,7 +250,7 @@ fn obstructions_are_certificates_too() {
     assert_eq!(certificate["kind"], "obstructed");
     assert_eq!(certificate["reason"], "zero_gradient");
     assert!(number(&certificate, "loss_lower") > 0.0);
-    assert!(text.contains("No choice of W^Q and W^K"), "{text}");
+    assert!(text.contains("No choice of Q brings"), "{text}");
     folder.checked(OUT);
     // The separation of the kernels: the same data and weights.
     folder.certified(&format!("{line} --kernel gaussian --out gaussian"));

@@ -79,6 +79,8 @@ fn counterexamples_for_both_kernels_stand_before_verify() {
                 .map(|e| e.unwrap().file_name().into_string().unwrap())
                 .collect();
             files.sort();
+            // Other readings may be refuted beside it.
+            files.retain(|name| !name.starts_with("refuted-"));
             assert_eq!(
                 files,
                 [
@@ -204,7 +206,7 @@ fn found_is_small_and_independent_of_threads() {
             assert!(found <= given, "{dims}");
         }
         let claim = counterexample.found.claim(reading);
-        assert_eq!(claim.verdict, Verdict::Violated);
+        assert!(claim.verdict.fails(), "{claim:?}");
     }
 }
 

@@ -21,7 +21,9 @@ pub fn at_least(x: f64) -> String {
 
 fn outward(x: f64, sign: f64) -> String {
     let text = digits(x);
-    let (Some((_, exponent)), Ok(shown)) = (text.split_once('e'), text.parse::<f64>()) else {
+    // The exponent before rounding: 9.9999 has that of 9, not of 10.
+    let unrounded = format!("{x:e}");
+    let (Some((_, exponent)), Ok(shown)) = (unrounded.split_once('e'), text.parse::<f64>()) else {
         return text;
     };
     if sign * (shown - x) >= 0.0 {

@@ -37,6 +37,8 @@ impl Normals {
         Normals { rng, spare: None }
     }
 
+    /// The next number.
+    #[allow(clippy::should_implement_trait)] // there is no end to them
     pub fn next(&mut self) -> f64 {
         if let Some(z) = self.spare.take() {
             return z;

@@ -44,12 +44,13 @@ fn small(size: usize) -> u32 {
     u32::try_from(size).unwrap_or(0)
 }
 
-/// Products of numbers in a step, about; an exponential is some eighty of them.
+/// Products of numbers in a step, about; an exponential is some fifty of them.
 pub(crate) fn products(dims: Dims) -> u64 {
     let Dims { N, n, D, d, H, p } = dims;
     let [N, n, D, d, H, p] = [N, n, D, d, H, p].map(|x| x as u64);
-    let token = 6 * D * d + n * (3 * d + D + p + 90);
-    (H * N * n).saturating_mul(token).saturating_mul(p)
+    // Factors of few words count for a fifth of one.
+    let token = 2 * D * d + n * (4 * d + 4 * p + 50);
+    (H * N * n).saturating_mul(token)
 }
 
 impl<'a, const L: usize> Descent<'a, L> {
@@ -183,62 +184,57 @@ impl<'a, const L: usize> Descent<'a, L> {
         }
     }
 
-    /// J'r of head h, the rows of J added up with r: row (i, k, c) is left (x) right, with
+    /// J'r of head h, the rows of J added up with r: row (i, k, c) is
     ///
     /// - Q: x_k (x) sum_j w_j kappa_j, for the Gaussian kernel x_k (x) sum_j w_j (kappa_j - q_k);
-    /// - K: sum_j w_j x_j (x) q_k, for the Gaussian kernel sum_j w_j x_j (x) (q_k - kappa_j);
-    /// - V: sum_j s_kj x_j (x) W^O_c;
+    /// - K: sum_j x_j (x) w_j q_k, for the Gaussian kernel sum_j x_j (x) w_j (q_k - kappa_j);
+    /// - V: sum_j x_j (x) s_kj W^O_c;
     ///
-    /// w_j = s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian kernel s_kj u_jc / sqrt(d).
+    /// w_j = s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian kernel s_kj u_jc / sqrt(d). What
+    /// stands beside the same token is added up before it meets it.
     fn gradient(&self, h: usize) -> [Matrix<Ends<L>>; 3] {
         let Dims { N, n, D, d, p, .. } = self.instance.dims;
         let [on_q, on_k, on_v] = self.trained.flags();
         let gaussian = self.instance.kernel == Kernel::Gaussian;
         let mut G: [Matrix<Ends<L>>; 3] =
             std::array::from_fn(|_| Matrix::new(D, d, |_, _| Ends::ZERO));
-        for (i, k) in (0..N).flat_map(|i| (0..n).map(move |k| (i, k))) {
-            let (head, X) = (&self.heads[h * N + i], &self.X[i]);
-            let x = |j: usize, e: usize| X[(j, e)];
-            let mut add = |b: usize, e: usize, a: usize, term: Ends<L>| {
-                G[b][(e, a)] = G[b][(e, a)] + term;
-            };
-            for c in 0..p {
-                let r = self.residual[(i * n + k) * p + c];
-                if on_q || on_k {
-                    let w: Vec<Ends<L>> = (0..n)
-                        .map(|j| {
-                            let u = head.u[(j, c)];
-                            let u = if gaussian { u } else { u - head.out[(k, c)] };
-                            self.over_root(head.s[(k, j)] * u) * r
-                        })
-                        .collect();
-                    for a in 0..d {
-                        let q = head.q[(k, a)];
-                        let away =
-                            |j: usize| head.kappa[(j, a)] - if gaussian { q } else { Ends::ZERO };
-                        if on_q {
-                            let right: Ends<L> = (0..n).map(|j| w[j] * away(j)).sum();
-                            (0..D).for_each(|e| add(0, e, a, x(k, e) * right));
-                        }
-                        if on_k && gaussian {
-                            for j in 0..n {
-                                let right = -(w[j] * away(j));
-                                (0..D).for_each(|e| add(1, e, a, x(j, e) * right));
-                            }
-                        }
-                    }
-                    if on_k && !gaussian {
-                        for e in 0..D {
-                            let left: Ends<L> = (0..n).map(|j| x(j, e) * w[j]).sum();
-                            (0..d).for_each(|a| add(1, e, a, left * head.q[(k, a)]));
-                        }
-                    }
+        for i in 0..N {
+            let head = &self.heads[h * N + i];
+            let r = |k: usize, c: usize| self.residual[(i * n + k) * p + c];
+            // sum_c w_j r, row k.
+            let w = Matrix::new(n, n, |k, j| {
+                let of_output = |c: usize| {
+                    let u = head.u[(j, c)];
+                    r(k, c) * if gaussian { u } else { u - head.out[(k, c)] }
+                };
+                if !(on_q || on_k) {
+                    return Ends::ZERO;
                 }
-                if on_v {
+                self.over_root((0..p).map(of_output).sum()) * head.s[(k, j)]
+            });
+            let (q, kappa) = (&head.q, &head.kappa);
+            let Q = |k: usize, a: usize| {
+                let away =
+                    |j: usize| if gaussian { kappa[(j, a)] - q[(k, a)] } else { kappa[(j, a)] };
+                (0..n).map(|j| w[(k, j)] * away(j)).sum::<Ends<L>>()
+            };
+            let K = |j: usize, a: usize| {
+                let away = |k: usize| if gaussian { q[(k, a)] - kappa[(j, a)] } else { q[(k, a)] };
+                (0..n).map(|k| w[(k, j)] * away(k)).sum::<Ends<L>>()
+            };
+            let sr = Matrix::new(n, p, |j, c| {
+                if on_v { (0..n).map(|k| head.s[(k, j)] * r(k, c)).sum() } else { Ends::ZERO }
+            });
+            let V = |j: usize, a: usize| {
+                (0..p).map(|c| self.W_O[h][(a, c)] * sr[(j, c)]).sum::<Ends<L>>()
+            };
+            type Beside<'f, const L: usize> = &'f dyn Fn(usize, usize) -> Ends<L>;
+            let beside: [(bool, Beside<L>); 3] = [(on_q, &Q), (on_k, &K), (on_v, &V)];
+            for (G, (_, beside)) in G.iter_mut().zip(beside).filter(|(_, (on, _))| *on) {
+                for (j, a) in (0..n).flat_map(|j| (0..d).map(move |a| (j, a))) {
+                    let right = beside(j, a);
                     for e in 0..D {
-                        let left: Ends<L> = (0..n).map(|j| x(j, e) * head.s[(k, j)]).sum();
-                        let left = left * r;
-                        (0..d).for_each(|a| add(2, e, a, self.W_O[h][(a, c)] * left));
+                        G[(e, a)] = G[(e, a)] + self.X[i][(j, e)] * right;
                     }
                 }
             }

@@ -61,9 +61,10 @@ fn raised<const L: usize>(a: &Words<L>, n: u64) -> Option<Words<L>> {
 
 /// T with T <= a b 2^-F < T + 2, for a, b >= 0, if it fits.
 ///
-/// a b = sum_ij a_i b_j 2^(64 (i + j)). Columns i + j < L - 3 are left out: column c has at most c + 1 products below 2^128, so
-/// they add up to less than (L - 3) 2^(64 (L - 2)) (1 + 2^-60) < 2^(64 (L - 1)) = 2^F, which is 1 in the result. Cutting off what
-/// is below 2^F loses less than another 1. Rows of words that are 0 cost nothing.
+/// a b = sum_ij a_i b_j 2^(64 (i + j)). Columns i + j < L - 3 are left out. Column c has no more
+/// than c + 1 products below 2^128, so those columns add up to less than
+/// (L - 3) 2^(64 (L - 2)) (1 + 2^-60) < 2^(64 (L - 1)) = 2^F, which is 1 in the result.
+/// Cutting off what is below 2^F loses less than another 1. Rows of words that are 0 cost nothing.
 #[inline(never)]
 fn product<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<Words<L>> {
     let mut columns = [[0u64; L]; 2];
@@ -98,6 +99,21 @@ fn product_ends<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<(Words<L>,
     } else {
         Some((minus(&above)?, minus(&below)?))
     }
+}
+
+/// hi - lo if it is one word.
+#[inline]
+fn narrow<const L: usize>(lo: &Words<L>, hi: &Words<L>) -> Option<u64> {
+    let (width, mut borrow) = hi[0].overflowing_sub(lo[0]);
+    for i in 1..L {
+        let (difference, under) = hi[i].overflowing_sub(lo[i]);
+        if difference != u64::from(borrow) {
+            return None;
+        }
+        // hi_i - lo_i = borrow: with the borrow taken off nothing is left.
+        borrow = under;
+    }
+    (!borrow).then_some(width)
 }
 
 /// The largest integer not above a / n, n > 0.
@@ -285,16 +301,13 @@ impl<const L: usize> Ends<L> {
             return Self::UNKNOWN;
         }
         let ends = [a.lo, a.hi, b.lo, b.hi];
-        Self::between(
-            ends.into_iter().min_by(|a, b| order(a, b)),
-            ends.into_iter().max_by(|a, b| order(a, b)),
-        )
+        Self::between(ends.into_iter().min_by(order), ends.into_iter().max_by(order))
     }
 
     /// 1 / a for numbers a >= 1/2.
     ///
-    /// Whatever y is, 1/a = y + (1 - a y)/a, and so 1/a is within 2 |1 - a y| of y. That y is good comes from Newton's steps
-    /// y <- y + y (1 - a y), each of which doubles the right bits.
+    /// Whatever y is, 1/a = y + (1 - a y)/a, and so 1/a is within 2 |1 - a y| of y. That y is good
+    /// comes from Newton's steps y <- y + y (1 - a y), each of which doubles the right bits.
     pub(crate) fn reciprocal(self) -> Self {
         let (a, one) = (self.split().0, Self::whole(1));
         let half = one.halved(1);
@@ -312,11 +325,12 @@ impl<const L: usize> Ends<L> {
 
     /// e^a for numbers a <= 1/4, by ln 2 from [`Ends::ln2`].
     ///
-    /// For the lower end x: with a whole number n of halvings and r = x + n ln 2 >= 0 below 1, e^x = 2^-n (e^t)^(2^s), t = r / 2^s.
-    /// e^t = 1 + t + t^2/2 + ..., all terms not negative, and each at most half of the one before it; so what comes after the last
-    /// term is not above it. It is taken to be one v, when the upper end of a term has come down to that (rounding up, it gets no
-    /// lower). Where x < -(F + 1) ln 2, e^x is between 0 and v. The upper end y, w above x, has e^y = e^x e^w <= e^x (1 + 2 w) for
-    /// w <= 1.
+    /// For the lower end x: with a whole number n of halvings and r = x + n ln 2 >= 0 below 1, e^x
+    /// = 2^-n (e^t)^(2^s), t = r / 2^s. e^t = 1 + t + t^2/2 + ..., all terms not negative, and each
+    /// at most half of the one before it; so what comes after the last term is not above it. It is
+    /// taken to be one v, when the upper end of a term has come down to that (rounding up, it gets
+    /// no lower). Where x < -(F + 1) ln 2, e^x is between 0 and v. The upper end y, w above x, has
+    /// e^y = e^x e^w <= e^x (1 + 2 w) for w <= 1.
     pub(crate) fn exp(self, ln2: &Self) -> Self {
         let (x, width) = self.split();
         let (at, one) = (x.near(), Self::whole(1));
@@ -357,13 +371,34 @@ impl<const L: usize> Ends<L> {
         power * (one + w.times(2))
     }
 
+    /// An integer above the product of the upper ends of two numbers >= 0 whose ends are near each
+    /// other, from T below that of the lower ends.
+    ///
+    /// With b_hi = b_lo + w and a_hi = a_lo + u it is a_lo b_lo + a_lo w + b_hi u, and the first of
+    /// these is below T + 2. A number is at most 2^-32 (A + 1), A being its highest word and a
+    /// half; all in units of v.
+    fn product_above(&self, b: &Self, lower: &Words<L>) -> Option<Words<L>> {
+        let size = |x: &Words<L>| (u128::from(x[L - 1]) << 32 | u128::from(x[L - 2] >> 32)) + 1;
+        let more = |x: &Words<L>, w: u64| match w {
+            0 => Some(0),
+            w => Some((size(x).checked_mul(w.into())? >> 32) + 1),
+        };
+        let (u, w) = (narrow(&self.lo, &self.hi)?, narrow(&b.lo, &b.hi)?);
+        if u == 0 && w == 0 && (is_zero(&self.lo) || is_zero(&b.lo)) {
+            return Some(*lower);
+        }
+        let all = more(&self.lo, w)?.checked_add(more(&b.hi, u)?)?.checked_add(2)?;
+        raised(lower, u64::try_from(all).ok()?)
+    }
+
     /// hi - lo.
     fn hi_above(&self, lo: &Words<L>) -> Option<Words<L>> {
         minus(lo).and_then(|lo| plus(&self.hi, &lo, false))
     }
 
-    /// ln 2 = 2 artanh(1/3) = sum_i 2 / ((2 i + 1) 3^(2 i + 1)): the terms shrink by 9, so what comes after the last one is below
-    /// an eighth of the number whose upper end has come down to v, and below v.
+    /// ln 2 = 2 artanh(1/3) = sum_i 2 / ((2 i + 1) 3^(2 i + 1)): the terms shrink by 9, so what
+    /// comes after the last one is below an eighth of the number whose upper end has come down to
+    /// v, and below v.
     pub(crate) fn ln2() -> Self {
         let unit = raised(&[0; L], 1).unwrap_or([0; L]);
         let mut odd = Self::whole(2).over(3);
@@ -377,8 +412,8 @@ impl<const L: usize> Ends<L> {
         sum + Ends { hi: unit, ..Self::ZERO }
     }
 
-    /// sqrt(d) for a whole number d: y, one bit after the other, as long as y^2 <= d. Then (y + v)^2 > d or rounding hid it, which
-    /// a few v more make up for: both ends are tried.
+    /// sqrt(d) for a whole number d: y, one bit after the other, as long as y^2 <= d. Then (y +
+    /// v)^2 > d or rounding hid it, which a few v more make up for: both ends are tried.
     pub(crate) fn root(d: u32) -> Self {
         let square = |y: &Words<L>| product_ends(y, y);
         let wanted = Self::whole(d).lo;
@@ -442,12 +477,12 @@ impl<const L: usize> Mul for Ends<L> {
             return Self::UNKNOWN;
         }
         if !negative(&b.lo) && !negative(&a.lo) {
-            if a.lo == a.hi && b.lo == b.hi {
-                return product_ends(&a.lo, &b.lo)
-                    .map_or(Self::UNKNOWN, |(lo, hi)| Self::between(Some(lo), Some(hi)));
-            }
-            let down = product_ends(&a.lo, &b.lo).map(|ends| ends.0);
-            return Self::between(down, product_ends(&a.hi, &b.hi).map(|ends| ends.1));
+            let lower = product(&a.lo, &b.lo);
+            let upper = match lower.and_then(|lower| a.product_above(&b, &lower)) {
+                Some(upper) => Some(upper),
+                None => product_ends(&a.hi, &b.hi).map(|ends| ends.1),
+            };
+            return Self::between(lower, upper);
         }
         let below_0 = |x: &Self| negative(&x.hi) || is_zero(&x.hi);
         if below_0(&a) && !is_zero(&a.lo) {

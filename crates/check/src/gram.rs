@@ -323,9 +323,8 @@ impl<T: Real> Gram<T> {
         self.cholesky(-c.shifted(-2 * self.exp).upper(), false)
     }
 
-    /// Proves |A| <= a, likewise: lambda_max(A~ A~') <= (a - radius)^2. If the decomposition of c I
-    /// - G stops: a vector with
-    /// |A'v| >= a |v|, nearly.
+    /// Proves |A| <= a, likewise: lambda_max(A~ A~') <= (a - radius)^2. If the decomposition of
+    /// c I - G stops: a vector with |A'v| >= a |v|, nearly.
     pub(crate) fn norm_at_most(&self, a: Ball) -> Result<(), Vec<f64>> {
         let target = a - self.radius();
         let square = target * target;

@@ -101,6 +101,7 @@ impl std::error::Error for Unreadable {}
 
 /// What became of a certificate.
 #[derive(Clone, Debug, PartialEq)]
+#[allow(clippy::large_enum_variant)] // one of them in a program's life
 pub enum Checked {
     /// Every claim in it is proven.
     Valid(Proven),

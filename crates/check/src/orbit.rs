@@ -7,14 +7,15 @@
 //! eta sum_a r_a D^2F_a, where the first matrix is symmetric with eigenvalues between 1 - eta
 //! Lambda^2 and 1, and the second is at most eta R h.
 //!
-//! **The orbit** (Theorem 2). Let |M_t - M~_t| <= eps_t, let g_t be as above on the ball of radius eps_t around M~_t, and
-//! |M~_{t+1} - G(M~_t)| <= delta_t. Then |M_{t+1} - M~_{t+1}| <= g_t eps_t + delta_t = eps_{t+1}, and |r(M_t)| is within
-//! Lambda_t eps_t of |r(M~_t)|. M~_t are exact numbers, any numbers: the lower ends of what [`Descent`] gives for G(M~_{t-1}). So
-//! roundings enter delta_t, the width between the ends, and nothing else.
+//! **The orbit** (Theorem 2). Let |M_t - M~_t| <= eps_t, let g_t be as above on the ball of radius
+//! eps_t around M~_t, and |M~_{t+1} - G(M~_t)| <= delta_t. Then |M_{t+1} - M~_{t+1}| <= g_t eps_t +
+//! delta_t = eps_{t+1}, and |r(M_t)| is within Lambda_t eps_t of |r(M~_t)|. M~_t are exact numbers,
+//! any numbers: the lower ends of what [`Descent`] gives for G(M~_{t-1}). So roundings enter
+//! delta_t, the width between the ends, and nothing else.
 //!
-//! **Windows** (Lemma 3). One Lambda and one h serve as long as the ball of radius eps_t around M~_t
-//! is in a ball of radius rho around a centre C: h is the closed form over it, Lambda = |J(C)| + h
-//! rho.
+//! **Windows** (Lemma 3). One Lambda and one h serve as long as the ball of radius eps_t around
+//! M~_t is in a ball of radius rho around a centre C: h is the closed form over it, Lambda = |J(C)|
+//! + h rho.
 
 use super::ball::{Ball, ball, norm};
 use super::certificate::Trained;
@@ -89,7 +90,9 @@ impl Path<'_> {
             if bits < self.bits.min(most) {
                 continue;
             }
-            let step = products(self.instance.dims).saturating_mul((words * words) as u64);
+            // A number costs something whatever its length, and so does a step.
+            let number = (words * words + 64) as u64;
+            let step = products(self.instance.dims).saturating_mul(number).saturating_add(1 << 16);
             if step.saturating_mul(self.steps.saturating_add(1)) > LONGEST {
                 let (steps, before) = (self.steps, if why.is_empty() { "" } else { "; " });
                 why += &format!("{before}{steps} steps with {bits} bits take too long");

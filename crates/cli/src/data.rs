@@ -91,7 +91,9 @@ fn get_imdb(args: &Imdb, common: &Common, line: &str) -> Result<Outcome> {
     out.write_new_run()?;
     let archive = out.path().join(download::IMDB_FILE);
     refuse_link(&archive)?;
-    refuse_link(&archive.with_added_extension("part"))?;
+    let mut part = archive.clone().into_os_string();
+    part.push(".part");
+    refuse_link(Path::new(&part))?;
     let there = archive.is_file() && download::md5_of(&archive)? == args.md5;
     if !there {
         let mut progress =

@@ -30,7 +30,9 @@ fn count(text: &str) -> Option<u128> {
     let power = 10u128.checked_pow(shift.unsigned_abs());
     match shift {
         0.. => mantissa.checked_mul(power?),
-        _ => power.filter(|p| mantissa % p == 0).map(|p| mantissa / p),
+        _ => power
+            .filter(|p| mantissa.is_multiple_of(*p))
+            .map(|p| mantissa / p),
     }
 }
 
@@ -295,7 +297,7 @@ mod tests {
         for (called, flags) in CALLED {
             let known = |flag: &&str| all.iter().any(|known| known == flag);
             assert!(
-                flags.iter().all(|flag| known(&flag)),
+                flags.iter().all(|flag| known(flag)),
                 "{called:?}: {flags:?}"
             );
         }

@@ -188,9 +188,9 @@ impl<const L: usize> Fixed<L> {
                 continue;
             }
             let i = u64::from(i);
-            let high = rest << 32 | *word >> 32;
-            let low = (high % i) << 32 | *word & 0xffff_ffff;
-            *word = (high / i) << 32 | low / i;
+            let high = (rest << 32) | (*word >> 32);
+            let low = ((high % i) << 32) | (*word & 0xffff_ffff);
+            *word = ((high / i) << 32) | (low / i);
             rest = low % i;
         }
         Self::new(self.words, up(self.radius / f64::from(i) + 1.0))
@@ -319,6 +319,7 @@ impl<const L: usize> Add for Fixed<L> {
 impl<const L: usize> Sub for Fixed<L> {
     type Output = Self;
     #[inline]
+    #[allow(clippy::suspicious_arithmetic_impl)] // radii add up
     fn sub(self, b: Self) -> Self {
         match difference(&self.words, &b.words) {
             Some(words) => Self::new(words, up(self.radius + b.radius)),

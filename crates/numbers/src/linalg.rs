@@ -123,6 +123,20 @@ pub fn overflows() -> Error {
     Error::input("the Jacobian overflows f64 at M_0; scale the instance's data or weights down")
 }
 
+/// a'b in eight sums, which the compiler can keep in vectors.
+pub fn dot_in_lanes(a: &[f64], b: &[f64]) -> f64 {
+    let (a8, a1) = a.as_chunks::<8>();
+    let (b8, b1) = b.as_chunks::<8>();
+    let mut sums = [0.0; 8];
+    for (a, b) in a8.iter().zip(b8) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    let rest: f64 = a1.iter().zip(b1).map(|(a, b)| a * b).sum();
+    sums.iter().sum::<f64>() + rest
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -162,18 +176,4 @@ mod tests {
             );
         }
     }
-}
-
-/// a'b in eight sums, which the compiler can keep in vectors.
-pub fn dot_in_lanes(a: &[f64], b: &[f64]) -> f64 {
-    let (a8, a1) = a.as_chunks::<8>();
-    let (b8, b1) = b.as_chunks::<8>();
-    let mut sums = [0.0; 8];
-    for (a, b) in a8.iter().zip(b8) {
-        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
-            *sum += a * b;
-        }
-    }
-    let rest: f64 = a1.iter().zip(b1).map(|(a, b)| a * b).sum();
-    sums.iter().sum::<f64>() + rest
 }

@@ -8,6 +8,9 @@
 //! A file states one of: Theorem A with one ball and the closed form of h ([`export`]), a lower bound on every reachable
 //! loss ([`export`] of an obstruction), a violation of a claimed bound at step t ([`export_refutation`]).
 
+// !(a > b) is not a <= b: a NaN must be refused.
+#![allow(clippy::neg_cmp_op_on_partial_ord)]
+
 use crate::{Error, Result};
 use gdcert::bounds::Reason;
 use gdcert::certificate::{Certificate, Obstructed, TheoremA};

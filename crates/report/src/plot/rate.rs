@@ -255,7 +255,7 @@ impl RateVsBound<'_> {
     }
 
     /// Whether a certificate is about every step from M_0 on.
-    fn from_start(&self) -> bool {
+    fn is_from_start(&self) -> bool {
         self.found.claim(self.deciding).verdict == Verdict::Certified
     }
 
@@ -408,7 +408,7 @@ impl RateVsBound<'_> {
         if let Some(tail) = self.found.proven.as_ref().filter(|p| p.t > 0)
             && let Some(point) = self.points().get(tail.t)
         {
-            let text = match self.from_start() {
+            let text = match self.is_from_start() {
                 true => format!("proven for every t, from {} by Theorem A", step(tail.t)),
                 false => format!("proven from t = {} on", step(tail.t)),
             };
@@ -491,7 +491,7 @@ impl RateVsBound<'_> {
             let rate = format!("proven {}", scientific(proven.proof.rate_lower(), 2));
             let said = match proven.t {
                 0 => "a step, for every t, by a certificate".to_owned(),
-                t if self.from_start() => {
+                t if self.is_from_start() => {
                     format!("a step from t = {}; before, the exact orbit", step(t))
                 }
                 t => format!("a step, for every t ≥ {}, by a certificate", step(t)),

@@ -154,7 +154,7 @@ pub fn read_with_notes(folder: &Path, seed: u64) -> Result<(Dataset, Vec<String>
             }
         }
     }
-    let read: Vec<std::result::Result<(usize, Box<[u8]>), Fault>> = entries
+    let read: Vec<std::result::Result<_, Fault>> = entries
         .par_iter()
         .map(|(path, _)| grey_square(path))
         .collect();
