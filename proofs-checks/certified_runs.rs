@@ -263,7 +263,10 @@ fn a_scale_just_below_is_refused_and_every_larger_one_certified() {
                     let Certified::Refused(why) = at(by) else {
                         panic!("{kernel} {on}: certified at {by} of the smallest scale");
                     };
-                    assert!(conditions.iter().any(|c| why.condition.contains(c)), "{why}");
+                    assert!(
+                        conditions.iter().any(|c| why.condition.contains(c)),
+                        "{why}"
+                    );
                     let factor = why.factor.unwrap();
                     assert!(factor > 1.0, "{why}");
                     if by == 0.9 {

@@ -2,8 +2,8 @@
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal, ScaleSearch, Site,
-    prove_from, recheck, statement,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal,
+    ScaleSearch, Site, prove_from, recheck, statement,
     theorem_a::{Failure, Step},
 };
 use crate::eta::{AUTO, Eta, THETA};
@@ -76,6 +76,17 @@ pub struct Unproven {
     pub t: usize,
 }
 
+impl Unproven {
+    /// Without a factor.
+    fn at(t: usize, condition: String) -> Self {
+        Unproven {
+            condition,
+            factor: None,
+            t,
+        }
+    }
+}
+
 impl std::fmt::Display for Unproven {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.condition)
@@ -110,7 +121,7 @@ pub fn certify(
         let certificate = obstructed_certificate(instance, trained, &found)?;
         return Ok(match check_refuses(&certificate, instance, None)? {
             None => Certified::Obstructed(certificate),
-            Some(why) => Certified::Refused(not_rechecked(&why)),
+            Some(why) => Certified::Refused(Unproven::at(0, not_rechecked(&why))),
         });
     }
     let reading = goal.reading.unwrap_or(deciding_reading(trained));
@@ -130,10 +141,13 @@ pub fn certify(
     let exact = site.enclosure().beta(reading);
     // NaN never appears as an end.
     if exact.lo() <= 0.0 {
-        return Ok(Certified::Refused(format!(
-            "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
-            reading.formula(),
-            exact.hi()
+        return Ok(Certified::Refused(Unproven::at(
+            0,
+            format!(
+                "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
+                reading.formula(),
+                exact.hi()
+            ),
         )));
     }
     let beta = site.beta_upper(reading);
@@ -171,7 +185,7 @@ pub fn certify(
         Ok(proven) if proven.proof.eta() * beta < 1.0 => {
             let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
             if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-                return Ok(Certified::Refused(not_rechecked(&why)));
+                return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
             }
             Ok(Certified::Rate {
                 certificate,
@@ -230,7 +244,10 @@ fn settled(site: &Site, orbit: &Orbit, eta: f64, reading: Reading) -> Result<Opt
     };
     let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
     if let Some(why) = check_refuses(&certificate, site.instance(), centre)? {
-        return Ok(Some(Certified::Refused(not_rechecked(&why))));
+        return Ok(Some(Certified::Refused(Unproven::at(
+            0,
+            not_rechecked(&why),
+        ))));
     }
     Ok(Some(match proven {
         Some(proven) => Certified::Rate {

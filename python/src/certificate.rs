@@ -64,19 +64,21 @@ pub fn write(
         "seed": seed,
     });
     files.push((RUN, format!("{run:#}\n").into_bytes()));
-    write_all(folder, &files)?;
-    for name in CERTIFICATE_FILES {
-        let path = folder.join(name);
-        if !files.iter().any(|(file, _)| *file == name) && path.exists() {
-            std::fs::remove_file(&path).map_err(|e| cannot(&path, e))?;
+    let stale = || {
+        for name in CERTIFICATE_FILES {
+            let path = folder.join(name);
+            if !files.iter().any(|(file, _)| *file == name) && path.exists() {
+                std::fs::remove_file(&path).map_err(|e| cannot(&path, e))?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    };
+    write_all(folder, &files, &stale)
 }
 
 #[pymethods]
 impl PyCertificate {
-    /// "theorem_a" or "obstructed".
+    /// "theorem_a", "refuted" or "obstructed".
     #[getter]
     fn kind(&self) -> &'static str {
         self.certificate.kind()
@@ -91,7 +93,7 @@ impl PyCertificate {
     fn rate(&self) -> Option<f64> {
         match &self.certificate {
             Certificate::TheoremA(a) => Some(a.rate_lower),
-            Certificate::Obstructed(_) => None,
+            Certificate::Obstructed(_) | Certificate::Refuted(_) => None,
         }
     }
     /// The step.
@@ -99,22 +101,25 @@ impl PyCertificate {
     fn eta(&self) -> Option<f64> {
         match &self.certificate {
             Certificate::TheoremA(a) => Some(a.eta),
+            Certificate::Refuted(r) => Some(r.eta),
             Certificate::Obstructed(_) => None,
         }
     }
-    /// The step of the run from which the proof starts.
+    /// The step of the centre that the proof starts from, or the one at which the bound is refuted.
     #[getter]
     fn t(&self) -> usize {
         match &self.certificate {
             Certificate::TheoremA(a) => a.centre.t,
+            Certificate::Refuted(r) => r.t,
             Certificate::Obstructed(_) => 0,
         }
     }
-    /// An upper bound of the claimed beta.
+    /// An upper bound of the claimed beta (of a refutation a lower one).
     #[getter]
     fn beta(&self) -> Option<f64> {
         match &self.certificate {
             Certificate::TheoremA(a) => Some(a.beta),
+            Certificate::Refuted(r) => Some(r.beta),
             Certificate::Obstructed(_) => None,
         }
     }
@@ -154,6 +159,10 @@ impl PyCertificate {
             Certificate::TheoremA(a) => format!(
                 "gdcert.Certificate(kind='theorem_a', reading='{}', t={}, rate={:e})",
                 a.reading, a.centre.t, a.rate_lower
+            ),
+            Certificate::Refuted(r) => format!(
+                "gdcert.Certificate(kind='refuted', reading='{}', t={})",
+                r.reading, r.t
             ),
             Certificate::Obstructed(o) => format!(
                 "gdcert.Certificate(kind='obstructed', loss_lower={:e})",
@@ -231,6 +240,7 @@ pub fn certify(
         reading: self::reading(reading)?,
         eta: self::eta(eta)?,
         tail: if tail { steps.unwrap_or(2000) } else { 0 },
+        orbit: Some(gdcert::orbit::Settings::QUICK),
     };
     let law = match (search_scale, inst.law()) {
         (false, _) => None,
@@ -275,8 +285,11 @@ pub fn certify(
         Certified::Rate {
             certificate,
             proven,
+            ..
         } => Ok(PyCertificate::new(instance, certificate, proven.centre)),
-        Certified::Obstructed(certificate) => Ok(PyCertificate::new(instance, certificate, None)),
+        Certified::Obstructed(certificate) | Certified::Refuted(certificate) => {
+            Ok(PyCertificate::new(instance, certificate, None))
+        }
         Certified::Refused(why) => Err(not_certified(py, why)?),
     }
 }
@@ -333,7 +346,7 @@ pub fn check(py: Python<'_>, certificate: &Bound<'_, PyAny>) -> PyResult<PyCheck
         let folder = py.import("tempfile")?.call_method0("TemporaryDirectory")?;
         let path: PathBuf = folder.getattr("name")?.extract()?;
         let checked = run(py, &asked, |_| {
-            write_all(&path, &files)?;
+            write_all(&path, &files, &|| Ok(()))?;
             check_file(&path.join("certificate.json"))
         });
         folder.call_method0("cleanup")?;
@@ -349,9 +362,9 @@ pub fn check(py: Python<'_>, certificate: &Bound<'_, PyAny>) -> PyResult<PyCheck
         run(py, &asked, |_| check_file(&path))
     };
     Ok(match checked? {
-        Checked::Valid(statement) => PyChecked {
+        Checked::Valid(found) => PyChecked {
             proven: true,
-            statement: Some(statement),
+            statement: Some(found.statement()),
             reason: None,
         },
         Checked::Unproven(reason) => PyChecked {

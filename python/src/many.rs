@@ -140,7 +140,9 @@ fn shard_file(
         "trials": plan.trials(),
         "config": text,
     });
-    write_all(folder, &[(RUN, format!("{run:#}\n").into_bytes())])?;
+    write_all(folder, &[(RUN, format!("{run:#}\n").into_bytes())], &|| {
+        Ok(())
+    })?;
     match resume {
         true => ShardFile::resume(folder, shard, plan),
         false => ShardFile::create(folder, shard),

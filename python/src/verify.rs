@@ -256,6 +256,7 @@ pub fn verify(
         reading: self::reading(reading)?,
         precision: precision.parse().map_err(raise)?,
         certify,
+        orbit: Some(gdcert::orbit::Settings::QUICK),
         curvature_at: curvature_at.map_or_else(
             || Ok(vec![0.0]),
             |radii| list("curvature_at", radii, number),

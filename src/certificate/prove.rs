@@ -4,7 +4,6 @@
 //! proposed, with every bound of the centre relaxed by [`MARGIN`] first. Cheap forms are tried before sharp ones: the ball
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
-use serde::{Deserialize, Serialize};
 use super::theorem_a::{Closed, Failure, Inputs, Region, Step, close};
 use super::{Box3, Centre, Certificate, FileRef, MARGIN, TheoremA, statement};
 use crate::bounds::sharp::affordable;
@@ -13,6 +12,7 @@ use crate::model::Trained;
 use crate::problem::Instance;
 use crate::spectrum::Reading;
 use gdcert_numbers::{Bound, Interval, NotResolved, Scalar};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::OnceLock;
 

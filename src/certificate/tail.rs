@@ -3,13 +3,13 @@
 //! A proof costs factorisations, a step does not; so a proof is tried only where it is likely to succeed. When one fails at
 //! t, [`Site::share_that_closes`] says how small the residual would have to be if nothing else changed, and gradient descent runs until it is.
 
-use serde::{Deserialize, Serialize};
 use super::theorem_a::Step;
 use super::{Proof, Refusal, Site};
 use crate::descent::{DIVERGED, Stepper};
 use crate::model::Trained;
 use crate::problem::Instance;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// A proof and where it starts.

@@ -23,11 +23,11 @@
 //! `proofs-checks/sharper.md`. alpha, L, the needed radii and the rate are taken worse than these formulas by the
 //! relative [`MARGIN`] each, so that whoever re-proves a certificate has room for other roundings.
 
-use serde::{Deserialize, Serialize};
 use super::MARGIN;
 use crate::bounds::{BlockMatrix, Blocks};
 use gdcert_base::number::short;
 use gdcert_numbers::{Bound, Scalar};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What Theorem A needs to know of the centre.

@@ -1,12 +1,12 @@
 //! Initialization schemes: the laws from which an instance is drawn.
 
-use serde::{Deserialize, Serialize};
 use super::{Dims, Instance, Weights};
 use crate::{Error, Result};
 use gdcert_base::Kernel;
 use gdcert_base::input::same_word;
 use gdcert_base::random::{Normals, Stream};
 use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
 
 /// How the weights of M_0 are drawn. In every scheme y ~ N(0,1) i.i.d., and X ~ N(0,1) i.i.d.
 /// but for the constant feature of [`Init::ConstantValue`].

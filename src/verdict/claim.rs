@@ -1,6 +1,5 @@
 //! One reading of the claim, held against a trajectory.
 
-use serde::{Deserialize, Serialize};
 use super::Verdict;
 use crate::bounds::Obstruction;
 use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
@@ -10,6 +9,7 @@ use crate::problem::Dims;
 use crate::spectrum::{Estimate, Reading, Spectrum};
 use gdcert_base::number::short;
 use gdcert_numbers::U;
+use serde::{Deserialize, Serialize};
 
 /// The verdict on one reading, with what it rests on.
 #[derive(Clone, Debug, Serialize, Deserialize)]

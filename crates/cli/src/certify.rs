@@ -9,7 +9,6 @@ use crate::Result;
 use gdcert::check_room;
 use gdcert::deciding_reading;
 use gdcert::descent::Steps;
-use gdcert::eta::{Eta, THETA};
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
 use gdcert::{Certified, Goal, certificate_files, certify, search_scale};
