@@ -1,6 +1,8 @@
 """Runs notebooks from top to bottom in a folder of their own; any error, also a panic of Rust, fails.
 
-    python notebooks/execute.py [NAME ...]
+    python notebooks/execute.py [--store] [NAME ...]
+
+--store keeps what the cells show in the notebooks, which is how they are committed.
 """
 
 import sys
@@ -29,7 +31,16 @@ def failure(notebook):
     return None
 
 
-def execute(path):
+def keep(notebook, path):
+    """Writes the notebook with its outputs, without progress bars and times."""
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if output.get("name") != "stderr"]
+    nbformat.write(notebook, path)
+
+
+def execute(path, store):
     notebook = nbformat.read(path, as_version=4)
     for cell in notebook.cells:
         cell.source = cell.source.replace('path = "GDCERT"', f'path = "{HERE.parent}"')
@@ -44,10 +55,13 @@ def execute(path):
             client.execute()
         except CellExecutionError as error:
             return str(error)
-    return failure(notebook)
+    failed = failure(notebook)
+    if store and not failed and notebook.metadata.kernelspec.language != "rust":
+        keep(notebook, path)
+    return failed
 
 
-def main(names):
+def main(names, store):
     paths = sorted(HERE.glob("*.ipynb"))
     if names:
         paths = [path for path in paths if path.stem in names]
@@ -60,7 +74,7 @@ def main(names):
             skipped += 1
             continue
         start = time.monotonic()
-        error = execute(path)
+        error = execute(path, store)
         print(f"{path.name}: {'FAILED' if error else 'ok'}, {time.monotonic() - start:.0f} s", flush=True)
         if error:
             print(error, flush=True)
@@ -72,4 +86,5 @@ def main(names):
 
 
 if __name__ == "__main__":
-    sys.exit(main([name for name in sys.argv[1:] if name]))
+    words = [word for word in sys.argv[1:] if word]
+    sys.exit(main([word for word in words if word != "--store"], "--store" in words))

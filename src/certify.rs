@@ -2,13 +2,14 @@
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal, Site,
-    prove_from, recheck, statement, theorem_a::Step,
+    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal,
+    ScaleSearch, Site, prove_from, recheck, statement,
+    theorem_a::{Failure, Step},
 };
 use crate::eta::{AUTO, Eta, THETA};
-use crate::model::Trained;
+use crate::model::{Kernel, Trained};
 use crate::orbit::{self, Orbit};
-use crate::problem::{Dims, Instance};
+use crate::problem::{Dims, Init, Instance};
 use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
@@ -60,8 +61,36 @@ pub enum Certified {
     Refuted(Certificate),
     /// Convergence to 0 is proven impossible.
     Obstructed(Certificate),
-    /// Nothing could be proven: why, in a sentence.
-    Refused(String),
+    /// Nothing could be proven.
+    Refused(Unproven),
+}
+
+/// Why nothing could be proven; shown as its condition.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Unproven {
+    /// What failed, in a sentence.
+    pub condition: String,
+    /// By what factor it failed (above 1), where there is one.
+    pub factor: Option<f64>,
+    /// The step of the run at which it was tried.
+    pub t: usize,
+}
+
+impl Unproven {
+    /// Without a factor.
+    fn at(t: usize, condition: String) -> Self {
+        Unproven {
+            condition,
+            factor: None,
+            t,
+        }
+    }
+}
+
+impl std::fmt::Display for Unproven {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.condition)
+    }
 }
 
 /// Proves, if it can, that f(M_t) <= (1 - eta beta)^t f(M_0) for every t, or that it is not so, or that no convergence is
@@ -92,14 +121,16 @@ pub fn certify(
         let certificate = obstructed_certificate(instance, trained, &found)?;
         return Ok(match check_refuses(&certificate, instance, None)? {
             None => Certified::Obstructed(certificate),
-            Some(why) => Certified::Refused(not_rechecked(&why)),
+            Some(why) => Certified::Refused(Unproven::at(0, not_rechecked(&why))),
         });
     }
     let reading = goal.reading.unwrap_or(deciding_reading(trained));
     if let Some(missing) = reading.missing_hypothesis(instance.dims(), trained) {
-        return Ok(Certified::Refused(format!(
-            "the reading {reading} does not apply: it {missing}"
-        )));
+        return Ok(Certified::Refused(Unproven {
+            condition: format!("the reading {reading} does not apply: it {missing}"),
+            factor: None,
+            t: 0,
+        }));
     }
     if tail > 0 && goal.eta == Eta::Certified {
         return Err(Error::input(
@@ -110,10 +141,13 @@ pub fn certify(
     let exact = site.enclosure().beta(reading);
     // NaN never appears as an end.
     if exact.lo() <= 0.0 {
-        return Ok(Certified::Refused(format!(
-            "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
-            reading.formula(),
-            exact.hi()
+        return Ok(Certified::Refused(Unproven::at(
+            0,
+            format!(
+                "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
+                reading.formula(),
+                exact.hi()
+            ),
         )));
     }
     let beta = site.beta_upper(reading);
@@ -137,9 +171,9 @@ pub fn certify(
             match prove_from(instance, trained, eta, beta, tail, observe)? {
                 Ok(proven) => Ok(proven),
                 Err(not) => {
-                    let mut why = refused(&not.refusal, reading, &format!("M_{}", not.t));
+                    let mut why = refused(&not.refusal, reading, not.t);
                     if let Some(stopped) = stopped {
-                        why += &format!("; {stopped}");
+                        why.condition += &format!("; {stopped}");
                     }
                     return Ok(Certified::Refused(why));
                 }
@@ -151,7 +185,7 @@ pub fn certify(
         Ok(proven) if proven.proof.eta() * beta < 1.0 => {
             let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
             if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-                return Ok(Certified::Refused(not_rechecked(&why)));
+                return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
             }
             Ok(Certified::Rate {
                 certificate,
@@ -159,11 +193,15 @@ pub fn certify(
                 proven: Box::new(proven),
             })
         }
-        Ok(proven) => Ok(Certified::Refused(format!(
-            "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
-            short(proven.proof.eta() * beta)
-        ))),
-        Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, "M_0"))),
+        Ok(proven) => Ok(Certified::Refused(Unproven {
+            condition: format!(
+                "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
+                short(proven.proof.eta() * beta)
+            ),
+            factor: Some(proven.proof.eta() * beta),
+            t: proven.t,
+        })),
+        Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, 0))),
     }
 }
 
@@ -206,7 +244,10 @@ fn settled(site: &Site, orbit: &Orbit, eta: f64, reading: Reading) -> Result<Opt
     };
     let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
     if let Some(why) = check_refuses(&certificate, site.instance(), centre)? {
-        return Ok(Some(Certified::Refused(not_rechecked(&why))));
+        return Ok(Some(Certified::Refused(Unproven::at(
+            0,
+            not_rechecked(&why),
+        ))));
     }
     Ok(Some(match proven {
         Some(proven) => Certified::Rate {
@@ -302,12 +343,69 @@ fn fixed(eta: Eta, site: &Site) -> Result<f64> {
     Eta::relative(multiple, site, &mut norm)
 }
 
-fn refused(refusal: &Refusal, reading: Reading, centre: &str) -> String {
-    match refusal {
-        Refusal::Condition(failure @ crate::certificate::theorem_a::Failure::Rate { .. }) => {
-            format!("Theorem A closes at {centre}, but not for the reading {reading}: {failure}")
+fn refused(refusal: &Refusal, reading: Reading, t: usize) -> Unproven {
+    let (condition, factor) = match refusal {
+        Refusal::Condition(failure @ Failure::Rate { .. }) => (
+            format!("Theorem A closes at M_{t}, but not for the reading {reading}: {failure}"),
+            Some(failure.factor()),
+        ),
+        other => (
+            format!("Theorem A does not close at M_{t}: {other}"),
+            match other {
+                Refusal::Condition(failure) | Refusal::OnlyCrude(failure) => Some(failure.factor()),
+                Refusal::NotResolved(_) => None,
+            },
+        ),
+    };
+    Unproven {
+        condition,
+        factor,
+        t,
+    }
+}
+
+/// No scale beyond this is tried.
+const LARGEST: f64 = (1u128 << 100) as f64;
+
+/// The smallest scale of a law that a search in f64 finds, and from there upwards to one at which the proof is
+/// rigorous: the instance drawn there, the scale, and what was found. The step is the one Theorem A chooses.
+///
+/// # Errors
+/// A law without a scale, or one that [`ScaleSearch`] refuses; [`Error::Cancelled`] if `observe`, asked before each
+/// try, breaks.
+pub fn search_scale(
+    dims: Dims,
+    kernel: Kernel,
+    init: Init,
+    seed: u64,
+    goal: &Goal,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<(Instance, f64, Certified)> {
+    if let Eta::Fixed(_) = goal.eta {
+        return Err(Error::input(
+            "--search-scale chooses the step itself (eta L = 1/2); drop --eta",
+        ));
+    }
+    let goal = &Goal {
+        eta: Eta::Certified,
+        ..goal.clone()
+    };
+    let estimate = ScaleSearch::new(dims, kernel, init, goal.trained, seed)?.smallest(THETA)?;
+    let mut scale = estimate;
+    loop {
+        if observe(0).is_break() {
+            return Err(Error::Cancelled);
         }
-        other => format!("Theorem A does not close at {centre}: {other}"),
+        let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
+        let found = certify(&instance, goal, observe)?;
+        if !matches!(found, Certified::Refused(_)) || scale > LARGEST {
+            return Ok((instance, scale, found));
+        }
+        // A little above the estimate as a rule. Far above it where there is no curvature but that of rounding (one token).
+        scale *= match scale > 2.0 * estimate {
+            true => 2.0,
+            false => 1.0 + 1.0 / 1024.0,
+        };
     }
 }
 

@@ -84,8 +84,8 @@ pub mod verdict;
 pub mod verify;
 
 pub use certify::{
-    CERTIFICATE_FILES, Certified, Goal, certificate_files, certificate_text, certify,
-    refutation_file,
+    CERTIFICATE_FILES, Certified, Goal, Unproven, certificate_files, certificate_text, certify,
+    refutation_file, search_scale,
 };
 pub use descent::Steps;
 pub use eta::Eta;

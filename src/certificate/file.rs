@@ -9,7 +9,7 @@ use crate::spectrum::Reading;
 use crate::{Error, Result};
 use gdcert_base::input;
 use gdcert_base::schema::readable;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::{Map, Value};
 use std::path::Path;
 
@@ -254,8 +254,19 @@ impl Certificate {
                 format!("{what}; give a certificate.json that gdcert wrote"),
             )
         };
-        let mut json: Map<String, Value> =
+        let json: Map<String, Value> =
             serde_json::from_str(&text).map_err(|e| fail(format!("is not a JSON object: {e}")))?;
+        Self::from_json(path, json)
+    }
+
+    /// What the file at `path` says.
+    fn from_json(path: &Path, mut json: Map<String, Value>) -> Result<Certificate> {
+        let fail = |what: String| {
+            Error::file(
+                path,
+                format!("{what}; give a certificate.json that gdcert wrote"),
+            )
+        };
         let mut take = |name: &str| match json.remove(name) {
             Some(Value::String(text)) => Ok(text),
             Some(_) => Err(fail(format!("`{name}` is not a string"))),
@@ -287,4 +298,19 @@ impl Certificate {
 pub fn statement(certificate: &Certificate) -> String {
     let json = certificate.to_json();
     json["statement"].as_str().unwrap_or_default().to_owned()
+}
+
+/// As the text of `certificate.json`.
+impl Serialize for Certificate {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_str(&self.to_json())
+    }
+}
+
+impl<'de> Deserialize<'de> for Certificate {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        let json = serde_json::from_str(&text).map_err(serde::de::Error::custom)?;
+        Self::from_json(Path::new("certificate.json"), json).map_err(serde::de::Error::custom)
+    }
 }

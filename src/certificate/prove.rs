@@ -12,6 +12,7 @@ use crate::model::Trained;
 use crate::problem::Instance;
 use crate::spectrum::Reading;
 use gdcert_numbers::{Bound, Interval, NotResolved, Scalar};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -40,7 +41,7 @@ impl fmt::Display for Refusal {
 }
 
 /// Theorem A, closed at a centre with rigorous numbers: f_{t+1} <= (1 - rate) f_t for every t from there on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proof {
     kernel: crate::Kernel,
     trained: Trained,

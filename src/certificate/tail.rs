@@ -9,10 +9,11 @@ use crate::descent::{DIVERGED, Stepper};
 use crate::model::Trained;
 use crate::problem::Instance;
 use crate::{Error, Result};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// A proof and where it starts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Proven {
     /// The step T of the centre M_T.
     pub t: usize,

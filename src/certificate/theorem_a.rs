@@ -27,10 +27,11 @@ use super::MARGIN;
 use crate::bounds::{BlockMatrix, Blocks};
 use gdcert_base::number::short;
 use gdcert_numbers::{Bound, Scalar};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// What Theorem A needs to know of the centre.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Inputs<T = f64> {
     /// alpha_c, a lower bound on sigma_min of the Jacobian's blocks in `resolved`.
     pub alpha: T,
@@ -45,7 +46,7 @@ pub struct Inputs<T = f64> {
 }
 
 /// Where gradient descent is shown to stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Region {
     /// |M - M_c|_F <= rho over all trained blocks together.
     Ball,
@@ -54,7 +55,7 @@ pub enum Region {
 }
 
 /// The numbers of Theorem A at chosen radii and step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Conditions<T = f64> {
     /// A lower bound on sigma_min(J') over the region.
     pub alpha: T,
@@ -251,7 +252,7 @@ pub enum Step {
 }
 
 /// Theorem A, closed: a choice of radii and step at which every condition holds.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Closed<T = f64> {
     /// Where gradient descent stays.
     pub region: Region,

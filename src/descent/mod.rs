@@ -15,6 +15,7 @@ use crate::spectrum::sigma_min;
 use crate::{Error, Result};
 use nalgebra::DMatrix;
 pub(crate) use plain::{PlainStepper, units_per_head};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// A run counts as diverged when the loss is not finite or above this multiple of f_0.
@@ -42,7 +43,7 @@ impl Steps {
 }
 
 /// One iterate M_t. Arrays are in the order Q, K, V.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Point {
     /// Number of steps taken.
     pub t: usize,
@@ -59,7 +60,7 @@ pub struct Point {
 }
 
 /// Why a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum End {
     /// All steps were run.
     Steps,
@@ -70,7 +71,7 @@ pub enum End {
 }
 
 /// A run of gradient descent M_{t+1} = M_t - eta grad f(M_t), every loss recorded.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trajectory {
     /// The step.
     pub eta: f64,

@@ -3,9 +3,10 @@
 use crate::certificate::MARGIN;
 use crate::spectrum::Reading;
 use gdcert_numbers::{Bound, Interval, Scalar};
+use serde::{Deserialize, Serialize};
 
 /// What is proven about one reading for exact gradient descent from M_0.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fate {
     /// f_t <= (1 - eta beta)^t f_0 for every t: Theorem A closes from step t on (Theorem 6).
     Certified {
@@ -22,7 +23,7 @@ pub enum Fate {
 }
 
 /// A violation of the bound by exact gradient descent.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Refuted {
     /// The step.
     pub t: usize,

@@ -29,6 +29,7 @@ use claim::Claim;
 use forecast::{forecast, growth};
 use gdcert_numbers::Interval;
 use model::{Attention, Model};
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use walk::{End, Plan, Walk};
 use window::Windows;
@@ -76,7 +77,7 @@ impl Default for Settings {
 }
 
 /// What is proven about exact gradient descent from M_0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Orbit {
     /// The last enclosed step.
     pub steps: usize,

@@ -5,9 +5,10 @@ use crate::Result;
 use crate::certificate::theorem_a::Step;
 use crate::certificate::{Proof, Site};
 use crate::problem::Instance;
+use serde::{Deserialize, Serialize};
 
 /// Theorem A, closed with every point within `distance` of a centre as its own centre.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tail {
     /// The step T of gradient descent that the centre is near.
     pub t: usize,

@@ -8,6 +8,7 @@ use gdcert_base::files::write_atomic;
 use gdcert_base::input::{self, same_word};
 use nalgebra::DMatrix;
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -51,7 +52,11 @@ impl Instance {
         Ok((arrays.instance(kernel).map_err(within)?, named))
     }
 
-    pub(crate) fn from_bytes(bytes: &[u8], kernel: Option<Kernel>) -> Result<Self> {
+    /// Reads the bytes of an instance file, as [`read`](Self::read) does.
+    ///
+    /// # Errors
+    /// As there, without the file's name.
+    pub fn from_bytes(bytes: &[u8], kernel: Option<Kernel>) -> Result<Self> {
         Arrays::read(bytes)?.instance(kernel)
     }
 
@@ -303,4 +308,19 @@ fn with_all_axes(shapes: [&[usize]; 6]) -> Result<[[usize; 3]; 6]> {
         }
     };
     Ok([X, y, Q, K, V, O])
+}
+
+/// As the bytes of its file.
+impl Serialize for Instance {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        let bytes = self.to_bytes().map_err(serde::ser::Error::custom)?;
+        bytes.serialize(to)
+    }
+}
+
+impl<'de> Deserialize<'de> for Instance {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        let bytes = Vec::<u8>::deserialize(from)?;
+        Instance::from_bytes(&bytes, None).map_err(serde::de::Error::custom)
+    }
 }

@@ -6,10 +6,11 @@ use gdcert_base::Kernel;
 use gdcert_base::input::same_word;
 use gdcert_base::random::{Normals, Stream};
 use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
 
 /// How the weights of M_0 are drawn. In every scheme y ~ N(0,1) i.i.d., and X ~ N(0,1) i.i.d.
 /// but for the constant feature of [`Init::ConstantValue`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Init {
     /// Every weight N(0, 1/fan_in): fan_in D for W^Q, W^K, W^V and d for W^O.
     Lecun,

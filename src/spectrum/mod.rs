@@ -15,13 +15,14 @@ use gdcert_numbers::{U, scale_by};
 use nalgebra::{DMatrix, DMatrixViewMut};
 use rayon::prelude::*;
 pub use reading::{Reading, deciding_reading};
+use serde::{Deserialize, Serialize};
 
 /// A computed number and a bound on its error: the exact one lies in [lower, upper].
 ///
 /// For singular values the error is that of the matrix's entries (see the source of `rounding`)
 /// plus 10 min(rows, cols) u |A|_F for the decomposition: the usual backward-error model, stated
 /// and tested but not proven. Nothing that must be proven rests on it: see [`Spectrum::is_proven`].
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The computed number.
     pub value: f64,
@@ -71,7 +72,7 @@ impl Estimate {
 }
 
 /// What the theorems' constants are made of, at M_0.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Spectrum {
     /// sigma_min(B_0), 0 if HD < Nn.
     pub sigma_min_B0: Estimate,

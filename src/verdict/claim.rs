@@ -9,9 +9,10 @@ use crate::problem::Dims;
 use crate::spectrum::{Estimate, Reading, Spectrum};
 use gdcert_base::number::short;
 use gdcert_numbers::U;
+use serde::{Deserialize, Serialize};
 
 /// The verdict on one reading, with what it rests on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claim {
     /// Which beta the claim is read with.
     pub reading: Reading,

@@ -22,6 +22,7 @@ use crate::spectrum::{Estimate, Reading, Spectrum, deciding_reading};
 use crate::verdict::{Claim, Verdict};
 use crate::{Error, Kernel, Result};
 use gdcert_numbers::norm;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// What to verify on an instance.
@@ -81,7 +82,7 @@ pub enum Event<'a> {
 }
 
 /// Everything found out about one instance.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// The sizes.
     pub dims: Dims,

@@ -5,17 +5,13 @@ use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
-use crate::{Error, Result};
-use gdcert::certificate::ScaleSearch;
+use crate::Result;
 use gdcert::check_room;
 use gdcert::deciding_reading;
 use gdcert::descent::Steps;
-use gdcert::eta::{Eta, THETA};
 use gdcert::model::Precision;
-use gdcert::problem::{Dims, Init, Instance};
 use gdcert::spectrum::Reading;
-use gdcert::{Certified, Goal, certificate_files, certify};
-use gdcert::{Kernel, Trained};
+use gdcert::{Certified, Goal, certificate_files, certify, search_scale};
 use std::ops::ControlFlow;
 
 /// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
@@ -58,7 +54,7 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
     let trained = args.instance.trained()?;
-    let mut goal = Goal {
+    let goal = Goal {
         trained,
         reading,
         eta: args.eta.parse()?,
@@ -87,18 +83,13 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let mut found_scale = None;
     let found = match (args.search_scale, source.init, source.seed) {
         (true, Some(init), Some(seed)) => {
-            if let Eta::Fixed(_) = goal.eta {
-                return Err(Error::input(
-                    "--search-scale chooses the step itself (eta L = 1/2); drop --eta",
-                ));
-            }
-            goal.eta = Eta::Certified;
             let (instance, scale, found) = search_scale(
                 source.instance.dims(),
                 source.instance.kernel(),
                 init,
                 seed,
                 &goal,
+                &mut observe,
             )?;
             source.instance = instance;
             found_scale = Some((init.name(), scale));
@@ -120,7 +111,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             out.clear()?;
             let help = help(args, &goal, &source);
             if common.json {
-                let json = serde_json::json!({"refused": why, "help": help});
+                let json = serde_json::json!({"refused": why.condition, "help": help});
                 print(&format!("{json:#}\n"));
             } else {
                 let help = help.map_or(String::new(), |help| format!("; {help}"));
@@ -185,31 +176,4 @@ fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
         flags.push("--init lazy --search-scale finds an initialization at which it closes");
     }
     (!flags.is_empty()).then(|| flags.join("; "))
-}
-/// No scale beyond this is tried.
-const LARGEST: f64 = (1u128 << 100) as f64;
-
-/// The smallest scale that a search in f64 finds, and from there upwards to one at which the proof is rigorous.
-fn search_scale(
-    dims: Dims,
-    kernel: Kernel,
-    init: Init,
-    seed: u64,
-    goal: &Goal,
-) -> Result<(Instance, f64, Certified)> {
-    let trained: Trained = goal.trained;
-    let estimate = ScaleSearch::new(dims, kernel, init, trained, seed)?.smallest(THETA)?;
-    let mut scale = estimate;
-    loop {
-        let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
-        let found = certify(&instance, goal, &mut |_| ControlFlow::Continue(()))?;
-        if !matches!(found, Certified::Refused(_)) || scale > LARGEST {
-            return Ok((instance, scale, found));
-        }
-        // A little above the estimate as a rule. Far above it where there is no curvature but that of rounding (one token).
-        scale *= match scale > 2.0 * estimate {
-            true => 2.0,
-            false => 1.0 + 1.0 / 1024.0,
-        };
-    }
 }

@@ -5,6 +5,7 @@ use super::{note, one_of, whole};
 use crate::{Error, Result};
 use gdcert::model::{Kernel, Trained};
 use gdcert::problem::{Dims, Init, Instance};
+use gdcert_report::drawn_title;
 use std::path::PathBuf;
 
 pub(super) const KERNELS: [&str; 2] = ["softmax", "gaussian"];
@@ -196,7 +197,7 @@ impl InstanceArgs {
             instance: Instance::random(law.dims, law.kernel, law.init, law.seed)?,
             seed: Some(law.seed),
             init: Some(law.init),
-            title: title(law.init, law.seed),
+            title: drawn_title(law.init, law.seed),
         })
     }
 
@@ -247,16 +248,5 @@ impl InstanceArgs {
             H: need(self.heads, default.map(|dims| dims.H), "H")?,
             p: self.outputs.or(default.map(|dims| dims.p)).unwrap_or(1),
         })
-    }
-}
-
-/// A drawn instance in words.
-pub(super) fn title(init: Init, seed: u64) -> String {
-    match (init.name(), init.scale()) {
-        (name, Some(x)) => format!(
-            "{name} (scale {}), seed {seed}",
-            gdcert_base::number::exact(x)
-        ),
-        (name, None) => format!("{name}, seed {seed}"),
     }
 }

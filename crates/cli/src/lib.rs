@@ -106,6 +106,11 @@ enum Outcome {
 
 /// Runs one command and returns the process's exit code. Never panics on bad input.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    ExitCode::from(run_code(args))
+}
+
+/// The same with the exit code as a number, for another program's `main`.
+pub fn run_code(args: impl IntoIterator<Item = OsString>) -> u8 {
     let code = dispatch(args.into_iter().collect());
     match say::lost() {
         Some(why) => complain(&format!(
@@ -115,14 +120,14 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
-fn dispatch(args: Vec<OsString>) -> ExitCode {
+fn dispatch(args: Vec<OsString>) -> u8 {
     let cli = match Cli::try_parse_from(&args) {
         Ok(cli) => cli,
         Err(e) if !e.use_stderr() => {
             // --help and --version.
             keep(e.print());
             keep(std::io::Write::flush(&mut std::io::stdout()));
-            return ExitCode::SUCCESS;
+            return 0;
         }
         Err(e) => return complain(&usage_error(&e, &args)),
     };
@@ -132,14 +137,14 @@ fn dispatch(args: Vec<OsString>) -> ExitCode {
     }
     let line = command_line(&args);
     match in_pool(cli, &line) {
-        Ok(Outcome::Fine) => ExitCode::SUCCESS,
-        Ok(Outcome::Refuted) => ExitCode::from(1),
-        Ok(Outcome::Stopped) => ExitCode::from(130),
+        Ok(Outcome::Fine) => 0,
+        Ok(Outcome::Refuted) => 1,
+        Ok(Outcome::Stopped) => 130,
         Err(Error::Cancelled) => {
             say(&format!(
                 "gdcert: stopped; nothing of the unfinished work was written. To run it again: {line}"
             ));
-            ExitCode::from(130)
+            130
         }
         Err(e) => complain(&e.to_string()),
     }
@@ -203,9 +208,9 @@ fn within(words: &[String]) -> Result<Outcome> {
     outcome
 }
 
-fn complain(what: &str) -> ExitCode {
+fn complain(what: &str) -> u8 {
     say(&format!("gdcert: {}", one_line(what)));
-    ExitCode::from(2)
+    2
 }
 
 /// A clap error with its mend.

@@ -1,6 +1,5 @@
 //! `gdcert reproduce`: the poster's claims, one by one.
 
-use super::instance::title;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, within};
@@ -13,7 +12,9 @@ use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{remove, shell_line, write_atomic};
 use gdcert_base::input;
 use gdcert_base::schema::to_text;
-use gdcert_report::{PAGE, RUN, cases_table, page, paragraph, read, verification_files};
+use gdcert_report::{
+    PAGE, RUN, cases_table, drawn_title, page, paragraph, read, verification_files,
+};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -293,7 +294,7 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
         seed: Some(run.seed),
         init: Some(run.init),
     };
-    let name = title(run.init, run.seed);
+    let name = drawn_title(run.init, run.seed);
     let files = verification_files(&instance, &found, &origin, &name, run.reading)?;
     folder.replace(files)?;
     Ok(VerdictFile::new(&found, &origin, run.reading))

@@ -17,6 +17,7 @@
 use super::Bound;
 use crate::{DoubleDouble, Scalar, exp_parts, power_of_two, two_product, two_sum};
 use crate::{exponent, scale_by};
+use serde::{Deserialize, Serialize};
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
 /// All real numbers from `lo` to `hi`; an operation's result holds every exact result.
@@ -28,7 +29,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// let one = third + third + third;
 /// assert!(one.lo() <= 1.0 && 1.0 <= one.hi() && one.hi() - one.lo() < 1e-15);
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     lo: f64,
     hi: f64,

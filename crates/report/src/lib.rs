@@ -23,7 +23,7 @@ pub use summary::summary;
 pub use sweep::sweep_tables;
 pub use table::{Cell, Table};
 
-use gdcert::problem::Instance;
+use gdcert::problem::{Init, Instance};
 use gdcert::spectrum::Reading;
 use gdcert::verify::Verification;
 use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
@@ -70,6 +70,14 @@ pub fn verification_files(
     let refutations = found.refutations.iter();
     files.extend(refutations.map(|(reading, c)| (refutation_file(*reading), certificate_text(c))));
     Ok(files)
+}
+
+/// A drawn instance in words, for titles.
+pub fn drawn_title(init: Init, seed: u64) -> String {
+    match (init.name(), init.scale()) {
+        (name, Some(x)) => format!("{name} (scale {x}), seed {seed}"),
+        (name, None) => format!("{name}, seed {seed}"),
+    }
 }
 
 /// A section and its parts as text for a terminal, at most 80 columns wide but for its tables.

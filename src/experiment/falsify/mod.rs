@@ -359,7 +359,7 @@ fn proof(
         Certified::Rate { certificate, .. } => Ok(certificate.statement().to_owned()),
         Certified::Obstructed(certificate) => Err(certificate.statement().to_owned()),
         Certified::Refuted(certificate) => Err(certificate.statement().to_owned()),
-        Certified::Refused(why) => Err(why),
+        Certified::Refused(why) => Err(why.condition),
     })
 }
 

@@ -1,0 +1,507 @@
+//! `gdcert.verify`: an instance to a verdict.
+
+use crate::certificate::PyCertificate;
+use crate::errors::{raise, refused, shown};
+use crate::instance::PyInstance;
+use crate::pickle::{Pickled, pickled, unpickled};
+use crate::work::{Asked, list, number, quiet, run, size, whole};
+use gdcert::certificate::Proven;
+use gdcert::descent::Steps;
+use gdcert::spectrum::Reading;
+use gdcert::verdict::Claim;
+use gdcert::verify::{Event, Origin, VerdictFile};
+use gdcert::{Eta, Precision, Settings, Trained, Verification};
+use gdcert_report::plot::{Figure, rate_vs_bound};
+use numpy::PyArray1;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+/// A non-empty subset of QKV.
+pub fn blocks(train: &str) -> PyResult<Trained> {
+    train.parse().map_err(raise)
+}
+
+/// The blocks that `theorem` (1) or, if given, `train` names.
+pub fn trained(theorem: Option<&Bound<'_, PyAny>>, train: Option<&str>) -> PyResult<Trained> {
+    let theorem = theorem.map_or(Ok(1), |theorem| whole("theorem", theorem))?;
+    match (train, theorem) {
+        (Some(train), _) => blocks(train),
+        (None, 1) => Ok(Trained::QKV),
+        (None, 2) => Ok(Trained::Q),
+        (None, other) => Err(refused(format!(
+            "theorem = {other} is unknown; choose 1 (all weights) or 2 (W^Q alone)"
+        ))),
+    }
+}
+
+/// "auto", "certified" or a number.
+pub fn eta(given: Option<&Bound<'_, PyAny>>) -> PyResult<Eta> {
+    let Some(given) = given else {
+        return Ok(Eta::Auto);
+    };
+    if let Ok(text) = given.extract::<String>() {
+        return text.parse().map_err(raise);
+    }
+    match given.extract::<f64>() {
+        Ok(x) if x.is_finite() && x > 0.0 => Ok(Eta::Fixed(x)),
+        _ => Err(refused(format!(
+            "eta = {} must be \"auto\", \"certified\" or a finite number above 0",
+            shown(given)
+        ))),
+    }
+}
+
+pub fn reading(given: Option<&str>) -> PyResult<Option<Reading>> {
+    given.map(str::parse).transpose().map_err(raise)
+}
+
+/// A JSON value as Python's objects.
+pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
+    Ok(match value {
+        Value::Null => py.None().into_bound(py),
+        Value::Bool(b) => b.into_pyobject(py)?.to_owned().into_any(),
+        Value::Number(n) => match (n.as_u64(), n.as_i64()) {
+            (Some(n), _) => n.into_pyobject(py)?.into_any(),
+            (_, Some(n)) => n.into_pyobject(py)?.into_any(),
+            _ => n.as_f64().unwrap_or(f64::NAN).into_pyobject(py)?.into_any(),
+        },
+        Value::String(s) => s.into_pyobject(py)?.into_any(),
+        Value::Array(list) => {
+            let items = list.iter().map(|v| object(py, v));
+            PyList::new(py, items.collect::<PyResult<Vec<_>>>()?)?.into_any()
+        }
+        Value::Object(map) => {
+            let dict = PyDict::new(py);
+            for (key, value) in map {
+                dict.set_item(key, object(py, value)?)?;
+            }
+            dict.into_any()
+        }
+    })
+}
+
+/// What was found about one reading of the claim f_t <= (1 - eta beta)^t f_0.
+///
+/// >>> v = gdcert.verify(gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3), steps=10, certify=False)
+/// >>> claim = v.claims["per_head"]
+/// >>> claim.verdict, claim.checked_to
+/// ('held', 10)
+#[pyclass(name = "Claim", module = "gdcert", frozen)]
+pub struct PyClaim {
+    claim: Claim,
+    beta: f64,
+}
+
+#[pymethods]
+impl PyClaim {
+    /// "certified", "held", "violated", ...
+    #[getter]
+    fn verdict(&self) -> String {
+        self.claim.verdict.to_string()
+    }
+    /// eta beta.
+    #[getter]
+    fn rate(&self) -> f64 {
+        self.claim.rate
+    }
+    /// beta at M_0.
+    #[getter]
+    fn beta(&self) -> f64 {
+        self.beta
+    }
+    /// Why, in a sentence.
+    #[getter]
+    fn reason(&self) -> &str {
+        &self.claim.reason
+    }
+    /// The last step at which the bound was compared.
+    #[getter]
+    fn checked_to(&self) -> usize {
+        self.claim.checked_to
+    }
+    /// The first step at which the bound is exceeded, or None.
+    #[getter]
+    fn first_violation(&self) -> Option<usize> {
+        self.claim.first_violation
+    }
+    /// min over t of log(bound_t / f_t), or None.
+    #[getter]
+    fn min_slack(&self) -> Option<f64> {
+        self.claim.min_slack
+    }
+    /// The step at which comparisons ended at the rounding floor, or None.
+    #[getter]
+    fn floor_at(&self) -> Option<usize> {
+        self.claim.floor_at
+    }
+    fn __repr__(&self) -> String {
+        format!(
+            "gdcert.Claim(reading='{}', verdict='{}', rate={:e}, beta={:e})",
+            self.claim.reading, self.claim.verdict, self.claim.rate, self.beta
+        )
+    }
+}
+
+/// Everything found out about one instance; made by gdcert.verify.
+///
+/// str(v) is what the command prints; in a notebook v shows a table and the figure.
+///
+/// >>> v = gdcert.verify(gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4))
+/// >>> v.verdict, len(v.trajectory) == v.steps + 1
+/// ('certified', True)
+/// >>> bool(gdcert.check(v.certificate))
+/// True
+#[pyclass(name = "Verification", module = "gdcert", frozen)]
+pub struct PyVerification {
+    found: Arc<Verification>,
+    instance: PyInstance,
+    deciding: Reading,
+    title: String,
+    command: String,
+    drawn: OnceLock<Figure>,
+}
+
+/// What a pickle holds, beside the instance.
+type Kept<'a> = (&'a Verification, Reading, &'a str, &'a str);
+type Restored = (Verification, Reading, String, String);
+
+impl PyVerification {
+    pub fn new(
+        instance: PyInstance,
+        found: Verification,
+        deciding: Reading,
+        title: String,
+        command: String,
+    ) -> Self {
+        PyVerification {
+            found: Arc::new(found),
+            instance,
+            deciding,
+            title,
+            command,
+            drawn: OnceLock::new(),
+        }
+    }
+
+    fn origin(&self) -> Origin {
+        let (init, seed) = self.instance.law().unzip();
+        Origin {
+            command: self.command.clone(),
+            seed,
+            init,
+        }
+    }
+
+    fn file(&self) -> VerdictFile {
+        VerdictFile::new(&self.found, &self.origin(), self.deciding)
+    }
+
+    fn figure(&self, py: Python<'_>) -> PyResult<&Figure> {
+        if let Some(figure) = self.drawn.get() {
+            return Ok(figure);
+        }
+        let figure = quiet(py, || {
+            rate_vs_bound(&self.found, &self.title, self.deciding)
+        })?;
+        let figure = figure.map_err(raise)?;
+        Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
+    }
+}
+
+/// Runs exact gradient descent from M_0 and holds f(M_t) <= (1 - eta beta)^t f(M_0) against it, for every reading of beta.
+///
+/// theorem: 1 trains W_Q, W_K, W_V, 2 trains W_Q. train: any subset such as "QK" instead. eta: "auto" (0.5 / |J_0|^2),
+/// "certified" (the step that Theorem A chooses) or a number. steps: exactly so many; None: to 2000 or to the rounding
+/// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk"; None: per_head when QKV are trained,
+/// else ntk. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
+/// to report the curvature bound. threads: None for all cores; results do not depend on it. progress: True, False,
+/// None (where someone sees it) or a callable that gets (done, total).
+///
+/// Returns a Verification. Raises InputError for settings that make no sense and KeyboardInterrupt for Ctrl-C.
+///
+/// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0, seed=19)
+/// >>> v = gdcert.verify(inst)
+/// >>> v.verdict
+/// 'certified_tail'
+/// >>> v.claims["stacked"].verdict, v.claims["stacked"].first_violation
+/// ('violated', 182)
+#[pyfunction]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
+#[pyo3(
+    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)"
+)]
+#[allow(clippy::too_many_arguments)]
+pub fn verify(
+    py: Python<'_>,
+    inst: &PyInstance,
+    theorem: Option<&Bound<'_, PyAny>>,
+    train: Option<&str>,
+    eta: Option<&Bound<'_, PyAny>>,
+    steps: Option<&Bound<'_, PyAny>>,
+    reading: Option<&str>,
+    precision: &str,
+    certify: bool,
+    curvature_at: Option<&Bound<'_, PyAny>>,
+    threads: Option<&Bound<'_, PyAny>>,
+    progress: Option<&Bound<'_, PyAny>>,
+) -> PyResult<PyVerification> {
+    let steps = steps.map(|steps| size("steps", steps)).transpose()?;
+    let settings = Settings {
+        trained: trained(theorem, train)?,
+        eta: self::eta(eta)?,
+        steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+        reading: self::reading(reading)?,
+        precision: precision.parse().map_err(raise)?,
+        certify,
+        orbit: Some(gdcert::orbit::Settings::QUICK),
+        curvature_at: curvature_at.map_or_else(
+            || Ok(vec![0.0]),
+            |radii| list("curvature_at", radii, number),
+        )?,
+    };
+    let dims = inst.inner.dims();
+    gdcert::check_room(dims, settings.trained, settings.steps, settings.precision)
+        .map_err(raise)?;
+    let asked = Asked {
+        label: "gradient descent",
+        threads,
+        progress,
+    };
+    let total = settings.steps.limit();
+    let found = run(py, &asked, |watch| {
+        gdcert::verify(&inst.inner, &settings, &mut |event| match event {
+            Event::Point(point) => watch.at(point.t, total),
+            Event::Proving(t) => watch.at(t, total),
+        })
+    })?;
+    let deciding = settings.deciding();
+    let mut command = format!("gdcert.verify(inst, train='{}'", settings.trained);
+    if let Some(eta) = eta {
+        command += &format!(", eta={}", shown(eta));
+    }
+    if let Some(steps) = steps {
+        command += &format!(", steps={steps}");
+    }
+    command += &format!(", reading='{deciding}'");
+    if settings.precision != Precision::F64 {
+        command += &format!(", precision='{}'", settings.precision);
+    }
+    if !certify {
+        command += ", certify=False";
+    }
+    command.push(')');
+    let title = inst.title();
+    Ok(PyVerification::new(
+        inst.clone(),
+        found,
+        deciding,
+        title,
+        command,
+    ))
+}
+
+#[pymethods]
+impl PyVerification {
+    /// The verdict of the deciding reading.
+    #[getter]
+    fn verdict(&self) -> String {
+        self.found.claim(self.deciding).verdict.to_string()
+    }
+    /// The reading that decides.
+    #[getter]
+    fn reading(&self) -> String {
+        self.deciding.to_string()
+    }
+    /// One Claim for each reading, by name.
+    #[getter]
+    fn claims<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for reading in Reading::ALL {
+            let claim = PyClaim {
+                claim: self.found.claim(reading).clone(),
+                beta: self.found.spectrum.beta(reading).value,
+            };
+            dict.set_item(reading.to_string(), Py::new(py, claim)?)?;
+        }
+        Ok(dict)
+    }
+    /// beta by reading.
+    #[getter]
+    fn betas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for reading in Reading::ALL {
+            dict.set_item(reading.to_string(), self.found.spectrum.beta(reading).value)?;
+        }
+        Ok(dict)
+    }
+    /// The step.
+    #[getter]
+    fn eta(&self) -> f64 {
+        self.found.trajectory.eta
+    }
+    /// Steps that were run.
+    #[getter]
+    fn steps(&self) -> usize {
+        self.found.last().t
+    }
+    /// f(M_0).
+    #[getter]
+    fn loss0(&self) -> f64 {
+        self.found.loss0()
+    }
+    /// f at the end of the run.
+    #[getter]
+    fn final_loss(&self) -> f64 {
+        self.found.last().loss
+    }
+    /// The rate measured over the run, or None.
+    #[getter]
+    fn measured_rate(&self) -> Option<f64> {
+        self.found.measured_rates().map(|r| r.0)
+    }
+    /// The hull bound (softmax), or None.
+    #[getter]
+    fn f_hull(&self) -> Option<f64> {
+        self.found.f_hull
+    }
+    /// |df/dW| at M_0 for Q, K, V, whether trained or not.
+    #[getter]
+    fn grad_norms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let dict = PyDict::new(py);
+        for (name, norm) in ["Q", "K", "V"].into_iter().zip(self.found.grad_norms) {
+            dict.set_item(name, norm)?;
+        }
+        Ok(dict)
+    }
+    /// The instance that was verified.
+    #[getter]
+    fn instance(&self) -> PyInstance {
+        self.instance.clone()
+    }
+    /// The columns of trajectory.csv as arrays (NaN where a cell is empty).
+    #[getter]
+    fn trajectory<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let points = &self.found.trajectory.points;
+        let columns = PyDict::new(py);
+        let add =
+            |name: &str, values: Vec<f64>| columns.set_item(name, PyArray1::from_vec(py, values));
+        add("t", points.iter().map(|p| p.t as f64).collect())?;
+        add("loss", points.iter().map(|p| p.loss).collect())?;
+        let f0 = self.found.loss0();
+        for reading in Reading::ALL {
+            let claim = self.found.claim(reading);
+            let bounds = points
+                .iter()
+                .map(|p| claim.bound(p.t, f0).unwrap_or(f64::NAN));
+            add(&format!("bound_{reading}"), bounds.collect())?;
+        }
+        for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
+            let norms = points.iter().map(|p| p.grad_norms[b]).collect();
+            add(&format!("grad_norm_{name}"), norms)?;
+        }
+        let sigma = points.iter().map(|p| p.sigma_min_B.unwrap_or(f64::NAN));
+        add("sigma_min_b", sigma.collect())?;
+        for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
+            let moved = points.iter().map(|p| p.moved[b]).collect();
+            add(&format!("moved_{name}"), moved)?;
+        }
+        py.import("gdcert._table")?
+            .getattr("Trajectory")?
+            .call1((columns,))
+    }
+    /// A Certificate, or None.
+    #[getter]
+    fn certificate(&self) -> Option<PyCertificate> {
+        let certificate = self.found.certificate.clone()?;
+        let centre = self
+            .found
+            .proven
+            .as_ref()
+            .and_then(|p: &Proven| p.centre.clone());
+        let instance = self.instance.clone();
+        Some(PyCertificate::new(instance, certificate, centre))
+    }
+    /// The figure as SVG, as the command draws it.
+    #[getter]
+    fn svg(&self, py: Python<'_>) -> PyResult<String> {
+        Ok(self.figure(py)?.svg.clone())
+    }
+    /// The figure as PNG.
+    #[getter]
+    fn png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
+        Ok(PyBytes::new(py, &self.figure(py)?.png))
+    }
+    /// The words that the command prints.
+    fn summary(&self) -> String {
+        gdcert_report::summary(&self.found, &self.title, self.deciding)
+    }
+    fn __str__(&self) -> String {
+        self.summary()
+    }
+    /// What verdict.json holds.
+    fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let value = serde_json::to_value(self.file())
+            .map_err(|e| refused(format!("cannot form the verdict: {e}")))?;
+        object(py, &value)
+    }
+    /// Writes the files of `gdcert verify` into a folder, which is made if need be.
+    fn save(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
+        let write = || {
+            let files = gdcert_report::verification_files(
+                &self.instance.inner,
+                &self.found,
+                &self.origin(),
+                &self.title,
+                self.deciding,
+            )?;
+            crate::certificate::write(&folder, files, "verify", &self.command, self.origin().seed)
+        };
+        quiet(py, write)?.map_err(raise)
+    }
+    /// The loss against its bounds on matplotlib axes (new ones if none are given); returns them.
+    #[pyo3(signature = (ax = None))]
+    fn plot<'py>(
+        slf: &Bound<'py, Self>,
+        ax: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let module = slf.py().import("gdcert._plot")?;
+        module.call_method1("plot", (slf, ax))
+    }
+    fn _repr_html_<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
+        let module = slf.py().import("gdcert._plot")?;
+        module.call_method1("html", (slf,))
+    }
+    fn __repr__(&self) -> String {
+        format!(
+            "gdcert.Verification(verdict='{}', reading='{}', steps={}, loss0={:e}, final_loss={:e})",
+            self.verdict(),
+            self.deciding,
+            self.steps(),
+            self.loss0(),
+            self.final_loss()
+        )
+    }
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf // it never changes
+    }
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let kept: Kept = (&self.found, self.deciding, &self.title, &self.command);
+        pickled(&py.get_type::<Self>(), &(self.instance.kept(), kept))
+    }
+    #[staticmethod]
+    fn _restore(bytes: &[u8]) -> PyResult<Self> {
+        let (instance, kept): (_, Restored) = unpickled(bytes)?;
+        let (found, deciding, title, command) = kept;
+        if found.trajectory.points.is_empty() {
+            return Err(refused("is no pickle of a verification: it has no point"));
+        }
+        let instance = PyInstance::restored(instance);
+        Ok(Self::new(instance, found, deciding, title, command))
+    }
+}
