@@ -6,7 +6,7 @@
 //! held against the exact losses at every step, and where Theorem A closes around a point near the orbit it is proven for every
 //! later one (Theorem 6); where it is exceeded it is refuted (Corollary 7).
 //!
-//! A first look in f64 ([`forecast`]) finds where tails close, and how many bits the growth of errors needs. It proves nothing
+//! A first look in f64 (`forecast`) finds where tails close, and how many bits the growth of errors needs. It proves nothing
 //! about the orbit, but its windows and tails are statements about points, and serve when the orbit is found near them.
 
 mod certificate;

@@ -296,10 +296,7 @@ mod tests {
             .collect();
         for (called, flags) in CALLED {
             let known = |flag: &&str| all.iter().any(|known| known == flag);
-            assert!(
-                flags.iter().all(|flag| known(flag)),
-                "{called:?}: {flags:?}"
-            );
+            assert!(flags.iter().all(known), "{called:?}: {flags:?}");
         }
     }
 }

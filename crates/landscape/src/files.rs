@@ -63,7 +63,7 @@ pub struct Samples {
     pub read: usize,
     /// Tokens to which samples are padded.
     pub length: usize,
-    /// [`Dataset::fingerprint`](crate::data::Dataset::fingerprint) of the data they are from; `None` in files of version 0.1.0.
+    /// `Dataset::fingerprint` of the data they are from; `None` in files of version 0.1.0.
     #[serde(default)]
     pub data: Option<String>,
 }

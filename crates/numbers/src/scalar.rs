@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 
-/// What a number must do so that [`residual`](super::residual), [`jacobian`](super::jacobian()) and
-/// [`gradient`](super::gradient) run on it: field operations, exp and sqrt.
+/// What a number must do so that `gdcert::model::residual`, `gdcert::model::jacobian` and
+/// `gdcert::model::gradient` run on it: field operations, exp and sqrt.
 ///
 /// `f64` evaluates, [`Dual`](super::Dual) differentiates.
 pub trait Scalar:
