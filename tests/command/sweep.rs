@@ -615,7 +615,9 @@ proptest! {
 /// Shards share a folder only with their own kind, and rows that went elsewhere are no success.
 #[test]
 fn shards_share_a_folder_but_not_with_another_configuration() {
-    let folder = Folder::with(FAST);
+    // Long enough for the others to meet the first.
+    let slow = FAST.replace("steps = 150", "steps = 5000");
+    let folder = Folder::with(&slow);
     let mut one = folder.begun(&["--shard", "1/2", "--out", "s"], "s/trials-1-of-2.csv", 0);
     let other = FAST.replace("steps = 150", "steps = 151");
     std::fs::write(folder.path("other.toml"), other).unwrap();

@@ -28,6 +28,7 @@ use gdcert::spectrum::Reading;
 use gdcert::verify::Verification;
 use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
 use gdcert::{certificate_files, certificate_text, refutation_file};
+use gdcert_base::number::exact;
 pub(crate) use gdcert_base::{Error, Result};
 
 /// What [`verification_files`] writes whatever was found.
@@ -75,7 +76,7 @@ pub fn verification_files(
 /// A drawn instance in words, for titles.
 pub fn drawn_title(init: Init, seed: u64) -> String {
     match (init.name(), init.scale()) {
-        (name, Some(x)) => format!("{name} (scale {x}), seed {seed}"),
+        (name, Some(x)) => format!("{name} (scale {}), seed {seed}", exact(x)),
         (name, None) => format!("{name}, seed {seed}"),
     }
 }
