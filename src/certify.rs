@@ -1,5 +1,7 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
+mod exact;
+
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
     Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal,

@@ -75,7 +75,7 @@ pub(super) struct HeadBall {
 /// What Theorem A needs to know at a centre, with outward rounding.
 ///
 /// ```
-/// use gdcert::{Dims, Init, Instance, Kernel, Trained, certificate::Enclosure, spectrum::Reading};
+/// use gdcert::{Dims, Init, Instance, Kernel, Trained, bounds::Enclosure, spectrum::Reading};
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
 /// let enclosure = Enclosure::new(&instance, Trained::QKV);

@@ -9,7 +9,6 @@
 //! A first look in f64 (`forecast`) finds where tails close, and how many bits the growth of errors needs. It proves nothing
 //! about the orbit, but its windows and tails are statements about points, and serve when the orbit is found near them.
 
-mod certificate;
 mod claim;
 mod forecast;
 mod model;
@@ -138,7 +137,7 @@ const CHEAP_BITS: f64 = 704.0;
 ///
 /// ```
 /// use gdcert::orbit::{self, Fate};
-/// use gdcert::{Dims, Init, Instance, Kernel, Trained, certificate::Enclosure, spectrum::Reading};
+/// use gdcert::{Dims, Init, Instance, Kernel, Trained, bounds::Enclosure, spectrum::Reading};
 /// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };

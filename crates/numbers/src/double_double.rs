@@ -21,7 +21,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// double-word arithmetic*, ACM TOMS 44, 2017; u^2 = 2^-106). An invalid operation gives NaN.
 ///
 /// ```
-/// use gdcert::model::{DoubleDouble, Scalar};
+/// use gdcert_numbers::{DoubleDouble, Scalar};
 /// let third = DoubleDouble::from_f64(1.0) / DoubleDouble::from_f64(3.0);
 /// let error = third * DoubleDouble::from_f64(3.0) - DoubleDouble::from_f64(1.0);
 /// assert!(error.hi().abs() < 1e-31);

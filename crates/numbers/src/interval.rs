@@ -23,8 +23,8 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 /// All real numbers from `lo` to `hi`; an operation's result holds every exact result.
 ///
 /// ```
-/// use gdcert::certificate::Interval;
-/// use gdcert::model::Scalar;
+/// use gdcert_numbers::Interval;
+/// use gdcert_numbers::Scalar;
 /// let third = Interval::from_f64(1.0) / Interval::from_f64(3.0);
 /// let one = third + third + third;
 /// assert!(one.lo() <= 1.0 && 1.0 <= one.hi() && one.hi() - one.lo() < 1e-15);

@@ -518,12 +518,12 @@ fn smallest_from(gram: Symmetric, A: MatRef<'_, f64>, radius: f64) -> SigmaMin {
 /// [`NotResolved`] if no positive bound can be proven.
 ///
 /// ```
-/// use gdcert::certificate::sigma_min_lower;
+/// use gdcert_numbers::sigma_min_lower;
 /// use nalgebra::DMatrix;
 /// let A = DMatrix::from_row_slice(2, 3, &[3.0, 0.0, 4.0, 0.0, 2.0, 0.0]); // singular values 5 and 2
 /// let lower = sigma_min_lower(&A, 0.0)?;
 /// assert!(lower <= 2.0 && lower > 2.0 * (1.0 - 1e-6));
-/// # Ok::<(), gdcert::certificate::NotResolved>(())
+/// # Ok::<(), gdcert_numbers::NotResolved>(())
 /// ```
 pub fn sigma_min_lower(A: &DMatrix<f64>, radius: f64) -> std::result::Result<f64, NotResolved> {
     sigma_min(view(A), radius).map(Interval::lo)

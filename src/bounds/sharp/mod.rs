@@ -19,7 +19,7 @@ use nalgebra::DMatrix;
 /// H(rho) of an instance at its weights M_0.
 ///
 /// ```
-/// use gdcert::{Dims, Init, Instance, Kernel, Trained, certificate::{Curvature, Sharp}};
+/// use gdcert::{Dims, Init, Instance, Kernel, Trained, bounds::{Curvature, Sharp}};
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
 /// let sharp: Sharp = Sharp::new(&instance, Trained::Q);

@@ -45,7 +45,8 @@ const HULL: Rgb = (170, 110, 0);
 /// None is expected; a backend that fails.
 ///
 /// ```
-/// use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, deciding_reading, plot};
+/// use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, deciding_reading};
+/// use gdcert_report::plot;
 /// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 3, D: 6, d: 3, H: 2, p: 1 };

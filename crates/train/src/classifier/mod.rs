@@ -23,7 +23,7 @@
 //! }
 //! let after = classifier.evaluate(&parameters, &batch)?;
 //! assert!(after.loss < before.loss);
-//! # Ok::<(), gdcert::Error>(())
+//! # Ok::<(), gdcert_base::Error>(())
 //! ```
 
 mod architecture;

@@ -31,7 +31,7 @@
 //! let rows = run(&plan, &mut |_: Event| ControlFlow::Continue(()))?;
 //! let last = rows.iter().find(|row| row.split == Split::Final).unwrap();
 //! assert!(last.accuracy > 0.9);
-//! # Ok::<(), gdcert::Error>(())
+//! # Ok::<(), gdcert_base::Error>(())
 //! ```
 
 mod checkpoint;

@@ -1,6 +1,6 @@
 //! What an enclosed orbit proves of a reading, as a certificate.
 
-use super::{Fate, Orbit};
+use crate::orbit::{Fate, Orbit};
 use crate::Result;
 use crate::certificate::{Certificate, MARGIN, OrbitRecord, Proven, Refuted, Site, statement};
 use crate::certify::{instance_ref, rate_certificate};
