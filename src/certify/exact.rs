@@ -1,9 +1,9 @@
 //! What an enclosed orbit proves of a reading, as a certificate.
 
-use crate::orbit::{Fate, Orbit};
 use crate::Result;
 use crate::certificate::{Certificate, MARGIN, OrbitRecord, Proven, Refuted, Site, statement};
 use crate::certify::{instance_ref, rate_certificate};
+use crate::orbit::{Fate, Orbit};
 use crate::spectrum::Reading;
 
 impl Orbit {
