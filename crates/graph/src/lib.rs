@@ -9,6 +9,7 @@
 //! | A model from a file, and into one | [`Graph::load`], [`Graph::save`] |
 //! | r, J'w, J, Jv in f64, intervals, balls, dual numbers | [`Evaluation`] |
 //! | Gradient descent step by step | [`Motion`] |
+//! | J at a point, and how large D^2 r is around it, proven | [`Bounds`] |
 //!
 //! ```
 //! use gdcert_graph::{Builder, Evaluation};
@@ -34,6 +35,7 @@
 
 #![warn(missing_docs)]
 
+mod bounds;
 mod builder;
 mod evaluation;
 mod file;
@@ -43,6 +45,7 @@ mod motion;
 mod operation;
 mod plan;
 
+pub use bounds::Bounds;
 pub use builder::Builder;
 pub use evaluation::{Evaluation, Kink};
 pub use file::{ARRAYS_SUFFIX, SCHEMA};
