@@ -8,10 +8,11 @@
 use super::forward::ByBlock;
 use super::lattice::{Lattice, Subsets};
 use super::rules::{Rows, Rule};
-use super::up;
+use super::{small, up};
 use crate::Graph;
 use crate::plan::{Kernel, Pair, Plan};
 use faer::Mat;
+use gdcert_numbers::linalg::dot_in_lanes;
 use gdcert_numbers::verified::{Symmetric, gamma_up, norm_up, up as rounded};
 use gdcert_numbers::{Interval, Scalar};
 use std::rc::Rc;
@@ -145,19 +146,35 @@ impl Rowwise {
         if rows.len() == 1 || rows.len() > WIDEST {
             return frobenius();
         }
-        let A = Mat::from_fn(rows.len(), self.cols, |i, j| {
-            self.data[rows[i] * self.cols + j]
-        });
-        if !A.is_all_finite() {
-            return f64::INFINITY;
-        }
-        let gram = if self.cols < rows.len() {
-            Symmetric::gram(A.transpose())
+        let largest = if rows.len() <= small::LARGEST {
+            self.largest_of_few(rows)
         } else {
-            Symmetric::gram(A.as_ref())
+            let A = Mat::from_fn(rows.len(), self.cols, |i, j| self.row(rows[i])[j]);
+            if !A.is_all_finite() {
+                return f64::INFINITY;
+            }
+            let wide = self.cols >= rows.len();
+            Symmetric::gram(if wide { A.as_ref() } else { A.transpose() })
+                .largest()
+                .hi()
         };
         let error = up::norm(rows.iter().map(|a| self.error[*a]));
-        rounded(up::root(gram.largest().hi()) + error, 2).min(frobenius())
+        rounded(up::root(largest) + error, 2).min(frobenius())
+    }
+
+    /// At least |A|^2 for the computed rows: |fl(A A') - A A'|_2 <= gamma_P |A|_F^2, and what underflows.
+    fn largest_of_few(&self, rows: &[usize]) -> f64 {
+        let n = rows.len();
+        let mut G = vec![0.0; n * n];
+        for i in 0..n {
+            for j in 0..=i {
+                let x = dot_in_lanes(self.row(rows[i]), self.row(rows[j]));
+                (G[i * n + j], G[j * n + i]) = (x, x);
+            }
+        }
+        let square = up::sum(rows.iter().map(|a| up::mul_self(self.size[*a])));
+        let error = up::add(up::mul(gamma_up(self.cols), square), f64::MIN_POSITIVE);
+        up::add(small::largest(&G, n), error)
     }
 
     /// For every subarray the spectral norm of its rows.

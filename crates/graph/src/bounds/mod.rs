@@ -10,7 +10,7 @@
 //! | What is exact at the centre? | [`centre`] |
 //! | Which rule is a node's? | [`rules`], [`moved`], [`dot`], [`functions`] |
 //! | What is a bound for every subset of axes? | [`lattice`] |
-//! | How are bounds rounded? | [`up`] |
+//! | How are bounds rounded, and small matrices bounded? | [`up`], [`small`] |
 
 mod centre;
 mod dot;
@@ -20,6 +20,7 @@ mod lattice;
 mod moved;
 mod reverse;
 mod rules;
+mod small;
 #[cfg(test)]
 mod tests;
 mod up;
@@ -98,9 +99,12 @@ impl<'g> Bounds<'g> {
         let residual = Interval::norm(at.residual());
         let plan = Plan::new(graph);
         let centre = Centre::new(graph, &plan, values, &subsets, &rules);
-        let adjoints = Adjoints::new(graph, &mut at, &subsets, &rules);
+        let mut adjoints = Adjoints::new(graph, &mut at, &subsets, &rules);
         let (m, P) = (graph.m(), graph.P());
-        let rows = at.jacobian();
+        let rows = match &mut adjoints {
+            Some(adjoints) => std::mem::take(&mut adjoints.jacobian),
+            None => at.jacobian(),
+        };
         let parts: Vec<(f64, f64)> = rows.iter().map(|x| x.mid_radius()).collect();
         let off = up::norm(parts.iter().map(|(_, radius)| *radius));
         let jacobian = DMatrix::from_fn(m, P, |a, j| parts[a * P + j].0);

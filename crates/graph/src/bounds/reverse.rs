@@ -22,6 +22,8 @@ const LARGEST: usize = 1 << 25;
 pub(crate) struct Adjoints {
     /// alpha^S(v)(C); `None` for a constant.
     alpha: Vec<Option<Lattice>>,
+    /// J(C), row by row.
+    pub(crate) jacobian: Vec<Interval>,
     /// Of a softmax, for every entry a: the norm of w -> p_a's adjoint less the row's mean of adjoints.
     centred: Vec<Vec<f64>>,
 }
@@ -48,10 +50,12 @@ impl Adjoints {
         for node in varying.clone() {
             all[node] = vec![zero; nodes[node].len() * m];
         }
+        let mut jacobian = Vec::with_capacity(m * graph.P());
         for row in 0..m {
             w[row] = one;
             at.reverse(&w);
             w[row] = zero;
+            jacobian.extend_from_slice(at.gradient());
             for node in varying.clone() {
                 for (e, x) in at.adjoint(node).iter().enumerate() {
                     all[node][e * m + row] = *x;
@@ -67,7 +71,11 @@ impl Adjoints {
             }
             alpha[node] = Some(rows.norms(&subsets[node]));
         }
-        Some(Adjoints { alpha, centred })
+        Some(Adjoints {
+            alpha,
+            jacobian,
+            centred,
+        })
     }
 }
 

@@ -204,19 +204,30 @@ pub(super) fn gallery(name: &str, seed: u64) -> Result<Graph> {
             let out = make.linear(x, "out", 16, 1, false)?;
             make.end(out)
         }
-        "block" | "block_ln" => {
-            let x = make.data(&[2, 4, 8])?;
-            let a = make.attention(x, [8, 4, 2], true)?;
-            let a = make.linear(a, "O", 8, 8, false)?;
+        "wide" => {
+            let x = make.data(&[32, 40])?;
+            let x = make.linear(x, "a", 40, 64, true)?;
+            let x = make.of.tanh(x)?;
+            let x = make.linear(x, "b", 64, 6, true)?;
+            let x = make.of.tanh(x)?;
+            let out = make.linear(x, "out", 6, 1, false)?;
+            make.end(out)
+        }
+        "block" | "block_ln" | "large_block" => {
+            let large = name == "large_block";
+            let [N, D, d, H] = if large { [8, 16, 8, 4] } else { [2, 8, 4, 2] };
+            let x = make.data(&[N, 4, D])?;
+            let a = make.attention(x, [D, d, H], true)?;
+            let a = make.linear(a, "O", H * d, D, false)?;
             let mut y = make.of.add(x, a)?;
             if name == "block_ln" {
                 y = make.layer_norm(y, "ln")?;
             }
-            let f = make.linear(y, "up", 8, 16, false)?;
+            let f = make.linear(y, "up", D, 2 * D, false)?;
             let f = make.gelu(f)?;
-            let f = make.linear(f, "down", 16, 8, false)?;
+            let f = make.linear(f, "down", 2 * D, D, false)?;
             let y = make.of.add(y, f)?;
-            let out = make.linear(y, "out", 8, 1, false)?;
+            let out = make.linear(y, "out", D, 1, false)?;
             make.end(out)
         }
         _ => {
@@ -468,5 +479,31 @@ fn h_is_above_what_a_search_finds() {
             }
             println!("{line} | {made:?} {took:?}");
         }
+    }
+}
+
+/// Sizes that are to be certified within minutes: P = 3,000, m = 32.
+#[test]
+fn thousands_of_parameters() {
+    for name in ["wide", "large_block"] {
+        let graph = gallery(name, 0).unwrap();
+        let clock = std::time::Instant::now();
+        let bounds = Bounds::new(&graph, &graph.start()).unwrap();
+        let made = clock.elapsed();
+        let clock = std::time::Instant::now();
+        let (J, sigma) = (bounds.jacobian_norm_upper(), bounds.sigma_min_lower());
+        let values = clock.elapsed();
+        let clock = std::time::Instant::now();
+        let h = bounds.curvature(1e-3);
+        let took = clock.elapsed();
+        let found = adversary(&graph, &graph.start(), &mut Draw::new(1), 1);
+        println!(
+            "{name}: m = {}, P = {}, |J| = {J:.3}, sigma {sigma:?}, h / adversary {:.2} (forward {:.2}); {made:.1?} {values:.1?} {took:.1?}",
+            graph.m(),
+            graph.P(),
+            h / found,
+            bounds.forward_curvature(1e-3) / found
+        );
+        assert!(h >= found * (1.0 - 1e-10));
     }
 }
