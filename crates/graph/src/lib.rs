@@ -51,7 +51,7 @@ pub use evaluation::{Evaluation, Kink};
 pub use file::{ARRAYS_SUFFIX, SCHEMA};
 pub use function::Function;
 pub use graph::{Array, Block, Graph, Node};
-pub use motion::Motion;
+pub use motion::{Motion, Run};
 pub use operation::{MAX_ENTRIES, MAX_NODES, MAX_RANK, Operation, entries};
 
 use gdcert_base::{Error, Result};

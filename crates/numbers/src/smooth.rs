@@ -1,5 +1,7 @@
 //! Elementary functions beyond exp and sqrt: what models other than attention are made of.
 
+mod rigorous;
+
 use crate::{Dual, Scalar};
 
 /// On which side of 0 a number is known to be.
