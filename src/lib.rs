@@ -84,7 +84,7 @@ pub mod verdict;
 pub mod verify;
 
 pub use certify::{
-    CERTIFICATE_FILES, Certified, Goal, Unproven, certificate_files, certificate_text, certify,
+    CERTIFICATE_FILES, Certified, Goal, Unproven, best_rate, certificate_files, certificate_text, certify,
     refutation_file, search_scale,
 };
 pub use descent::Steps;
