@@ -42,7 +42,8 @@ impl Rows {
     pub(crate) fn of(width: usize, balls: &[Ball]) -> Rows {
         let parts: Vec<(f64, f64)> = balls.iter().map(|x| coefficient(*x)).collect();
         let numbers: Vec<f64> = parts.iter().map(|part| part.0).collect();
-        let error: Vec<f64> = parts.chunks(width).map(|row| norm(row.iter().map(|part| part.1))).collect();
+        let error: Vec<f64> =
+            parts.chunks(width).map(|row| norm(row.iter().map(|part| part.1))).collect();
         let size = numbers.chunks(width).zip(&error);
         let size = size.map(|(row, e)| add(length(row.iter().copied()), *e)).collect();
         Rows { width, numbers, error, size }
@@ -54,10 +55,18 @@ impl Rows {
 
     /// Rows that are sums of others with coefficients. sum_i c_i u_i is off by sum_i (|c_i| e_i + d_i |u_i|) for what rows and
     /// coefficients are off by, and each product goes through at most n roundings (and one more).
-    pub(crate) fn combined(of: &[Option<&Rows>], count: usize, terms: impl Fn(usize) -> Vec<Term>) -> Option<Rows> {
+    pub(crate) fn combined(
+        of: &[Option<&Rows>],
+        count: usize,
+        terms: impl Fn(usize) -> Vec<Term>,
+    ) -> Option<Rows> {
         let width = of.iter().flatten().next()?.width;
-        let mut rows =
-            Rows { width, numbers: vec![0.0; count * width], error: vec![0.0; count], size: vec![0.0; count] };
+        let mut rows = Rows {
+            width,
+            numbers: vec![0.0; count * width],
+            error: vec![0.0; count],
+            size: vec![0.0; count],
+        };
         for a in 0..count {
             let out = &mut rows.numbers[a * width..(a + 1) * width];
             let (mut carried, mut moduli, mut n) = (0.0, 0.0, 0usize);
@@ -66,7 +75,8 @@ impl Rows {
                 for (x, y) in out.iter_mut().zip(u.row(row)) {
                     *x += c * y;
                 }
-                carried = add(carried, add(mul(add(c.abs(), off), u.error[row]), mul(off, u.size[row])));
+                carried =
+                    add(carried, add(mul(add(c.abs(), off), u.error[row]), mul(off, u.size[row])));
                 moduli = add(moduli, mul(c.abs(), u.size[row]));
                 n += 1;
             }
@@ -80,7 +90,7 @@ impl Rows {
     }
 
     /// At least the spectral norm of some of the rows.
-    fn spectral(&self, rows: &[usize]) -> f64 {
+    fn spectral(&self, rows: &[usize], gram: &impl Fn(usize, usize) -> f64) -> f64 {
         let frobenius = norm(rows.iter().map(|a| self.size[*a]));
         if rows.len() <= 1 || rows.len() > WIDEST {
             return frobenius;
@@ -90,7 +100,7 @@ impl Rows {
         let mut G = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..=i {
-                G[i * n + j] = dot(self.row(rows[i]), self.row(rows[j]));
+                G[i * n + j] = gram(rows[i], rows[j]);
                 G[j * n + i] = G[i * n + j];
             }
         }
@@ -101,16 +111,31 @@ impl Rows {
 
     /// At least the spectral norm of all rows.
     pub(crate) fn whole(&self) -> f64 {
-        self.spectral(&(0..self.size.len()).collect::<Vec<_>>())
+        let all: Vec<usize> = (0..self.size.len()).collect();
+        self.spectral(&all, &|a, b| dot(self.row(a), self.row(b)))
     }
 
     /// The spectral norms of the rows of all parts of an array.
     pub(crate) fn norms(&self, axes: &Rc<Axes>) -> Table {
         let mut table = Table::new(axes, 0.0);
+        let count = self.size.len();
+        // All products once, where there are not too many.
+        let mut products = vec![0.0; if count <= 2 * WIDEST { count * count } else { 0 }];
+        if !products.is_empty() {
+            for i in 0..count {
+                for j in 0..=i {
+                    products[i * count + j] = dot(self.row(i), self.row(j));
+                }
+            }
+        }
+        let gram = |a: usize, b: usize| match products.get(a.max(b) * count + a.min(b)) {
+            Some(x) => *x,
+            None => dot(self.row(a), self.row(b)),
+        };
         for S in 0..=axes.all() {
             let mut members = vec![Vec::new(); axes.parts[S]];
             axes.of[S].iter().enumerate().for_each(|(e, s)| members[*s].push(e));
-            table.at[S] = members.iter().map(|rows| self.spectral(rows)).collect();
+            table.at[S] = members.iter().map(|rows| self.spectral(rows, &gram)).collect();
         }
         table.settle(true)
     }
@@ -125,7 +150,7 @@ pub(crate) fn largest_eigenvalue(G: &[f64], n: usize) -> f64 {
         return if trace.is_finite() { mul(2.0, add(trace, power(-900))) } else { f64::INFINITY };
     }
     let estimate = estimate(G, n);
-    for margin in [-30, -24, -18, -12, -6, -3] {
+    for margin in [-30, -24, -20, -17, -14, -12, -10, -8, -6, -4, -2] {
         let c = estimate * (1.0 + power(margin));
         let mut S: Vec<f64> = G.iter().map(|x| -x).collect();
         let (mut sum, mut most) = (0.0, 0.0f64);
@@ -153,7 +178,7 @@ fn estimate(G: &[f64], n: usize) -> f64 {
     };
     let mut power = G.to_vec();
     scale(&mut power);
-    for _ in 0..if n <= 48 { 6 } else { 0 } {
+    for _ in 0..if n <= 48 { 9 } else { 0 } {
         let mut square = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..n {
