@@ -193,7 +193,14 @@ pub fn certify(
             .and_then(|proof| covering(proof, claimed.upper())),
         (None, _) => {
             if let Some(settings) = &goal.orbit {
-                match enclosed(&site, slice::from_ref(&claimed), eta, tail, settings, observe)? {
+                match enclosed(
+                    &site,
+                    slice::from_ref(&claimed),
+                    eta,
+                    tail,
+                    settings,
+                    observe,
+                )? {
                     Ok(orbit) => {
                         if let Some(found) = settled(&claims, &orbit, &name)? {
                             return Ok(found);

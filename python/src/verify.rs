@@ -85,9 +85,12 @@ pub fn claims(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<OwnClaim>> {
                 )));
             }
         };
-        let name: String = name
-            .extract()
-            .map_err(|_| refused(format!("the claim {} needs a str as its name", shown(&name))))?;
+        let name: String = name.extract().map_err(|_| {
+            refused(format!(
+                "the claim {} needs a str as its name",
+                shown(&name)
+            ))
+        })?;
         OwnClaim::new(&name, constant).map_err(raise)
     };
     given.iter().map(one).collect()

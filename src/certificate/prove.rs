@@ -69,12 +69,7 @@ impl Proof {
     }
 
     /// The certificate for a claim, about files that hold the instance and the centre.
-    pub fn certificate(
-        &self,
-        claimed: &Claimed,
-        instance: FileRef,
-        centre: Centre,
-    ) -> TheoremA {
+    pub fn certificate(&self, claimed: &Claimed, instance: FileRef, centre: Centre) -> TheoremA {
         let Closed {
             region,
             radii,
@@ -249,7 +244,10 @@ impl<'a> Site<'a> {
             let Ok(proof) = self.attempt(form, Step::Theta(peak(rate))) else {
                 continue;
             };
-            if best.as_ref().is_none_or(|b| b.rate_lower() < proof.rate_lower()) {
+            if best
+                .as_ref()
+                .is_none_or(|b| b.rate_lower() < proof.rate_lower())
+            {
                 best = Some(proof);
             }
         }
@@ -456,7 +454,12 @@ impl Form {
 fn peak(f: impl Fn(f64) -> f64) -> f64 {
     let share = 0.5 * (5.0f64.sqrt() - 1.0);
     let (mut left, mut right) = (0.0, 2.0);
-    let inner = |left: f64, right: f64| [right - share * (right - left), left + share * (right - left)];
+    let inner = |left: f64, right: f64| {
+        [
+            right - share * (right - left),
+            left + share * (right - left),
+        ]
+    };
     let mut at = inner(left, right);
     let mut values = at.map(&f);
     for _ in 0..30 {

@@ -100,7 +100,10 @@ pub struct Orbit {
 impl Orbit {
     /// What is proven about the claim of this name.
     pub fn fate(&self, name: impl AsRef<str>) -> Option<Fate> {
-        let found = self.fates.iter().find(|(claimed, _)| claimed == name.as_ref());
+        let found = self
+            .fates
+            .iter()
+            .find(|(claimed, _)| claimed == name.as_ref());
         found.map(|(_, fate)| *fate)
     }
 

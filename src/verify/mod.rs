@@ -9,9 +9,7 @@ pub(crate) mod room;
 
 pub use crate::eta::{Eta, THETA};
 pub use by_name::ByName;
-pub use file::{
-    ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv,
-};
+pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
 use crate::certificate::{
@@ -324,12 +322,7 @@ impl Start {
     /// Holds every reading and every claim of the user's own against a run. Curvature and certificates are not sought.
     ///
     /// Betas are computed in f64 first; what would rest on their error model is decided again with proven ends.
-    fn conclude(
-        mut self,
-        site: &Site,
-        own: &[OwnClaim],
-        trajectory: Trajectory,
-    ) -> Verification {
+    fn conclude(mut self, site: &Site, own: &[OwnClaim], trajectory: Trajectory) -> Verification {
         let (instance, trained) = (site.instance(), site.trained());
         let eta = trajectory.eta;
         let norm = self.spectrum.jacobian_norm.value;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod certify;
+mod claims;
 mod cli;
 mod common;
 mod data;

@@ -289,9 +289,7 @@ fn reading_applies(reading: &Reading, trained: Trained, dims: Dims) -> Proof {
     let Dims { D, d, H, p, .. } = dims;
     let of_B = matches!(reading, Reading::Stacked | Reading::PerHead);
     let of_V = of_B || *reading == Reading::Value;
-    require(!of_V || trained.flags()[2], || {
-        format!("the reading {reading} needs W^V trained")
-    })?;
+    require(!of_V || trained.flags()[2], || format!("the reading {reading} needs W^V trained"))?;
     let (width, rows) = (H * D, dims.tokens());
     require(!of_B || width >= rows, || {
         format!("the reading {reading} needs H D >= N n, but H D = {width} and N n = {rows}")

@@ -179,7 +179,9 @@ fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
     }
     let mut flags = Vec::new();
     if args.best_rate {
-        flags.push("without --best-rate, --tail seeks a later point of the run from which it closes");
+        flags.push(
+            "without --best-rate, --tail seeks a later point of the run from which it closes",
+        );
     } else if args.tail {
         flags.push("more --steps let the tail begin later");
     } else if !args.search_scale {

@@ -5,8 +5,8 @@
 //! certificate is not proven; 2 bad input or usage, one line on stderr; 130 after Ctrl-C, SIGTERM or SIGHUP.
 
 mod certify;
-mod claims;
 mod check;
+mod claims;
 mod data;
 mod explain;
 mod falsify;
