@@ -4,7 +4,7 @@ mod exact;
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, Claimed, Claims, Constant, FileRef, MARGIN, Obstructed,
+    Centre, Certificate, Checked, Claimed, Claims, Constant, FileRef, Grounds, MARGIN, Obstructed,
     OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, prove_from, recheck,
     statement,
     theorem_a::{Failure, Step},
@@ -225,7 +225,7 @@ pub fn certify(
     };
     let rate = eta * claimed.upper();
     match found {
-        Ok(proven) if rate < 1.0 => certified(instance, proven, &claimed, stopped),
+        Ok(proven) if rate < 1.0 => certified(instance, trained, proven, &claimed, stopped),
         Ok(proven) => Ok(Certified::Refused(Unproven {
             condition: format!(
                 "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
@@ -366,11 +366,12 @@ fn not_rechecked(why: &str) -> String {
 /// A proven claim with its certificate, if the independent check accepts it.
 fn certified(
     instance: &Instance,
+    trained: Trained,
     proven: Proven,
     claimed: &Claimed,
     stopped: Option<String>,
 ) -> Result<Certified> {
-    let certificate = rate_certificate(instance, &proven, claimed, None)?;
+    let certificate = rate_certificate(instance, trained, &proven, claimed, None)?;
     if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
         return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
     }
@@ -411,7 +412,7 @@ pub fn best_rate(instance: &Instance, trained: Trained) -> Result<Certified> {
     let beta = proof.rate_lower() / proof.eta() * (1.0 - 8.0 * f64::EPSILON);
     let claimed = OwnClaim::new(BEST, Constant::Beta(beta))?.at(proof.eta());
     match covering(proof, claimed.upper()) {
-        Ok(proven) => certified(instance, proven, &claimed, None),
+        Ok(proven) => certified(instance, trained, proven, &claimed, None),
         Err(refusal) => Ok(Certified::Refused(refused(&refusal, BEST, 0))),
     }
 }
@@ -527,6 +528,7 @@ pub fn search_scale(
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
 pub fn rate_certificate(
     instance: &Instance,
+    trained: Trained,
     proven: &Proven,
     claimed: &Claimed,
     orbit: Option<OrbitRecord>,
@@ -544,7 +546,10 @@ pub fn rate_certificate(
             sha256: sha256(&centre.to_bytes()?),
         },
     };
-    let mut certificate = proven.proof.certificate(claimed, instance_file, centre);
+    let mut certificate =
+        proven
+            .proof
+            .certificate(claimed, (instance, trained), instance_file, centre);
     if orbit.is_some() {
         certificate.orbit = orbit;
         certificate.statement = statement(&Certificate::TheoremA(certificate.clone()));

@@ -4,6 +4,7 @@
 mod check;
 mod claimed;
 mod file;
+mod grounds;
 mod prove;
 mod search;
 mod tail;
@@ -17,6 +18,7 @@ pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,
     TheoremA, statement,
 };
-pub use prove::{Proof, Refusal, Site};
+pub use grounds::{Form, Grounds, Proof, Refusal};
+pub use prove::Site;
 pub use search::{ScaleSearch, inputs};
 pub use tail::{NotProven, Proven, prove_from};

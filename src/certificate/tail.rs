@@ -1,10 +1,10 @@
 //! Prefix and tail (Theorem P): gradient descent until Theorem A closes at M_T with the same step.
 //!
 //! A proof costs factorisations, a step does not; so a proof is tried only where it is likely to succeed. When one fails at
-//! t, [`Site::share_that_closes`] says how small the residual would have to be if nothing else changed, and gradient descent runs until it is.
+//! t, [`Grounds::share_that_closes`] says how small the residual would have to be if nothing else changed, and gradient descent runs until it is.
 
 use super::theorem_a::Step;
-use super::{Proof, Refusal, Site};
+use super::{Grounds, Proof, Refusal, Site};
 use crate::descent::{DIVERGED, Stepper};
 use crate::model::Trained;
 use crate::problem::Instance;
@@ -14,11 +14,11 @@ use std::ops::ControlFlow;
 
 /// A proof and where it starts.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Proven {
+pub struct Proven<C = Instance> {
     /// The step T of the centre M_T.
     pub t: usize,
-    /// M_T with the instance's data; `None` at T = 0, where it is the instance itself.
-    pub centre: Option<Instance>,
+    /// M_T with the instance's data (of another model its weights); `None` at T = 0, where it is the instance itself.
+    pub centre: Option<C>,
     /// What holds from there on.
     pub proof: Proof,
 }

@@ -3,7 +3,7 @@
 use crate::Result;
 use crate::certificate::{Certificate, Claims, MARGIN, OrbitRecord, Proven, Refuted, statement};
 use crate::certify::{instance_ref, rate_certificate};
-use crate::orbit::{Fate, Orbit};
+use crate::orbit::{Attention, Fate, Orbit};
 
 impl Orbit {
     /// The certificate of a claim that is certified or refuted, and for a certified one the proof and its centre. `asked` is at
@@ -22,9 +22,14 @@ impl Orbit {
                 let Some(tail) = self.tail(name) else {
                     return Ok(None);
                 };
+                let model = Attention {
+                    instance: site.instance(),
+                    trained: site.trained(),
+                };
+                let centre = tail.weights.as_deref().map(|weights| model.at(weights));
                 let proven = Proven {
                     t,
-                    centre: tail.centre.clone(),
+                    centre: centre.transpose()?,
                     proof: tail.proof.clone(),
                 };
                 let orbit = (t > 0).then_some(OrbitRecord {
@@ -33,7 +38,8 @@ impl Orbit {
                     bits: self.bits,
                 });
                 let claimed = asked.get(name)?;
-                let certificate = rate_certificate(site.instance(), &proven, &claimed, orbit)?;
+                let certificate =
+                    rate_certificate(site.instance(), site.trained(), &proven, &claimed, orbit)?;
                 Ok(Some((certificate, Some(proven))))
             }
             Some(Fate::Refuted(found)) => {

@@ -13,7 +13,7 @@ pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, tra
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
 use crate::certificate::{
-    Certificate, Claims, OwnClaim, Proven, Refusal, Site, prove_from, theorem_a::Step,
+    Certificate, Claims, Grounds, OwnClaim, Proven, Refusal, Site, prove_from, theorem_a::Step,
 };
 use crate::certify::{
     check_refuses, obstructed_certificate, rate_certificate, with_certified_step,
@@ -436,7 +436,7 @@ fn prove(
     let Some(claimed) = chosen.or(certified.first()) else {
         return Ok((None, None));
     };
-    let certificate = rate_certificate(instance, &proven, claimed, None)?;
+    let certificate = rate_certificate(instance, site.trained(), &proven, claimed, None)?;
     if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
         let covered = |claim: &&mut Claim| certified.iter().any(|c| c.name == claim.name);
         for claim in claims.iter_mut().filter(covered) {
