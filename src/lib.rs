@@ -47,7 +47,7 @@
 //! let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
 //! let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
 //! for claim in &found.claims {
-//!     println!("{}: {} ({})", claim.reading, claim.verdict, claim.reason);
+//!     println!("{}: {} ({})", claim.name, claim.verdict, claim.reason);
 //! }
 //! // With three heads the formula read literally is refuted; read per head it holds.
 //! assert!(found.claim(Reading::Stacked).first_violation.is_some());
@@ -80,6 +80,7 @@ pub mod landscape;
 pub mod model;
 pub mod orbit;
 pub mod problem;
+mod settle;
 pub mod spectrum;
 #[cfg(any(test, feature = "proptest"))]
 pub mod testing;

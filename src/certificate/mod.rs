@@ -12,7 +12,6 @@ pub mod theorem_a;
 
 pub(crate) use check::recheck;
 pub use check::{Checked, Proven as Reproven, check};
-pub(crate) use claimed::Claims;
 pub use claimed::{Claimed, Constant, OwnClaim, called};
 pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,
@@ -21,4 +20,4 @@ pub use file::{
 pub use grounds::{Form, Grounds, Proof, Refusal};
 pub use prove::Site;
 pub use search::{ScaleSearch, inputs};
-pub use tail::{NotProven, Proven, prove_from};
+pub use tail::Proven;
