@@ -42,6 +42,10 @@ mod graph;
 mod motion;
 mod operation;
 mod plan;
+#[cfg(any(test, feature = "random"))]
+pub mod random;
+#[cfg(test)]
+mod tests;
 
 pub use builder::Builder;
 pub use evaluation::{Evaluation, Kink};
