@@ -17,6 +17,11 @@ use std::sync::Arc;
 /// Model.from_jax(residual, params) traces a function of JAX arrays; Model.load(path) reads a file that save wrote.
 /// Where the methods take `params`, they take a dict of arrays, one a block (those left out stay at M_0), or all P
 /// numbers in a row, block after block; None is M_0.
+///
+/// >>> import jax.numpy as jnp  # doctest: +SKIP
+/// >>> model = gdcert.Model.from_jax(lambda p: jnp.tanh(X @ p["W"]) @ p["v"] - y, {"W": W, "v": v})  # doctest: +SKIP
+/// >>> model.blocks  # doctest: +SKIP
+/// {'W': (4, 64), 'v': (64,)}
 #[pyclass(name = "Model", module = "gdcert", frozen, eq)]
 #[derive(Clone, PartialEq)]
 pub struct PyModel {
@@ -231,6 +236,7 @@ impl PyModel {
         params: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
         let M = self.point(params)?;
+        self.inner.check_room(8, true).map_err(raise)?;
         let J = quiet(py, || self.at(&M).jacobian())?;
         array(py, J, &[self.inner.m(), self.inner.P()])
     }
