@@ -5,6 +5,7 @@
 //! certificate is not proven; 2 bad input or usage, one line on stderr; 130 after Ctrl-C, SIGTERM or SIGHUP.
 
 mod certify;
+mod claims;
 mod check;
 mod data;
 mod explain;
