@@ -37,11 +37,11 @@ class Part:
     """A part of a softmax of node z along an axis, or a condition on parameters, at a place of the program.
 
     kind: "shift", the maximum of each row; "shifted", z - shift; "exp" of that; "sum" of those over each row; "log" of that.
-    Entries of shift, sum and log are told apart by the row they belong to.
+    Entries of shift, sum and log are told apart by the row they belong to. z may be "masked": a node with -inf where the mask is 0.
     """
 
-    def __init__(self, kind, place, z=None, axis=None, rows=None):
-        self.kind, self.place, self.z, self.axis, self.rows = kind, place, z, axis, rows
+    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None):
+        self.kind, self.place, self.z, self.axis, self.rows, self.mask = kind, place, z, axis, rows, mask
         self.shape = rows.shape if rows is not None else z.shape if z is not None else None
 
 
@@ -91,7 +91,7 @@ class Tracer:
         if shape is not None and values.shape != tuple(shape):
             values = np.broadcast_to(values, shape)
         if not np.all(np.isfinite(values)):
-            self.refuse("a constant that is not finite is left; for a mask of scores take -1e9 instead of -inf")
+            self.refuse("a constant that is not finite; take a finite number, such as -1e9 for a mask")
         values = np.ascontiguousarray(values)
         key = (values.shape, values.tobytes())
         if key not in self.known:
@@ -109,6 +109,8 @@ class Tracer:
         if isinstance(value, Part):
             if value.kind == "condition":
                 what = "a comparison of parameters used as a number"
+            elif value.kind == "masked":
+                self.refuse("-inf outside of a softmax; take a finite number such as -1e9", value.place)
             elif value.kind == "shift":
                 what = "a maximum (reduce_max), or its stop_gradient, outside of a softmax or logsumexp"
             else:
@@ -224,7 +226,7 @@ class Tracer:
     def softmax_part(self, name, settings, inputs, eqn):
         a = inputs[0]
         b = inputs[1] if len(inputs) > 1 else None
-        if name == "reduce_max" and isinstance(a, Node):
+        if name == "reduce_max" and (isinstance(a, Node) or isinstance(a, Part) and a.kind == "masked"):
             if len(settings["axes"]) != 1:
                 self.refuse(f"reduce_max over the axes {tuple(settings['axes'])}; a softmax is taken along one axis")
             axis = int(settings["axes"][0])
@@ -233,6 +235,8 @@ class Tracer:
         if not parts:
             return None
         part = parts[0]
+        if name == "sub" and isinstance(b, Part) and b.kind == "shift" and a is b.z and fits(b, a, b.axis):
+            return Part("shifted", self.place, a, b.axis)
         if any(p.kind == "condition" for p in parts):
             if name in LOGIC:
                 return Part("condition", self.place)
@@ -247,8 +251,6 @@ class Tracer:
                 return part
             if name == "is_finite":
                 return np.ones(part.shape, bool)
-            if name == "sub" and part is b and isinstance(a, Node) and fits(part, a, part.axis):
-                return Part("shifted", self.place, a, part.axis)
         if part.kind == "sum" and name in ("abs", "sign"):
             return part if name == "abs" else np.ones(part.shape)
         if part.kind == "shifted" and name == "exp":
@@ -260,20 +262,37 @@ class Tracer:
         if name in ("div", "sub") and len(parts) == 2:
             kinds = {"div": ("exp", "sum"), "sub": ("shifted", "log")}[name]
             if (parts[0].kind, parts[1].kind) == kinds and fits(parts[1], parts[0].z, parts[0].axis):
-                p = self.add("softmax", part.z.shape, [part.z], axis=part.axis)
+                p = self.softmax(part.z, part.axis)
                 return p if name == "div" else self.add("log", p.shape, [p])
         if name == "add" and len(parts) == 2 and {p.kind for p in parts} == {"log", "shift"}:
             same = parts[0].z is parts[1].z and parts[0].axis == parts[1].axis
             if same and np.array_equal(parts[0].rows, parts[1].rows):
                 return self.log_sum_exp(part)
-        if name == "select_n" and not isinstance(a, (Node, Part)) and np.all(a == np.ravel(a)[0]):
-            return inputs[1 + int(np.ravel(a)[0])]
+        if name == "select_n" and not isinstance(a, (Node, Part)):
+            if np.all(a == np.ravel(a)[0]):
+                return inputs[1 + int(np.ravel(a)[0])]
+            # The exponentials of what is masked are 0 already.
+            mask = 1.0 - a if part is b else np.asarray(a, np.float64)
+            other = inputs[2] if part is b else b
+            if part.kind == "exp" and isinstance(part.z, Part) and not isinstance(other, (Node, Part)):
+                if not np.any(other) and np.array_equal(mask, part.z.mask):
+                    return part
         return None
+
+    def softmax(self, z, axis):
+        if isinstance(z, Node):
+            return self.add("softmax", z.shape, [z], axis=axis)
+        # The softmax over some entries is that over all of them, divided by its sum over those.
+        mask = self.constant(z.mask)
+        p = self.pair("mul", self.softmax(z.z, axis), mask, z.shape)
+        rest = [i for i in range(len(z.shape)) if i != axis]
+        sums = self.add("reduce_sum", [z.shape[i] for i in rest], [p], axes=[axis])
+        return self.pair("div", p, self.add("broadcast_in_dim", z.shape, [sums], axes=rest), z.shape)
 
     def log_sum_exp(self, part):
         """log(sum exp z) = z_0 - log(softmax(z)_0), for the first entry of each row."""
-        z, axis = part.z, part.axis
-        p = self.add("softmax", z.shape, [z], axis=axis)
+        z, axis = self.node(part.z), part.axis
+        p = self.softmax(z, axis)
         firsts = np.take(np.arange(int(np.prod(z.shape))).reshape(z.shape), 0, axis=axis)
         places = self.constant(firsts.ravel()[part.rows])
         first, share = (self.add("gather", part.shape, [x, places]) for x in (z, p))
@@ -419,6 +438,12 @@ class Tracer:
         which = np.broadcast_to(np.asarray(which, dtype=np.float64), shape)
         if np.all(which == which.flat[0]):
             return self.node(cases[int(which.flat[0])], shape)
+        for node, other, mask in ((*cases, 1 - which), (*cases[::-1], which)):
+            if isinstance(node, Node) and not isinstance(other, (Node, Part)) and np.all(other == -np.inf):
+                node, key = self.node(node, shape), mask.tobytes()
+                if (node, key) not in self.known:
+                    self.known[node, key] = Part("masked", self.place, z=node, mask=mask)
+                return self.known[node, key]
         no, yes = (self.node(x, shape) for x in cases)
         return self.add("select", shape, [self.constant(which), yes, no])
 

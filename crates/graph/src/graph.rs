@@ -183,7 +183,7 @@ impl Graph {
             needed += 2 * number as u128 * self.m() as u128 * self.P() as u128;
         }
         match available_bytes() {
-            Some(room) if needed > room => Err(Error::input(format!(
+            Some(room) if needed > room => Err(Error::TooLarge(format!(
                 "the model (m = {}, P = {}, {entries} entries) needs about {} of memory, and {} are available; take a smaller one",
                 self.m(),
                 self.P(),
