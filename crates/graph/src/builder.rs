@@ -383,7 +383,7 @@ plain! {
 }
 
 fn too_large() -> Error {
-    Error::input(format!(
+    Error::TooLarge(format!(
         "the model is too large: at most {MAX_NODES} nodes with {MAX_ENTRIES} entries in all are taken"
     ))
 }
