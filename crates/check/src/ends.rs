@@ -177,7 +177,7 @@ impl<const L: usize> Ends<L> {
 
     pub(crate) const ZERO: Self = Ends { lo: [0; L], hi: [0; L], known: true };
 
-    const UNKNOWN: Self = Ends { known: false, ..Self::ZERO };
+    pub(crate) const UNKNOWN: Self = Ends { known: false, ..Self::ZERO };
 
     fn exact(words: Words<L>) -> Self {
         Ends { lo: words, hi: words, known: true }
@@ -295,7 +295,7 @@ impl<const L: usize> Ends<L> {
     }
 
     /// All numbers within |e| of one of these.
-    fn widened(self, e: Self) -> Self {
+    pub(crate) fn widened(self, e: Self) -> Self {
         let (a, b) = (self - e, self + e);
         if !(a.known && b.known) {
             return Self::UNKNOWN;

@@ -43,6 +43,7 @@ mod gram;
 mod instance;
 mod json;
 mod matrix;
+mod model;
 mod number;
 mod obstruction;
 mod orbit;
