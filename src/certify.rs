@@ -15,7 +15,7 @@ use crate::eta::{AUTO, Eta, THETA};
 use crate::model::{Kernel, Trained};
 use crate::orbit;
 use crate::problem::{Dims, Init, Instance};
-use crate::settle::{self, Wanted, refused};
+use crate::settle::{self, BEST, Wanted, best, refused};
 use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
@@ -220,9 +220,6 @@ fn orbit_is_cheap(dims: Dims, steps: usize, bits: usize) -> bool {
     entries * words * words * steps as u128 <= CHEAP_ORBIT
 }
 
-/// The name of the claim that [`best_rate`] proves.
-const BEST: &str = "best";
-
 /// The largest rate for every t that a search over steps and regions finds to be provable at M_0, as a claim of its own with the
 /// name `best`: the answer to what can be proven, whatever was claimed.
 ///
@@ -246,10 +243,7 @@ pub fn best_rate(instance: &Instance, trained: Trained) -> Result<Certified> {
         Ok(proof) => proof,
         Err(refusal) => return Ok(Certified::Refused(refused(&refusal, BEST, 0))),
     };
-    // Below the proven rate by more than the roundings of eta beta, whoever forms it.
-    let beta = proof.rate_lower() / proof.eta() * (1.0 - 8.0 * f64::EPSILON);
-    let eta = proof.eta();
-    let own = &[OwnClaim::new(BEST, Constant::Beta(beta))?];
+    let (eta, own) = (proof.eta(), &[best(&proof)?]);
     let mut claims = AttentionClaims { site, own, eta };
     let wanted = Wanted {
         name: BEST,

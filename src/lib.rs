@@ -29,6 +29,7 @@
 //! | Did the bound hold? | [`verdict`] |
 //! | From an instance to a certificate | [`certify`] |
 //! | From an instance to a verdict | [`mod@verify`] |
+//! | The same for any smooth model | [`graph`] |
 //! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The loss around an instance, and how rough it is | [`landscape`] |
 //! | Random instances for property tests of one's own (feature `proptest`) | `testing` |
@@ -76,6 +77,7 @@ mod certify;
 pub mod descent;
 pub mod eta;
 pub mod experiment;
+pub mod graph;
 pub mod landscape;
 pub mod model;
 pub mod orbit;

@@ -10,8 +10,8 @@ mod search;
 mod tail;
 pub mod theorem_a;
 
-pub(crate) use check::recheck;
 pub use check::{Checked, Proven as Reproven, check};
+pub(crate) use check::{recheck, recheck_json};
 pub use claimed::{Claimed, Constant, OwnClaim, called};
 pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,

@@ -26,7 +26,7 @@ use crate::problem::Instance;
 use crate::{Error, Result};
 use claim::Claim;
 use forecast::{forecast, growth};
-pub(crate) use model::{Attention, Model, Motion, Run};
+pub(crate) use model::{Attention, Bounds, Model, Motion, Run};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use walk::{End, Plan, Walk};

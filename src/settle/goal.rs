@@ -4,7 +4,7 @@ use super::Subject;
 use super::exact::{certificate, enclosed, on_file};
 use super::prefix::prove_from;
 use crate::certificate::theorem_a::{Failure, Step};
-use crate::certificate::{Certificate, Proof, Proven, Refusal, called};
+use crate::certificate::{Certificate, Constant, OwnClaim, Proof, Proven, Refusal, called};
 use crate::problem::Instance;
 use crate::{Result, orbit};
 use gdcert_base::number::short;
@@ -65,6 +65,15 @@ impl std::fmt::Display for Unproven {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.condition)
     }
+}
+
+/// The name of the claim that the largest rate is proven as.
+pub(crate) const BEST: &str = "best";
+
+/// That claim: below the proven rate by more than the roundings of eta beta, whoever forms it.
+pub(crate) fn best(proof: &Proof) -> Result<OwnClaim> {
+    let beta = proof.rate_lower() / proof.eta() * (1.0 - 8.0 * f64::EPSILON);
+    OwnClaim::new(BEST, Constant::Beta(beta))
 }
 
 /// How to prove a claim.

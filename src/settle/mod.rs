@@ -6,6 +6,7 @@ mod goal;
 mod prefix;
 
 pub(crate) use exact::settle;
+pub(crate) use goal::{BEST, best};
 pub use goal::{Certified, Unproven};
 pub(crate) use goal::{Wanted, certify, refused};
 

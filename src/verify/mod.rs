@@ -8,6 +8,7 @@ pub(crate) mod room;
 
 pub use crate::eta::{Eta, THETA};
 pub use by_name::ByName;
+pub(crate) use file::SCHEMA;
 pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};

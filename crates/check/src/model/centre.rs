@@ -42,7 +42,8 @@ impl Rows {
     pub(crate) fn of(width: usize, balls: &[Ball]) -> Rows {
         let parts: Vec<(f64, f64)> = balls.iter().map(|x| coefficient(*x)).collect();
         let numbers: Vec<f64> = parts.iter().map(|part| part.0).collect();
-        let error: Vec<f64> = parts.chunks(width).map(|row| norm(row.iter().map(|part| part.1))).collect();
+        let error: Vec<f64> =
+            parts.chunks(width).map(|row| norm(row.iter().map(|part| part.1))).collect();
         let size = numbers.chunks(width).zip(&error);
         let size = size.map(|(row, e)| add(length(row.iter().copied()), *e)).collect();
         Rows { width, numbers, error, size }
@@ -54,10 +55,18 @@ impl Rows {
 
     /// Rows that are sums of others with coefficients. sum_i c_i u_i is off by sum_i (|c_i| e_i + d_i |u_i|) for what rows and
     /// coefficients are off by, and each product goes through at most n roundings (and one more).
-    pub(crate) fn combined(of: &[Option<&Rows>], count: usize, terms: impl Fn(usize) -> Vec<Term>) -> Option<Rows> {
+    pub(crate) fn combined(
+        of: &[Option<&Rows>],
+        count: usize,
+        terms: impl Fn(usize) -> Vec<Term>,
+    ) -> Option<Rows> {
         let width = of.iter().flatten().next()?.width;
-        let mut rows =
-            Rows { width, numbers: vec![0.0; count * width], error: vec![0.0; count], size: vec![0.0; count] };
+        let mut rows = Rows {
+            width,
+            numbers: vec![0.0; count * width],
+            error: vec![0.0; count],
+            size: vec![0.0; count],
+        };
         for a in 0..count {
             let out = &mut rows.numbers[a * width..(a + 1) * width];
             let (mut carried, mut moduli, mut n) = (0.0, 0.0, 0usize);
@@ -66,7 +75,8 @@ impl Rows {
                 for (x, y) in out.iter_mut().zip(u.row(row)) {
                     *x += c * y;
                 }
-                carried = add(carried, add(mul(add(c.abs(), off), u.error[row]), mul(off, u.size[row])));
+                carried =
+                    add(carried, add(mul(add(c.abs(), off), u.error[row]), mul(off, u.size[row])));
                 moduli = add(moduli, mul(c.abs(), u.size[row]));
                 n += 1;
             }

@@ -199,7 +199,9 @@ impl<'m> Site<'m> {
                     Some((0..blocks).map(one).collect())
                 }
                 Op::Parameter(_) => None,
-                _ if node.size().saturating_mul(P) > MOST_NUMBERS || products > MOST_PRODUCTS => None,
+                _ if node.size().saturating_mul(P) > MOST_NUMBERS || products > MOST_PRODUCTS => {
+                    None
+                }
                 _ if node.inputs.iter().all(known) => {
                     let of = |b: usize| -> Option<Rows> {
                         let inputs: Vec<Option<&Rows>> =
@@ -258,7 +260,8 @@ impl<'m> Site<'m> {
             let rows = Rows::of(m, &all[n]);
             if let Kind::Softmax(weights) = &self.kinds[n] {
                 let p = &at.values[n];
-                self.centred[n] = less_means(&rows, weights, p).map_or(Vec::new(), |rows| rows.size);
+                self.centred[n] =
+                    less_means(&rows, weights, p).map_or(Vec::new(), |rows| rows.size);
             }
             self.alpha[n] = Some(rows.norms(&self.axes[n]));
         }
@@ -292,7 +295,8 @@ impl<'m> Site<'m> {
         let blocks = self.model.blocks.len();
         let axes = &self.axes[n];
         let of = |i: usize| &states[node.inputs[i]];
-        let mut made = Made { axes, blocks, d: vec![None; blocks], pairs: vec![None; blocks * blocks] };
+        let mut made =
+            Made { axes, blocks, d: vec![None; blocks], pairs: vec![None; blocks * blocks] };
         let mut range = None;
         match &self.kinds[n] {
             Kind::Still => {}
@@ -323,11 +327,13 @@ impl<'m> Site<'m> {
             Kind::Product(factors) => product(&mut made, factors, [of(0), of(1)], radius),
             Kind::Times => {
                 let (u, w) = (of(0), of(1));
-                let most = [u, w].map(|x| Table::largest_of(axes, x.range.iter().map(|x| x.most())));
+                let most =
+                    [u, w].map(|x| Table::largest_of(axes, x.range.iter().map(|x| x.most())));
                 made.add(u, &|d| most[1].times(d), &|H, K| (most[1].times(H), most[1].times(K)));
                 made.add(w, &|d| most[0].times(d), &|H, K| (most[0].times(H), most[0].times(K)));
                 made.cross(&u.d, &w.d, &|u, w| (crossed(u, w), u.times(w)));
-                range = Some(u.range.iter().zip(&w.range).map(|(u, w)| multiplied(*u, *w)).collect());
+                range =
+                    Some(u.range.iter().zip(&w.range).map(|(u, w)| multiplied(*u, *w)).collect());
             }
             Kind::Over => return self.quotient(n, made, of(0), of(1), radius),
             Kind::Map(f) => {
@@ -349,10 +355,17 @@ impl<'m> Site<'m> {
         let Made { blocks, d, pairs: all, .. } = made;
         let all: Vec<_> = all.into_iter().map(|x| x.map(|(H, K)| settle_both(H, K))).collect();
         let settled = d.into_iter().map(|d| d.map(|d| d.settle(true)));
-        let mut state = State { range: Vec::new(), d: settled.collect(), pairs: all, sigma: vec![None; blocks] };
+        let mut state = State {
+            range: Vec::new(),
+            d: settled.collect(),
+            pairs: all,
+            sigma: vec![None; blocks],
+        };
         for b in 0..blocks {
             let (Some(d), Some(centre)) = (&state.d[b], &self.slopes[n][b]) else { continue };
-            let moved = state.row(axes, b).map_or_else(|| centre.clone(), |row| centre.plus(&row.by(radius)));
+            let moved = state
+                .row(axes, b)
+                .map_or_else(|| centre.clone(), |row| centre.plus(&row.by(radius)));
             state.d[b] = Some(d.min(&moved).settle(true));
         }
         let slope = together(axes, state.d.iter().flatten());
@@ -394,28 +407,50 @@ impl<'m> Site<'m> {
     }
 
     /// Lemma 3.
-    fn softmax(&self, n: usize, mut made: Made, weights: &Weights, z: &State, radius: f64) -> State {
+    fn softmax(
+        &self,
+        n: usize,
+        mut made: Made,
+        weights: &Weights,
+        z: &State,
+        radius: f64,
+    ) -> State {
         let (axes, R) = (&self.axes[n], &weights.axes);
         let blocks = made.blocks;
         let slope = together(axes, z.d.iter().flatten());
         let rows = |table: &Table| weights.from_array.see(table);
         let row_slope = rows(&slope);
         // How far apart z - z(C) can be within a row, and so what weights can change by as a factor.
-        let growth: Vec<f64> = weights.entries.iter().enumerate().map(|(row, entries)| {
-            let most = entries.iter().fold(0.0f64, |most, e| most.max(slope.entries()[*e]));
-            let spread = mul(radius, (2.0 * most).min(mul(1.414_213_563, row_slope.entries()[row])));
-            exp_above(spread)
-        }).collect();
+        let growth: Vec<f64> = weights
+            .entries
+            .iter()
+            .enumerate()
+            .map(|(row, entries)| {
+                let most = entries.iter().fold(0.0f64, |most, e| most.max(slope.entries()[*e]));
+                let spread =
+                    mul(radius, (2.0 * most).min(mul(1.414_213_563, row_slope.entries()[row])));
+                exp_above(spread)
+            })
+            .collect();
         let centre = &self.values[n];
-        let range: Vec<Range> = centre.iter().enumerate().map(|(e, p)| {
-            let growth = growth[weights.row[e]];
-            Range { lo: (p.lo.max(0.0) / growth).next_down().max(0.0), hi: mul(p.hi.max(0.0), growth).min(1.0) }
-        }).collect();
+        let range: Vec<Range> = centre
+            .iter()
+            .enumerate()
+            .map(|(e, p)| {
+                let growth = growth[weights.row[e]];
+                Range {
+                    lo: (p.lo.max(0.0) / growth).next_down().max(0.0),
+                    hi: mul(p.hi.max(0.0), growth).min(1.0),
+                }
+            })
+            .collect();
         let by_row = |of: &dyn Fn(&[usize]) -> f64| {
             let numbers: Vec<f64> = weights.entries.iter().map(|row| of(row)).collect();
             Table::largest_of(R, numbers.iter().copied())
         };
-        let largest = |p: &[Range]| by_row(&|row| row.iter().fold(0.0f64, |most, e| most.max(p[*e].hi)).min(1.0));
+        let largest = |p: &[Range]| {
+            by_row(&|row| row.iter().fold(0.0f64, |most, e| most.max(p[*e].hi)).min(1.0))
+        };
         let most = largest(&range);
         let lambda = most.map(|p| p.min(0.5));
         let root_lambda = lambda.map(root);
@@ -426,15 +461,17 @@ impl<'m> Site<'m> {
             root((1.0 - least).next_up())
         });
         let growth = Table::largest_of(R, growth.iter().copied()).map(root);
-        let sigma: Blocks = (0..blocks).map(|b| {
-            let crude = root_lambda.times(&rows(z.d[b].as_ref()?));
-            let Some(found) = &self.sigma[n][b] else { return Some(crude.settle(true)) };
-            let moved = match z.row(axes, b) {
-                Some(row) => found.plus(&at_centre.times(&rows(&row)).by(radius)),
-                None => found.clone(),
-            };
-            Some(crude.min(&growth.times(&moved)).settle(true))
-        }).collect();
+        let sigma: Blocks = (0..blocks)
+            .map(|b| {
+                let crude = root_lambda.times(&rows(z.d[b].as_ref()?));
+                let Some(found) = &self.sigma[n][b] else { return Some(crude.settle(true)) };
+                let moved = match z.row(axes, b) {
+                    Some(row) => found.plus(&at_centre.times(&rows(&row)).by(radius)),
+                    None => found.clone(),
+                };
+                Some(crude.min(&growth.times(&moved)).settle(true))
+            })
+            .collect();
         let array = |table: &Table| weights.to_array.see(table);
         let root_p: Vec<f64> = range.iter().map(|p| root(p.hi)).collect();
         let all = axes.all();
@@ -508,7 +545,8 @@ impl<'m> Site<'m> {
                     }
                 }
             };
-            let each = |of: &dyn Fn(usize) -> Option<Table>| -> Blocks { (0..blocks).map(of).collect() };
+            let each =
+                |of: &dyn Fn(usize) -> Option<Table>| -> Blocks { (0..blocks).map(of).collect() };
             let carried = |c: usize, by: &dyn Fn(&Table) -> Table| beta[c].as_ref().map(by);
             match &self.kinds[n] {
                 Kind::Still | Kind::Parameter(_) => {}
@@ -525,7 +563,8 @@ impl<'m> Site<'m> {
                 Kind::Product(factors) => {
                     for (i, j) in [(0, 1), (1, 0)] {
                         let slope = of(j).slope(&factors.axes[j]);
-                        let (size, ..) = factor_sizes(factors, j, &of(j).range, slope.as_ref(), radius);
+                        let (size, ..) =
+                            factor_sizes(factors, j, &of(j).range, slope.as_ref(), radius);
                         let across = |x: &Table| factors.across[i].see(x);
                         let own = |x: &Table| factors.to_result[i].see(x);
                         let size = across(&size);
@@ -575,7 +614,9 @@ impl<'m> Site<'m> {
                     });
                     give(0, share.clone(), first);
                     give(1, q.times(&share), second);
-                    add_cross(&mut kappa, blocks, &states[n].d, &of(1).d, &|u, w| three(&share, u, w));
+                    add_cross(&mut kappa, blocks, &states[n].d, &of(1).d, &|u, w| {
+                        three(&share, u, w)
+                    });
                 }
                 Kind::Map(f) => {
                     let u = of(0);
@@ -585,7 +626,8 @@ impl<'m> Site<'m> {
                     let Some(found) = found else { continue };
                     let first = Table::largest_of(axes, found.iter().map(|s| s.first));
                     let bend = |by: &Table| {
-                        let entries = found.iter().zip(by.entries()).map(|(s, x)| mul(s.second, *x));
+                        let entries =
+                            found.iter().zip(by.entries()).map(|(s, x)| mul(s.second, *x));
                         Table::largest_of(axes, entries)
                     };
                     let bent = bend(&alpha);
@@ -601,7 +643,8 @@ impl<'m> Site<'m> {
                             let (Some(db), Some(dc)) = (&u.d[b], &u.d[c]) else { continue };
                             let (Some(sb), Some(sc)) = (&steep[b], &steep[c]) else { continue };
                             let x = bent.times(db).times(dc);
-                            let x = x.min(&alpha.times(sb).times(dc)).min(&alpha.times(sc).times(db));
+                            let x =
+                                x.min(&alpha.times(sb).times(dc)).min(&alpha.times(sc).times(db));
                             let to = &mut kappa[b * blocks + c];
                             *to = add(*to, x.settle(false).whole());
                         }
@@ -776,7 +819,13 @@ fn three(a: &Table, u: &Table, w: &Table) -> Table {
     first.min(&a.times(&u.largest()).times(w)).min(&a.times(u).times(&w.largest()))
 }
 
-fn add_cross(kappa: &mut [f64], blocks: usize, u: &Blocks, w: &Blocks, of: &dyn Fn(&Table, &Table) -> Table) {
+fn add_cross(
+    kappa: &mut [f64],
+    blocks: usize,
+    u: &Blocks,
+    w: &Blocks,
+    of: &dyn Fn(&Table, &Table) -> Table,
+) {
     for b in 0..blocks {
         for c in 0..blocks {
             if let (Some(u), Some(w)) = (&u[b], &w[c]) {
@@ -825,7 +874,8 @@ fn composed(made: &mut Made, u: &State, found: &[Slopes]) {
         })
         .collect();
     for (b, c) in pairs(made.blocks) {
-        let (Some(db), Some(dc), Some(sb), Some(sc)) = (&u.d[b], &u.d[c], &steep[b], &steep[c]) else {
+        let (Some(db), Some(dc), Some(sb), Some(sc)) = (&u.d[b], &u.d[c], &steep[b], &steep[c])
+        else {
             continue;
         };
         made.put(b, c, (sb.times(dc).min(&sc.times(db)), second.times(&db.times(dc))));
@@ -883,7 +933,8 @@ fn multiplied(u: Range, w: Range) -> Range {
     if all.iter().any(|x| x.is_nan()) {
         return Range { lo: f64::NEG_INFINITY, hi: f64::INFINITY };
     }
-    let (lo, hi) = all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), x| (lo.min(*x), hi.max(*x)));
+    let (lo, hi) =
+        all.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(lo, hi), x| (lo.min(*x), hi.max(*x)));
     Range { lo: lo.next_down(), hi: hi.next_up() }
 }
 
@@ -992,15 +1043,18 @@ fn kind(at: &Values<Ball>, axes: &[Rc<Axes>], n: usize) -> Kind {
             Kind::Linear(vec![views(0, &same(a)), views(1, &same(b))])
         }
         Op::Sum(_) => {
-            let pairs: Vec<_> =
-                (0..node.size()).flat_map(|e| at.summed(n, e).iter().map(move |u| (e, *u))).collect();
+            let pairs: Vec<_> = (0..node.size())
+                .flat_map(|e| at.summed(n, e).iter().map(move |u| (e, *u)))
+                .collect();
             Kind::Linear(vec![views(0, &pairs)])
         }
         Op::Moved(from) => {
             let of = |i: usize| {
                 let taken = from.iter().enumerate();
                 let pairs: Vec<_> = taken
-                    .filter_map(|(e, from)| from.as_ref().ok().filter(|(j, _)| *j == i).map(|(_, u)| (e, *u)))
+                    .filter_map(|(e, from)| {
+                        from.as_ref().ok().filter(|(j, _)| *j == i).map(|(_, u)| (e, *u))
+                    })
                     .collect();
                 views(i, &pairs)
             };

@@ -201,7 +201,10 @@ impl Model {
         for block in &self.blocks {
             let (shape, values) = arrays.get(&block.name)?;
             if shape != block.shape {
-                return fail(format!("{} has the shape {shape:?}, not {:?}", block.name, block.shape));
+                return fail(format!(
+                    "{} has the shape {shape:?}, not {:?}",
+                    block.name, block.shape
+                ));
             }
             point.extend(values);
         }
@@ -222,13 +225,20 @@ impl Model {
         if size(&shape).is_none() {
             return fail(format!("the shape {shape:?} is too large"));
         }
-        let leaf = |op: Op, varies: bool, shape: Vec<usize>| Node { op, inputs: Vec::new(), shape, varies };
+        let leaf = |op: Op, varies: bool, shape: Vec<usize>| Node {
+            op,
+            inputs: Vec::new(),
+            shape,
+            varies,
+        };
         let node = match op.as_str() {
             "parameter" => {
                 let name = fields.word("name")?;
                 let (found, values) = arrays.get(&fields.word("array")?)?;
                 if found != shape || name.is_empty() || names.contains(&name) {
-                    return fail(format!("the parameter {name:?} is there twice, or its shape is another one"));
+                    return fail(format!(
+                        "the parameter {name:?} is there twice, or its shape is another one"
+                    ));
                 }
                 names.push(name.clone());
                 if trained.contains(&name) {
@@ -380,7 +390,8 @@ fn operation(
         ("relu", Function::Relu),
         ("abs", Function::Abs),
     ];
-    let count = |n: usize| if of.len() == n { Ok(()) } else { fail(format!("has {} inputs", of.len())) };
+    let count =
+        |n: usize| if of.len() == n { Ok(()) } else { fail(format!("has {} inputs", of.len())) };
     let same = || match of.iter().all(|node| node.shape == of[0].shape) {
         true => Ok(of[0].shape.clone()),
         false => fail("its inputs have different shapes"),
@@ -442,7 +453,9 @@ fn operation(
             }
             let mut shape: Vec<usize> = product.batch[0].iter().map(|i| a[*i]).collect();
             for side in 0..2 {
-                shape.extend(product.free(side, shapes[side].len()).iter().map(|i| shapes[side][*i]));
+                shape.extend(
+                    product.free(side, shapes[side].len()).iter().map(|i| shapes[side][*i]),
+                );
             }
             (Op::Product(product), shape)
         }
@@ -459,7 +472,12 @@ fn operation(
 }
 
 /// An operation that moves entries.
-fn moved(name: &str, of: &[&Node], wanted: &[usize], fields: &mut Entries) -> Read<(Op, Vec<usize>)> {
+fn moved(
+    name: &str,
+    of: &[&Node],
+    wanted: &[usize],
+    fields: &mut Entries,
+) -> Read<(Op, Vec<usize>)> {
     let a = &of[0].shape;
     let rank = a.len();
     let n = |shape: &[usize]| size(shape).map_or_else(|| fail("its result is too large"), Ok);
@@ -473,12 +491,16 @@ fn moved(name: &str, of: &[&Node], wanted: &[usize], fields: &mut Entries) -> Re
             let axes = fields.list("axes")?;
             let increasing = axes.windows(2).all(|w| w[0] < w[1]);
             if axes.len() != rank || !increasing || axes.iter().any(|x| *x >= wanted.len()) {
-                return fail("its axes are not increasing axes of the result, one for each of the input's");
+                return fail(
+                    "its axes are not increasing axes of the result, one for each of the input's",
+                );
             }
             if (0..rank).any(|i| a[i] != 1 && a[i] != wanted[axes[i]]) {
                 return fail("its input does not fit into the result");
             }
-            by(wanted.to_vec(), &|at| (0..rank).map(|i| if a[i] == 1 { 0 } else { at[axes[i]] }).collect())
+            by(wanted.to_vec(), &|at| {
+                (0..rank).map(|i| if a[i] == 1 { 0 } else { at[axes[i]] }).collect()
+            })
         }
         "reshape" => {
             if n(wanted)? != n(a)? {
@@ -515,7 +537,9 @@ fn moved(name: &str, of: &[&Node], wanted: &[usize], fields: &mut Entries) -> Re
                 return fail("its axes are not axes of the input, or not different");
             }
             by(a.clone(), &|at| {
-                (0..rank).map(|i| if axes.contains(&i) { a[i] - 1 - at[i] } else { at[i] }).collect()
+                (0..rank)
+                    .map(|i| if axes.contains(&i) { a[i] - 1 - at[i] } else { at[i] })
+                    .collect()
             })
         }
         "concatenate" => {
@@ -563,7 +587,9 @@ fn moved(name: &str, of: &[&Node], wanted: &[usize], fields: &mut Entries) -> Re
         "gather" => {
             let size = n(a)?;
             let indices = constant(of[1], "indices")?;
-            let whole = |x: &f64| (*x >= 0.0 && *x < size as f64 && x.fract() == 0.0).then_some(*x as usize);
+            let whole = |x: &f64| {
+                (*x >= 0.0 && *x < size as f64 && x.fract() == 0.0).then_some(*x as usize)
+            };
             match indices.iter().map(|x| whole(x).map(|e| Ok((0, e)))).collect() {
                 Some(entries) => Ok((Op::Moved(entries), of[1].shape.clone())),
                 None => fail("an index is no entry of the input"),

@@ -16,7 +16,11 @@ pub(crate) struct Range {
 impl Range {
     pub(crate) fn of(x: Ball) -> Range {
         let (lo, hi) = (x.lower(), x.upper());
-        if x.is_known() { Range { lo, hi } } else { Range { lo: f64::NEG_INFINITY, hi: f64::INFINITY } }
+        if x.is_known() {
+            Range { lo, hi }
+        } else {
+            Range { lo: f64::NEG_INFINITY, hi: f64::INFINITY }
+        }
     }
 
     /// All numbers within `by` of one of these.
@@ -70,7 +74,9 @@ fn of_square(least: f64, most: f64) -> (f64, f64) {
 
 /// phi over x; `None` where it is not smooth, or not defined.
 pub(crate) fn slopes(of: &Functions<Ball>, f: Function, x: Range) -> Option<Slopes> {
-    let at = |f: Function, x: f64| if x.is_finite() { function(of, f, ball(x)) } else { (Ball::UNKNOWN, Ball::UNKNOWN) };
+    let at = |f: Function, x: f64| {
+        if x.is_finite() { function(of, f, ball(x)) } else { (Ball::UNKNOWN, Ball::UNKNOWN) }
+    };
     let value = |f: Function, x: f64| Range::of(at(f, x).0);
     // Of a function that grows.
     let growing = |f: Function| Range { lo: value(f, x.lo).lo, hi: value(f, x.hi).hi };
@@ -147,7 +153,11 @@ pub(crate) fn slopes(of: &Functions<Ball>, f: Function, x: Range) -> Option<Slop
             }
             let n = f64::from(k);
             let power = |k: i32| {
-                if k < 0 { over(1.0, least_power(x.least(), -k)) } else { largest_power(x.most(), k) }
+                if k < 0 {
+                    over(1.0, least_power(x.least(), -k))
+                } else {
+                    largest_power(x.most(), k)
+                }
             };
             let factor = |c: f64, k: i32| if c == 0.0 { 0.0 } else { mul(c.abs(), power(k)) };
             let most = power(k);
@@ -158,7 +168,8 @@ pub(crate) fn slopes(of: &Functions<Ball>, f: Function, x: Range) -> Option<Slop
         Function::Power(a) => {
             positive(x.lo)?;
             let ends = [x.lo, x.hi].map(|x| (x, value(f, x)));
-            let range = Range { lo: ends[0].1.lo.min(ends[1].1.lo), hi: ends[0].1.hi.max(ends[1].1.hi) };
+            let range =
+                Range { lo: ends[0].1.lo.min(ends[1].1.lo), hi: ends[0].1.hi.max(ends[1].1.hi) };
             // |a| x^(a - 1) and |a (a - 1)| x^(a - 2) are monotone.
             let largest = |times: i32| {
                 let at = |(x, y): (f64, Range)| over(y.hi, least_power(x, times));
@@ -176,8 +187,16 @@ pub(crate) fn slopes(of: &Functions<Ball>, f: Function, x: Range) -> Option<Slop
                 (Function::Relu, _) => (0.0, 0.0),
                 _ => (-1.0, 1.0),
             };
-            let range = if sign < 0.0 { Range { lo: -x.hi, hi: -x.lo } } else { Range { lo: sign * x.lo, hi: sign * x.hi } };
-            Slopes { range: if range.lo.is_nan() || range.hi.is_nan() { ALL } else { range }, first, second: 0.0 }
+            let range = if sign < 0.0 {
+                Range { lo: -x.hi, hi: -x.lo }
+            } else {
+                Range { lo: sign * x.lo, hi: sign * x.hi }
+            };
+            Slopes {
+                range: if range.lo.is_nan() || range.hi.is_nan() { ALL } else { range },
+                first,
+                second: 0.0,
+            }
         }
     })
 }

@@ -65,8 +65,9 @@ impl Axes {
         };
         let of: Vec<Vec<usize>> =
             sets.clone().map(|S| at.iter().map(|at| place(S, at)).collect()).collect();
-        let parts: Vec<usize> =
-            sets.map(|S| axes.clone().filter(|a| kept(S, *a)).map(|a| shape[a]).product()).collect();
+        let parts: Vec<usize> = sets
+            .map(|S| axes.clone().filter(|a| kept(S, *a)).map(|a| shape[a]).product())
+            .collect();
         let mut member: Vec<Vec<usize>> = parts.iter().map(|n| vec![0; *n]).collect();
         for (member, of) in member.iter_mut().zip(&of) {
             of.iter().enumerate().for_each(|(e, s)| member[*s] = e);

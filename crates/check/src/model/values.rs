@@ -29,22 +29,26 @@ impl Places {
             let [a, b] = [0, 1].map(|side| distances(shapes[side], &axes[side]));
             a.into_iter().zip(b).map(|(a, b)| [a, b]).collect()
         };
-        let free = [0, 1].map(|side| {
-            distances(shapes[side], &product.free(side, shapes[side].len()))
-        });
+        let free =
+            [0, 1].map(|side| distances(shapes[side], &product.free(side, shapes[side].len())));
         Places { batch: pairs(&product.batch), sum: pairs(&product.contracted), free }
     }
 
     /// The entries of the factors that belong to an entry of the result.
     pub(crate) fn of(&self, e: usize) -> impl Iterator<Item = [usize; 2]> {
         let [i, j] = [self.free[0].len(), self.free[1].len()];
-        let ([a, b], i, j) = (self.batch[e / (i * j)], self.free[0][e / j % i], self.free[1][e % j]);
+        let ([a, b], i, j) =
+            (self.batch[e / (i * j)], self.free[0][e / j % i], self.free[1][e % j]);
         self.sum.iter().map(move |[ka, kb]| [a + i + ka, b + j + kb])
     }
 }
 
 /// The entries of a softmax row: which of the array stand in the row of entry e.
-pub(crate) fn row_of(shape: &[usize], axis: usize, e: usize) -> impl Iterator<Item = usize> + Clone {
+pub(crate) fn row_of(
+    shape: &[usize],
+    axis: usize,
+    e: usize,
+) -> impl Iterator<Item = usize> + Clone {
     let inner: usize = shape[axis + 1..].iter().product();
     let block = shape[axis] * inner;
     let first = e / block * block + e % inner;
@@ -106,9 +110,7 @@ pub(crate) fn function<T: Number>(of: &Functions<T>, f: Function, x: T) -> (T, T
             (cos, -sin)
         }
         Function::Whole(0) => (one, zero),
-        Function::Whole(k) => {
-            (of.whole_power(x, k), T::of(k.into()) * of.whole_power(x, k - 1))
-        }
+        Function::Whole(k) => (of.whole_power(x, k), T::of(k.into()) * of.whole_power(x, k - 1)),
         Function::Power(a) => {
             let y = if sign(x) == Some(Ordering::Greater) { of.power(x, a) } else { T::unknown() };
             (y, of.over(T::of(a) * y, x))
@@ -296,8 +298,10 @@ impl<'m, T: Number> Values<'m, T> {
     pub(crate) fn adjoints(&self, w: &[T]) -> Vec<Vec<T>> {
         let nodes = &self.model.nodes;
         let zero = T::of(0.0);
-        let mut all: Vec<Vec<T>> =
-            nodes.iter().map(|node| vec![zero; if node.varies { node.size() } else { 0 }]).collect();
+        let mut all: Vec<Vec<T>> = nodes
+            .iter()
+            .map(|node| vec![zero; if node.varies { node.size() } else { 0 }])
+            .collect();
         all[self.model.output] = w.to_vec();
         for n in (0..nodes.len()).rev() {
             let node = &nodes[n];
