@@ -9,6 +9,7 @@ mod data;
 mod extreme_sizes;
 mod falsify;
 mod landscape;
+mod models;
 mod report;
 mod sweep;
 mod training;

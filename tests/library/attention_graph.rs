@@ -130,3 +130,72 @@ proptest! {
         }
     }
 }
+
+/// The whole way, by two paths that share neither evaluation nor bounds of curvature: betas, runs, and what is proven or refuted
+/// about every claim.
+#[test]
+fn verdicts_are_those_of_the_built_in_path() {
+    use gdcert::descent::Steps;
+    use gdcert::graph as models;
+    use gdcert::{Eta, Settings, spectrum::Reading};
+    use std::ops::ControlFlow;
+    let dims = Dims {
+        N: 1,
+        n: 3,
+        D: 4,
+        d: 2,
+        H: 3,
+        p: 1,
+    };
+    let claims: Vec<_> = ["slow=rate:1e-3", "fast=rate:0.5"]
+        .map(|text| text.parse().unwrap())
+        .into();
+    let mut certified = 0;
+    for (kernel, trained) in [
+        (Kernel::Softmax, "QKV"),
+        (Kernel::Gaussian, "QKV"),
+        (Kernel::Softmax, "V"),
+        (Kernel::Gaussian, "QV"),
+    ] {
+        let trained: Trained = trained.parse().unwrap();
+        let instance = Instance::random(dims, kernel, Init::Lazy { omega: 10.0 }, 3).unwrap();
+        let settings = Settings {
+            trained,
+            reading: Some(Reading::Ntk.into()),
+            claims: claims.clone(),
+            steps: Steps::Exactly(400),
+            curvature_at: Vec::new(),
+            ..Settings::default()
+        };
+        let own = gdcert::verify(&instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+        let model = graph(&instance, trained).unwrap();
+        let settings = models::Settings {
+            eta: Eta::Fixed(own.trajectory.eta),
+            steps: Steps::Exactly(400),
+            claims: claims.clone(),
+            ..models::Settings::default()
+        };
+        let found = models::verify(&model, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+        let near = |a: f64, b: f64| (a - b).abs() <= 1e-10 * b.abs();
+        let norm = own.spectrum.jacobian_norm.value;
+        assert!(near(found.jacobian_norm, norm) && near(found.residual_norm, own.residual_norm));
+        // Losses agree to what roundings of 400 steps do, as far as they are above the floor.
+        for (a, b) in own.trajectory.points.iter().zip(&found.trajectory.points) {
+            let off = (a.loss - b.loss).abs();
+            assert!(off <= 1e-8 * b.loss + 1e-24, "t = {}: {} {}", a.t, a.loss, b.loss);
+        }
+        for name in ["ntk", "slow", "fast"] {
+            let (a, b) = (own.claim(name), found.claim(name));
+            assert!(near(a.beta, b.beta), "{name}: {} {}", a.beta, b.beta);
+            assert_eq!(
+                (a.verdict, a.first_violation),
+                (b.verdict, b.first_violation),
+                "{kernel} {trained} {name}: {} | {}",
+                a.reason,
+                b.reason
+            );
+            certified += usize::from(a.verdict == gdcert::verdict::Verdict::Certified);
+        }
+    }
+    assert!(certified >= 4, "{certified}");
+}
