@@ -205,10 +205,11 @@ impl Claim {
         // These two belong to the run and to the instance, whatever the reading: but no run says anything about a claim
         // that its step makes meaningless.
         if trajectory.end == End::Diverged {
-            let diverged = format!(
-                "the loss at t = {} is not finite or above {DIVERGED:e} f_0",
-                trajectory.points.len() - 1
-            );
+            let last = &trajectory.points[trajectory.points.len() - 1];
+            let diverged = match last.loss.is_finite() {
+                true => format!("the loss at t = {} is above {DIVERGED:e} f_0", last.t),
+                false => format!("the run overflows f64 at t = {}", last.t),
+            };
             if too_large {
                 claim.reason += &format!(" ({diverged})");
             } else {
