@@ -307,6 +307,7 @@ fn shapes_that_do_not_fit_are_refused() {
         b.operation(Operation::Gather, &[a, a]),
         b.operation(Operation::Select, &[a, a, a]),
         b.operation(Operation::Map(Function::Pow(f64::NAN)), &[a]),
+        b.operation(Operation::Map(Function::IntegerPow(i32::MIN)), &[a]),
         b.operation(Operation::Parameter(0), &[]),
         b.tanh(99),
         b.full(&[1 << 20, 1 << 20], 0.0),
@@ -318,6 +319,8 @@ fn shapes_that_do_not_fit_are_refused() {
     }
     // Arrays without entries are no trouble.
     let none = b.slice(a, &[0, 0], &[0, 3], &[1, 1]).unwrap();
+    let turned = b.broadcast_in_dim(none, &[1 << 60, 0, 3], &[1, 2]).unwrap();
+    assert_eq!(b.shape(turned), [1 << 60, 0, 3]);
     let sum = b.reduce_sum(none, &[0]).unwrap();
     let graph = b.finish(sum).unwrap();
     assert_eq!(forward::<f64>(&graph).jacobian(), [0.0; 18]);
