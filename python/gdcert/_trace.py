@@ -92,7 +92,7 @@ class Tracer:
             values = np.broadcast_to(values, shape)
         if not np.all(np.isfinite(values)):
             self.refuse("a constant that is not finite; take a finite number, such as -1e9 for a mask")
-        values = np.ascontiguousarray(values)
+        values = np.array(values, order="C")
         key = (values.shape, values.tobytes())
         if key not in self.known:
             first = values.flat[0] if values.size else 0.0
@@ -513,7 +513,7 @@ def parts(residual, params):
                 "or close over it as a constant"
             )
         names.append(name)
-        starts.append(np.ascontiguousarray(values, dtype=np.float64))
+        starts.append(np.array(values, dtype=np.float64, order="C"))
     if not names:
         raise InputError("params holds no array; give a pytree of arrays")
     tracer = Tracer(jax)

@@ -180,6 +180,11 @@ def test_what_is_refused_is_named(name):
         assert "test_models.py:" in message, message
 
 
+def test_a_single_number_is_a_block():
+    model = agree(lambda p: p["a"] * p["b"] - 1.0, {"a": np.float64(2.0), "b": np.arange(3.0)})
+    assert model.blocks == {"a": (), "b": (3,)}
+
+
 def test_integer_parameters_are_refused():
     with pytest.raises(gdcert.InputError, match="parameter b has dtype int"):
         gdcert.Model.from_jax(lambda p: p["a"] * p["b"], {"a": np.ones(2), "b": np.arange(2)})
