@@ -2,9 +2,9 @@
 
 use crate::errors::{not_certified, raise, refused};
 use crate::instance::{PyInstance, Source};
-use crate::pickle::{Pickled, pickled, unpickled};
 use crate::model::PyModel;
 use crate::model_verify::{PyModelCertificate, certify_model};
+use crate::pickle::{Pickled, pickled, unpickled};
 use crate::verify::{claims, eta, instance, object, of_attention, reading, trained};
 use crate::work::{Asked, quiet, run, size};
 use gdcert::certificate::{Certificate, Checked, check as check_file};

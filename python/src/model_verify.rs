@@ -263,7 +263,12 @@ impl PyModelVerification {
     }
     /// What verdict.json holds.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let file = VerdictFile::new(&self.model.inner, &self.found, &self.command, &self.deciding);
+        let file = VerdictFile::new(
+            &self.model.inner,
+            &self.found,
+            &self.command,
+            &self.deciding,
+        );
         let text = file.and_then(|file| file.to_text()).map_err(raise)?;
         let value = serde_json::from_str(&text)
             .map_err(|e| crate::errors::refused(format!("cannot form the verdict: {e}")))?;

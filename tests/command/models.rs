@@ -51,13 +51,22 @@ fn tanh_net(m: usize, width: usize) -> Graph {
 #[test]
 fn a_network_is_certified_from_its_start_and_checked() {
     let folder = tempfile::tempdir().unwrap();
-    tanh_net(4, 24).save(&folder.path().join("net.json")).unwrap();
+    tanh_net(4, 24)
+        .save(&folder.path().join("net.json"))
+        .unwrap();
     let (code, text) = run(
         folder.path(),
         "verify --model net.json --claim slow=rate:1e-4 --claim fast=rate:0.9 --out v",
     );
     assert_eq!(code, Some(0), "{text}");
-    for words in ["Model     net.json", "W [4, 24]", "* ntk", "slow", "certified", "refuted at t = "] {
+    for words in [
+        "Model     net.json",
+        "W [4, 24]",
+        "* ntk",
+        "slow",
+        "certified",
+        "refuted at t = ",
+    ] {
         assert!(text.contains(words), "{words}: {text}");
     }
     let v = folder.path().join("v");
@@ -71,9 +80,8 @@ fn a_network_is_certified_from_its_start_and_checked() {
     assert_eq!(verdict["claims"]["slow"]["verdict"], "certified");
     assert_eq!(verdict["claims"]["fast"]["verdict"], "refuted");
     let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    let valid = |schema: &str, json: &Value| {
-        jsonschema::is_valid(&read(&schemas.join(schema)), json)
-    };
+    let valid =
+        |schema: &str, json: &Value| jsonschema::is_valid(&read(&schemas.join(schema)), json);
     assert!(valid("model-verdict.json", &verdict));
     for name in ["certificate.json", "refuted-fast.json"] {
         assert!(valid("certificate.json", &read(&v.join(name))), "{name}");
@@ -110,11 +118,18 @@ fn a_network_is_certified_from_its_start_and_checked() {
 #[test]
 fn certify_proves_refutes_or_says_why_not() {
     let folder = tempfile::tempdir().unwrap();
-    tanh_net(4, 24).save(&folder.path().join("net.json")).unwrap();
+    tanh_net(4, 24)
+        .save(&folder.path().join("net.json"))
+        .unwrap();
     let (code, text) = run(folder.path(), "certify --model net.json");
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("Theorem A does not close at M_0"), "{text}");
-    assert!(!folder.path().join("gdcert-out/certify/certificate.json").exists());
+    assert!(
+        !folder
+            .path()
+            .join("gdcert-out/certify/certificate.json")
+            .exists()
+    );
     let tail = "certify --model net.json --tail --claim a=rate:1e-4 --reading a --out a";
     let (code, text) = run(folder.path(), tail);
     assert_eq!(code, Some(0), "{text}");
@@ -124,7 +139,10 @@ fn certify_proves_refutes_or_says_why_not() {
     let tail = "certify --model net.json --tail --claim a=rate:0.9 --reading a --out b";
     let (code, text) = run(folder.path(), tail);
     assert_eq!(code, Some(1), "{text}");
-    assert_eq!(read(&folder.path().join("b/certificate.json"))["kind"], "refuted");
+    assert_eq!(
+        read(&folder.path().join("b/certificate.json"))["kind"],
+        "refuted"
+    );
     assert_eq!(run(folder.path(), "check b").0, Some(0));
 }
 
@@ -134,7 +152,11 @@ fn what_makes_no_sense_for_a_model_is_refused() {
     let path = folder.path();
     tanh_net(2, 3).save(&path.join("net.json")).unwrap();
     let refused = |args: &[&str], words: &str| {
-        refused(path, &[&["verify", "--model", "net.json"][..], args].concat(), &[words]);
+        refused(
+            path,
+            &[&["verify", "--model", "net.json"][..], args].concat(),
+            &[words],
+        );
     };
     refused(&["--reading", "stacked"], "defined for attention alone");
     refused(&["--reading", "x"], "unknown reading 'x'");

@@ -182,7 +182,13 @@ fn verdicts_are_those_of_the_built_in_path() {
         // Losses agree to what roundings of 400 steps do, as far as they are above the floor.
         for (a, b) in own.trajectory.points.iter().zip(&found.trajectory.points) {
             let off = (a.loss - b.loss).abs();
-            assert!(off <= 1e-8 * b.loss + 1e-24, "t = {}: {} {}", a.t, a.loss, b.loss);
+            assert!(
+                off <= 1e-8 * b.loss + 1e-24,
+                "t = {}: {} {}",
+                a.t,
+                a.loss,
+                b.loss
+            );
         }
         for name in ["ntk", "slow", "fast"] {
             let (a, b) = (own.claim(name), found.claim(name));

@@ -106,7 +106,7 @@ pub fn entries(shape: &[usize]) -> Option<usize> {
 
 /// The distance in a row-major array from an index to the next one along each axis.
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1usize; shape.len()];
     for i in (1..shape.len()).rev() {
         // Only of an array without entries may it be too large.
         strides[i - 1] = strides[i].wrapping_mul(shape[i]);
