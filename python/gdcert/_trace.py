@@ -20,6 +20,8 @@ MOVES = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "
 BY_NUMBER = {"gather", "dynamic_slice"}
 CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 CALLS |= {"remat", "remat2", "checkpoint", "custom_lin"}
+# What conditions are made of and go through.
+LOGIC = MOVES | {"and", "or", "not", "xor", "convert_element_type"}
 # jnp.logaddexp, of which softplus is made.
 LOGADDEXP = ["max", "sub", "ne", "add", "abs", "neg", "exp", "log1p", "add", "select_n"]
 
@@ -32,15 +34,15 @@ class Node:
 
 
 class Part:
-    """A part of a softmax of node z along an axis.
+    """A part of a softmax of node z along an axis, or a condition on parameters, at a place of the program.
 
     kind: "shift", the maximum of each row; "shifted", z - shift; "exp" of that; "sum" of those over each row; "log" of that.
-    Entries of shift, sum and log are told apart by the row they belong to.
+    Entries of shift, sum and log are told apart by the row they belong to. z may be "masked": a node with -inf where the mask is 0.
     """
 
-    def __init__(self, kind, z, axis, rows=None):
-        self.kind, self.z, self.axis, self.rows = kind, z, axis, rows
-        self.shape = z.shape if rows is None else rows.shape
+    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None):
+        self.kind, self.place, self.z, self.axis, self.rows, self.mask = kind, place, z, axis, rows, mask
+        self.shape = rows.shape if rows is not None else z.shape if z is not None else None
 
 
 def reduced_rows(z, axis):
@@ -70,10 +72,14 @@ class Tracer:
         if inputs:
             node["inputs"] = [i.number for i in inputs]
         node.update(settings, shape=[int(n) for n in shape])
-        if self.place and op not in ("parameter", "constant"):
-            node["place"] = self.place
-        self.nodes.append(node)
-        return Node(len(self.nodes) - 1, shape)
+        # What is computed twice is one node: a softmax by hand may hold its scores two times.
+        key = json.dumps(node)
+        if key not in self.known:
+            if self.place and op not in ("parameter", "constant"):
+                node["place"] = self.place
+            self.nodes.append(node)
+            self.known[key] = Node(len(self.nodes) - 1, shape)
+        return self.known[key]
 
     def parameter(self, name, values):
         array = "parameter/" + name
@@ -85,8 +91,8 @@ class Tracer:
         if shape is not None and values.shape != tuple(shape):
             values = np.broadcast_to(values, shape)
         if not np.all(np.isfinite(values)):
-            self.refuse("a constant that is not finite is left; for a mask of scores take -1e9 instead of -inf")
-        values = np.ascontiguousarray(values)
+            self.refuse("a constant that is not finite; take a finite number, such as -1e9 for a mask")
+        values = np.array(values, order="C")
         key = (values.shape, values.tobytes())
         if key not in self.known:
             first = values.flat[0] if values.size else 0.0
@@ -101,11 +107,15 @@ class Tracer:
     def node(self, value, shape=None):
         """A value as a node, repeated to a shape if it is a single number."""
         if isinstance(value, Part):
-            if value.kind == "shift":
+            if value.kind == "condition":
+                what = "a comparison of parameters used as a number"
+            elif value.kind == "masked":
+                self.refuse("-inf outside of a softmax; take a finite number such as -1e9", value.place)
+            elif value.kind == "shift":
                 what = "a maximum (reduce_max), or its stop_gradient, outside of a softmax or logsumexp"
             else:
                 what = f"the {value.kind} of a softmax that is not finished as one"
-            self.refuse(f"{what}: it has no derivative that is the function's")
+            self.refuse(f"{what}: it has no derivative that is the function's", value.place)
         if not isinstance(value, Node):
             return self.constant(value, shape)
         if shape is not None and value.shape != tuple(shape):
@@ -115,9 +125,9 @@ class Tracer:
     def pair(self, op, a, b, shape):
         return self.add(op, shape, [self.node(a, shape), self.node(b, shape)])
 
-    def refuse(self, what):
-        place = f"{self.place}: " if self.place else ""
-        raise InputError(f"{place}{what}")
+    def refuse(self, what, place=None):
+        place = place or self.place
+        raise InputError(f"{place}: {what}" if place else what)
 
     # Reading a jaxpr.
 
@@ -149,7 +159,7 @@ class Tracer:
             return [found]
         for out in eqn.outvars:
             dtype = out.aval.dtype
-            if dtype == np.bool_ and name in ("eq", "ne", "lt", "le", "gt", "ge", "is_finite"):
+            if dtype == np.bool_:
                 continue
             if dtype != np.float64:
                 self.refuse(f"{name} gives {dtype} from parameters; the model must be in float64")
@@ -157,10 +167,7 @@ class Tracer:
 
     def concretely(self, eqn, inputs):
         """An operation without a parameter in it."""
-        functions, settings = eqn.primitive.get_bind_params(eqn.params)
-        if functions is None:
-            functions = ()
-        out = eqn.primitive.bind(*functions, *inputs, **settings)
+        out = eqn.primitive.bind(*inputs, **eqn.params)
         out = out if eqn.primitive.multiple_results else [out]
         if any(self.jax.dtypes.issubdtype(x.dtype, self.jax.dtypes.prng_key) for x in out):
             return list(out)
@@ -208,25 +215,34 @@ class Tracer:
         if not any(isinstance(x, (Node, Part)) for x in rows):
             return np.stack(rows)
         shape = next(x.shape for x in rows if isinstance(x, (Node, Part)))
-        rows = [self.add("reshape", (1, *shape), [self.node(x, shape)]) for x in rows]
-        return self.add("concatenate", (len(rows), *shape), rows, axis=0)
+        return self.stacked([self.node(x, shape) for x in rows], 0, (len(rows), *shape))
+
+    def stacked(self, nodes, axis, shape):
+        one = [1 if i == axis else n for i, n in enumerate(shape)]
+        return self.add("concatenate", shape, [self.add("reshape", one, [x]) for x in nodes], axis=axis)
 
     # The softmax and what is made of its parts: the shift is dropped, since nothing depends on it.
 
     def softmax_part(self, name, settings, inputs, eqn):
         a = inputs[0]
         b = inputs[1] if len(inputs) > 1 else None
-        if name == "reduce_max" and isinstance(a, Node):
+        if name == "reduce_max" and (isinstance(a, Node) or isinstance(a, Part) and a.kind == "masked"):
             if len(settings["axes"]) != 1:
                 self.refuse(f"reduce_max over the axes {tuple(settings['axes'])}; a softmax is taken along one axis")
             axis = int(settings["axes"][0])
-            return Part("shift", a, axis, reduced_rows(a, axis))
+            return Part("shift", self.place, a, axis, reduced_rows(a, axis))
         parts = [x for x in inputs if isinstance(x, Part)]
         if not parts:
             return None
         part = parts[0]
+        if name == "sub" and isinstance(b, Part) and b.kind == "shift" and a is b.z and fits(b, a, b.axis):
+            return Part("shifted", self.place, a, b.axis)
+        if any(p.kind == "condition" for p in parts):
+            if name in LOGIC:
+                return Part("condition", self.place)
+            self.refuse(f"{name} on a condition that depends on parameters; take a smooth function, or maximum")
         if part.rows is not None and name in MOVES and len(inputs) == 1:
-            return Part(part.kind, part.z, part.axis, self.moved(eqn, part.rows))
+            return Part(part.kind, part.place, part.z, part.axis, self.moved(eqn, part.rows))
         if part.kind == "shift":
             if name in ("stop_gradient", "convert_element_type"):
                 return part
@@ -235,33 +251,48 @@ class Tracer:
                 return part
             if name == "is_finite":
                 return np.ones(part.shape, bool)
-            if name == "sub" and part is b and isinstance(a, Node) and fits(part, a, part.axis):
-                return Part("shifted", a, part.axis)
         if part.kind == "sum" and name in ("abs", "sign"):
             return part if name == "abs" else np.ones(part.shape)
         if part.kind == "shifted" and name == "exp":
-            return Part("exp", part.z, part.axis)
+            return Part("exp", self.place, part.z, part.axis)
         if part.kind == "exp" and name == "reduce_sum" and tuple(settings["axes"]) == (part.axis,):
-            return Part("sum", part.z, part.axis, reduced_rows(part.z, part.axis))
+            return Part("sum", self.place, part.z, part.axis, reduced_rows(part.z, part.axis))
         if part.kind == "sum" and name == "log":
-            return Part("log", part.z, part.axis, part.rows)
+            return Part("log", self.place, part.z, part.axis, part.rows)
         if name in ("div", "sub") and len(parts) == 2:
             kinds = {"div": ("exp", "sum"), "sub": ("shifted", "log")}[name]
             if (parts[0].kind, parts[1].kind) == kinds and fits(parts[1], parts[0].z, parts[0].axis):
-                p = self.add("softmax", part.z.shape, [part.z], axis=part.axis)
+                p = self.softmax(part.z, part.axis)
                 return p if name == "div" else self.add("log", p.shape, [p])
         if name == "add" and len(parts) == 2 and {p.kind for p in parts} == {"log", "shift"}:
             same = parts[0].z is parts[1].z and parts[0].axis == parts[1].axis
             if same and np.array_equal(parts[0].rows, parts[1].rows):
                 return self.log_sum_exp(part)
-        if name == "select_n" and not isinstance(a, (Node, Part)) and np.all(a == np.ravel(a)[0]):
-            return inputs[1 + int(np.ravel(a)[0])]
+        if name == "select_n" and not isinstance(a, (Node, Part)):
+            if np.all(a == np.ravel(a)[0]):
+                return inputs[1 + int(np.ravel(a)[0])]
+            # The exponentials of what is masked are 0 already.
+            mask = 1.0 - a if part is b else np.asarray(a, np.float64)
+            other = inputs[2] if part is b else b
+            if part.kind == "exp" and isinstance(part.z, Part) and not isinstance(other, (Node, Part)):
+                if not np.any(other) and np.array_equal(mask, part.z.mask):
+                    return part
         return None
+
+    def softmax(self, z, axis):
+        if isinstance(z, Node):
+            return self.add("softmax", z.shape, [z], axis=axis)
+        # The softmax over some entries is that over all of them, divided by its sum over those.
+        mask = self.constant(z.mask)
+        p = self.pair("mul", self.softmax(z.z, axis), mask, z.shape)
+        rest = [i for i in range(len(z.shape)) if i != axis]
+        sums = self.add("reduce_sum", [z.shape[i] for i in rest], [p], axes=[axis])
+        return self.pair("div", p, self.add("broadcast_in_dim", z.shape, [sums], axes=rest), z.shape)
 
     def log_sum_exp(self, part):
         """log(sum exp z) = z_0 - log(softmax(z)_0), for the first entry of each row."""
-        z, axis = part.z, part.axis
-        p = self.add("softmax", z.shape, [z], axis=axis)
+        z, axis = self.node(part.z), part.axis
+        p = self.softmax(z, axis)
         firsts = np.take(np.arange(int(np.prod(z.shape))).reshape(z.shape), 0, axis=axis)
         places = self.constant(firsts.ravel()[part.rows])
         first, share = (self.add("gather", part.shape, [x, places]) for x in (z, p))
@@ -321,6 +352,8 @@ class Tracer:
             start, limit = ([int(i) for i in settings[key]] for key in ("start_indices", "limit_indices"))
             stride = [int(i) for i in settings["strides"] or [1] * len(start)]
             return [self.add(name, shape, [self.node(one)], start=start, limit=limit, stride=stride)]
+        if name == "stack":
+            return [self.stacked([self.node(x) for x in inputs], int(settings["axis"]), shape)]
         if name == "split":
             return self.split(self.node(one), int(settings["axis"]), shapes)
         if name == "rev":
@@ -340,6 +373,8 @@ class Tracer:
             return [np.full(shape, name == "eq")]
         if name == "is_finite":
             return [np.ones(shape, bool)]
+        if name in ("eq", "ne", "lt", "le", "gt", "ge"):
+            return [Part("condition", self.place)]
         if name == "stop_gradient":
             self.refuse("stop_gradient outside of a softmax: the traced gradient would be that of no function")
         self.refuse(f"{name} of parameters is not among the operations that are taken; docs/models.md lists them")
@@ -398,13 +433,17 @@ class Tracer:
 
     def select(self, inputs, shape):
         which, *cases = inputs
-        if isinstance(which, (Node, Part)):
-            self.refuse("select_n (where) on a condition that depends on parameters; take a smooth function, or maximum")
         if len(cases) != 2:
             self.refuse(f"select_n among {len(cases)} cases; choose between two")
         which = np.broadcast_to(np.asarray(which, dtype=np.float64), shape)
         if np.all(which == which.flat[0]):
             return self.node(cases[int(which.flat[0])], shape)
+        for node, other, mask in ((*cases, 1 - which), (*cases[::-1], which)):
+            if isinstance(node, Node) and not isinstance(other, (Node, Part)) and np.all(other == -np.inf):
+                node, key = self.node(node, shape), mask.tobytes()
+                if (node, key) not in self.known:
+                    self.known[node, key] = Part("masked", self.place, z=node, mask=mask)
+                return self.known[node, key]
         no, yes = (self.node(x, shape) for x in cases)
         return self.add("select", shape, [self.constant(which), yes, no])
 
@@ -474,7 +513,7 @@ def parts(residual, params):
                 "or close over it as a constant"
             )
         names.append(name)
-        starts.append(np.ascontiguousarray(values, dtype=np.float64))
+        starts.append(np.array(values, dtype=np.float64, order="C"))
     if not names:
         raise InputError("params holds no array; give a pytree of arrays")
     tracer = Tracer(jax)

@@ -1,6 +1,6 @@
 //! Claims by name: the readings of beta, and those of the user's own.
 
-use super::{MARGIN, Site};
+use super::MARGIN;
 use crate::spectrum::Reading;
 use crate::{Error, Result};
 use gdcert_base::input::same_word;
@@ -101,14 +101,12 @@ impl OwnClaim {
             return fail("has the name of a reading of beta; choose another".to_owned());
         }
         match constant {
-            Constant::Beta(beta) if !(beta > 0.0 && beta.is_finite()) => fail(format!(
-                "needs a finite beta above 0, not {}",
-                exact(beta)
-            )),
-            Constant::Rate(rate) if !(rate > 0.0 && rate < 1.0) => fail(format!(
-                "needs a rate between 0 and 1, not {}",
-                exact(rate)
-            )),
+            Constant::Beta(beta) if !(beta > 0.0 && beta.is_finite()) => {
+                fail(format!("needs a finite beta above 0, not {}", exact(beta)))
+            }
+            Constant::Rate(rate) if !(rate > 0.0 && rate < 1.0) => {
+                fail(format!("needs a rate between 0 and 1, not {}", exact(rate)))
+            }
             _ => Ok(OwnClaim {
                 name: name.to_owned(),
                 constant,
@@ -192,26 +190,6 @@ impl FromStr for OwnClaim {
     }
 }
 
-/// The claims on an instance for a step: the readings of beta at its weights, and the user's own.
-pub(crate) struct Claims<'a, 'i> {
-    pub site: &'a Site<'i>,
-    pub own: &'a [OwnClaim],
-    pub eta: f64,
-}
-
-impl Claims<'_, '_> {
-    /// The claim of this name.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn get(&self, name: &str) -> Result<Claimed> {
-        if let Some(own) = self.own.iter().find(|own| own.name == name) {
-            return Ok(own.at(self.eta));
-        }
-        Ok(self.site.claimed(name.parse()?))
-    }
-}
-
 /// A claim by its name, as it is spoken of: the reading ntk, the claim mine.
 pub fn called(name: &str) -> String {
     match Reading::named(name) {
@@ -234,15 +212,37 @@ mod tests {
             let refused = OwnClaim::new(name, Constant::Beta(1.0)).unwrap_err();
             assert!(refused.to_string().starts_with("the claim '"), "{refused}");
         }
-        for text in ["mine", "mine=", "mine=x", "mine=rate:", "=1", "mine=-1", "mine=0", "mine=nan", "mine=inf", "a=rate:1", "a=rate:0"] {
+        for text in [
+            "mine",
+            "mine=",
+            "mine=x",
+            "mine=rate:",
+            "=1",
+            "mine=-1",
+            "mine=0",
+            "mine=nan",
+            "mine=inf",
+            "a=rate:1",
+            "a=rate:0",
+        ] {
             assert!(text.parse::<OwnClaim>().is_err(), "{text}");
         }
         let claims = ["a=1", "b=1", "A=2"].map(|text| text.parse().unwrap());
-        let check = |claims: &[OwnClaim], deciding| OwnClaim::check(claims, deciding).map_err(|e| e.to_string());
+        let check = |claims: &[OwnClaim], deciding| {
+            OwnClaim::check(claims, deciding).map_err(|e| e.to_string())
+        };
         assert_eq!(check(&claims[..2], "b"), Ok(()));
         assert_eq!(check(&claims[..2], "ntk"), Ok(()));
-        assert!(check(&claims[..2], "c").unwrap_err().contains("unknown reading 'c'"));
-        assert!(check(&claims, "a").unwrap_err().contains("'A' is given twice"));
+        assert!(
+            check(&claims[..2], "c")
+                .unwrap_err()
+                .contains("unknown reading 'c'")
+        );
+        assert!(
+            check(&claims, "a")
+                .unwrap_err()
+                .contains("'A' is given twice")
+        );
     }
 
     proptest! {

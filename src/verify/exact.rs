@@ -73,12 +73,7 @@ pub(super) fn settle(
 impl Decided {
     /// Says of the claims that are open how far they are proven, and of the deciding one why no further. Where it has no
     /// certificate, that of the strongest claim which is certified takes its place.
-    pub fn conclude(
-        self,
-        asked: &Claims,
-        deciding: &str,
-        found: &mut Verification,
-    ) -> Result<()> {
+    pub fn conclude(self, asked: &Claims, deciding: &str, found: &mut Verification) -> Result<()> {
         let Some(orbit) = &found.orbit else {
             if let (Some(why), Some(claim)) = (&self.stopped, found.claim_mut(deciding)) {
                 claim.not_enclosed(why);
@@ -98,7 +93,10 @@ impl Decided {
                 }
                 Some(Fate::Certified { .. }) if claim.proven_to.is_some() => {
                     let claimed = asked.get(&claim.name)?;
-                    if strongest.as_ref().is_none_or(|s| s.upper() <= claimed.upper()) {
+                    if strongest
+                        .as_ref()
+                        .is_none_or(|s| s.upper() <= claimed.upper())
+                    {
                         strongest = Some(claimed);
                     }
                 }

@@ -142,7 +142,10 @@ fn counterexample_files(
         instance, found, ..
     } = counterexample;
     let mut files = verification_files(instance, found, &origin, &title, search.reading.name())?;
-    files.push((LISTING.to_owned(), listing(search, counterexample).into_bytes()));
+    files.push((
+        LISTING.to_owned(),
+        listing(search, counterexample).into_bytes(),
+    ));
     Ok(files
         .into_iter()
         .map(|(name, bytes)| (format!("{FOLDER}/{name}"), bytes))

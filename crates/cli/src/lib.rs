@@ -5,13 +5,14 @@
 //! certificate is not proven; 2 bad input or usage, one line on stderr; 130 after Ctrl-C, SIGTERM or SIGHUP.
 
 mod certify;
-mod claims;
 mod check;
+mod claims;
 mod data;
 mod explain;
 mod falsify;
 mod instance;
 mod landscape;
+mod model;
 mod orbit;
 mod out;
 mod progress;
@@ -137,7 +138,11 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         return complain(&format!("cannot handle signals: {e}"));
     }
     let line = command_line(&args);
-    match in_pool(cli, &line) {
+    let done = in_pool(cli, &line);
+    if !matches!(done, Err(ref e) if !matches!(e, Error::Cancelled)) {
+        say::under_way();
+    }
+    match done {
         Ok(Outcome::Fine) => 0,
         Ok(Outcome::Refuted) => 1,
         Ok(Outcome::Stopped) => 130,

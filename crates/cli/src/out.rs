@@ -333,7 +333,11 @@ impl OutDir {
         self.still_there()?;
         // First, so that a folder with results always says whose they are.
         let mut all = vec![(RUN.to_owned(), self.run_text())];
-        all.extend(files.into_iter().map(|(name, bytes)| (name.as_ref().to_owned(), bytes)));
+        all.extend(
+            files
+                .into_iter()
+                .map(|(name, bytes)| (name.as_ref().to_owned(), bytes)),
+        );
         write_all(&self.path, &all, before)
     }
 

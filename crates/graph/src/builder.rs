@@ -4,6 +4,9 @@ use crate::graph::describe;
 use crate::operation::{MAX_ENTRIES, MAX_NODES, MAX_RANK, entries};
 use crate::{Array, Block, Error, Function, Graph, Node, Operation, Result};
 
+/// The largest exponent of an integer power.
+const MAX_POWER: u32 = 1000;
+
 /// Builds a [`Graph`]. Every method adds a node and returns its number, the handle for later ones.
 ///
 /// # Errors
@@ -147,7 +150,7 @@ impl Builder {
         })
     }
 
-    /// Indices and masks are constant arrays of what they must be.
+    /// Indices and masks are constant arrays of what they must be; exponents are in their range.
     fn check_constant_input(
         &self,
         operation: &Operation,
@@ -170,6 +173,9 @@ impl Builder {
                 Some(x) => Err(format!("the mask holds {x}; zeros and ones are taken")),
                 None => Ok(()),
             },
+            Operation::Map(Function::IntegerPow(k)) if k.unsigned_abs() > MAX_POWER => {
+                Err(format!("the exponent is {k}; up to {MAX_POWER} are taken"))
+            }
             Operation::Map(Function::Pow(a)) if !a.is_finite() => {
                 Err(format!("the exponent {a} is not finite"))
             }
@@ -383,7 +389,7 @@ plain! {
 }
 
 fn too_large() -> Error {
-    Error::input(format!(
+    Error::TooLarge(format!(
         "the model is too large: at most {MAX_NODES} nodes with {MAX_ENTRIES} entries in all are taken"
     ))
 }

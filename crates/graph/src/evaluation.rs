@@ -31,7 +31,8 @@ impl Kink {
     }
 }
 
-/// A graph's nodes in the arithmetic T: values, adjoints, tangents. All memory is allocated here, none while it runs.
+/// A graph's nodes in the arithmetic T: values, adjoints, tangents. Memory is allocated when each is first asked for, none
+/// after that.
 ///
 /// At first M = M_0; change it through [`parameters_mut`](Self::parameters_mut) and call [`forward`](Self::forward).
 #[derive(Clone, Debug)]
@@ -70,13 +71,13 @@ impl<T: Smooth> Evaluation<T> {
             output: graph.output,
             P: graph.P(),
             slopes: vec![zero; plan.slopes],
-            adjoints: vec![zero; plan.len],
-            tangents: vec![zero; plan.len],
+            adjoints: Vec::new(),
+            tangents: Vec::new(),
             values,
             kink: None,
             plan,
         };
-        new.run(false);
+        new.run(false, false);
         new
     }
 
@@ -90,10 +91,16 @@ impl<T: Smooth> Evaluation<T> {
         &mut self.values[..self.P]
     }
 
-    /// Computes every node's value at M.
+    /// Computes every node's value at M, and what derivatives need.
     pub fn forward(&mut self) {
         self.kink = None;
-        self.run(true);
+        self.run(true, true);
+    }
+
+    /// As [`forward`](Self::forward), but for the values alone: derivatives would be those of the last `forward`.
+    pub fn forward_values(&mut self) {
+        self.kink = None;
+        self.run(true, false);
     }
 
     /// The entries of a node's array, at the M of the last [`forward`](Self::forward).
@@ -116,20 +123,20 @@ impl<T: Smooth> Evaluation<T> {
     /// # Panics
     /// w does not have m entries.
     pub fn reverse(&mut self, w: &[T]) {
-        self.adjoints.fill(T::from_f64(0.0));
+        self.clear_adjoints();
         self.adjoints[self.plan.at[self.output].clone()].copy_from_slice(w);
         self.pull();
     }
 
     /// As [`reverse`](Self::reverse) with w = r, for the gradient of f = 1/2 |r|^2.
     pub fn reverse_residual(&mut self) {
-        self.adjoints.fill(T::from_f64(0.0));
+        self.clear_adjoints();
         let at = self.plan.at[self.output].clone();
         self.adjoints[at.clone()].copy_from_slice(&self.values[at]);
         self.pull();
     }
 
-    /// The derivatives of <w, r> by a node's entries, for the w of the last [`reverse`](Self::reverse). Those of nodes without a
+    /// The derivatives of <w, r> by a node's entries, for the w of the last [`reverse`](Self::reverse), without which it panics. Those of nodes without a
     /// parameter are not kept.
     pub fn adjoint(&self, node: usize) -> &[T] {
         &self.adjoints[self.plan.at[node].clone()]
@@ -145,6 +152,7 @@ impl<T: Smooth> Evaluation<T> {
     /// # Panics
     /// v does not have P entries.
     pub fn push(&mut self, v: &[T]) {
+        self.tangents.resize(self.plan.len, T::from_f64(0.0));
         self.tangents[..self.P].copy_from_slice(v);
         let plan = Arc::clone(&self.plan);
         for step in plan.steps.iter().filter(|step| step.varies) {
@@ -184,12 +192,13 @@ impl<T: Smooth> Evaluation<T> {
     }
 
     /// Computes the nodes with a parameter in them, or those without.
-    fn run(&mut self, varies: bool) {
+    fn run(&mut self, varies: bool, derivatives: bool) {
         let plan = Arc::clone(&self.plan);
         for step in plan.steps.iter().filter(|step| step.varies == varies) {
             let (before, rest) = self.values.split_at_mut(step.at.start);
             let out = &mut rest[..step.at.len()];
-            let kinked = step.kernel.value(before, &mut self.slopes, out);
+            let slopes = derivatives.then_some(&mut self.slopes[..]);
+            let kinked = step.kernel.value(before, slopes, out);
             if let (Some((entry, distance)), true, None) = (kinked, varies, self.kink) {
                 self.kink = Some(Kink {
                     node: step.node,
@@ -198,6 +207,12 @@ impl<T: Smooth> Evaluation<T> {
                 });
             }
         }
+    }
+
+    fn clear_adjoints(&mut self) {
+        let zero = T::from_f64(0.0);
+        self.adjoints.resize(self.plan.len, zero);
+        self.adjoints.fill(zero);
     }
 
     fn pull(&mut self) {
@@ -216,7 +231,7 @@ impl Kernel {
     fn value<T: Smooth>(
         &self,
         before: &[T],
-        slopes: &mut [T],
+        slopes: Option<&mut [T]>,
         out: &mut [T],
     ) -> Option<(usize, f64)> {
         let n = out.len();
@@ -229,15 +244,17 @@ impl Kernel {
                 }
             }
             Kernel::Map { function, a, slope } => {
-                let slopes = &mut slopes[*slope..slope + n];
-                let entries = out.iter_mut().zip(slopes).zip(of(a)).enumerate();
-                for (i, ((y, slope), &x)) in entries {
+                for (i, (y, &x)) in out.iter_mut().zip(of(a)).enumerate() {
                     *y = function.value(x);
-                    *slope = function.derivative(x, *y);
                     if function.is_kinked() && T::ENCLOSES && x.sign() == Sign::Unknown {
                         kinked = kinked.or(Some((i, x.value().abs())));
                         *y = T::from_f64(f64::NAN);
-                        *slope = *y;
+                    }
+                }
+                if let Some(slopes) = slopes {
+                    let slopes = &mut slopes[*slope..slope + n];
+                    for ((slope, &x), &y) in slopes.iter_mut().zip(of(a)).zip(&*out) {
+                        *slope = function.derivative(x, y);
                     }
                 }
             }
@@ -251,9 +268,8 @@ impl Kernel {
                 }
             }
             Kernel::Maximum { a, b, slope } => {
-                let slopes = &mut slopes[*slope..slope + n];
-                let entries = out.iter_mut().zip(slopes).zip(of(a)).zip(of(b));
-                for (i, (((y, slope), &a), &b)) in entries.enumerate() {
+                let mut slopes = slopes.map(|slopes| &mut slopes[*slope..slope + n]);
+                for (i, ((y, &a), &b)) in out.iter_mut().zip(of(a)).zip(of(b)).enumerate() {
                     let difference = a - b;
                     let (value, by_a) = match difference.sign() {
                         Sign::Positive => (a, 1.0),
@@ -265,7 +281,10 @@ impl Kernel {
                         // Equal, or one of them is NaN.
                         Sign::Unknown => (a + (b - a), 0.5),
                     };
-                    (*y, *slope) = (value, T::from_f64(by_a));
+                    *y = value;
+                    if let Some(slopes) = &mut slopes {
+                        slopes[i] = T::from_f64(by_a);
+                    }
                 }
             }
             Kernel::Softmax { a, len, inner } => {

@@ -92,17 +92,35 @@ impl Graph {
             true => Path::new("."),
             false => folder,
         };
-        let (mut model, arrays) = self.to_parts();
-        let bytes = to_safetensors(&arrays)?;
-        let arrays_name = format!("{stem}{ARRAYS_SUFFIX}");
-        model["arrays"] = json!({"file": arrays_name, "sha256": sha256(&bytes)});
-        let text = schema::to_text(&model)?;
+        let [arrays, (_, text)] = self.to_files(stem)?;
         let name = path
             .file_name()
             .and_then(|n| n.to_str())
             .unwrap_or_default();
-        let files = [(&arrays_name[..], bytes), (name, text.into_bytes())];
-        write_all(folder, &files, &|| Ok(()))
+        write_all(folder, &[arrays, (name.to_owned(), text)], &|| Ok(()))
+    }
+
+    /// The model's two files with their names: the arrays' `STEM.safetensors`, and `STEM.json`, which names it.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn to_files(&self, stem: &str) -> Result<[(String, Vec<u8>); 2]> {
+        let (mut model, arrays) = self.to_parts();
+        let bytes = to_safetensors(&arrays)?;
+        let name = format!("{stem}{ARRAYS_SUFFIX}");
+        model["arrays"] = json!({"file": name, "sha256": sha256(&bytes)});
+        let text = schema::to_text(&model)?;
+        Ok([(name, bytes), (format!("{stem}.json"), text.into_bytes())])
+    }
+
+    /// A safetensors file of the blocks alone, by their names, with these P numbers.
+    ///
+    /// # Errors
+    /// Those of [`with_start`](Self::with_start).
+    pub fn point_to_file(&self, M: &[f64]) -> Result<Vec<u8>> {
+        let there = self.with_start(M)?;
+        let blocks = there.blocks.iter().map(|b| (b.name.clone(), &b.start));
+        to_safetensors(&blocks.collect::<Vec<_>>())
     }
 
     /// A model from the JSON of its file and its arrays by name.

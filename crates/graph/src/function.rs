@@ -120,7 +120,7 @@ impl Function {
         }
     }
 
-    /// phi'(x), where y = phi(x). A kinked function where the side is not known: 0.
+    /// phi'(x), where y = phi(x). Of a kinked function where the side is not known: 0, and nothing known of numbers that enclose.
     pub fn derivative<T: Smooth>(self, x: T, y: T) -> T {
         let number = T::from_f64;
         let one = number(1.0);
@@ -143,12 +143,13 @@ impl Function {
             Function::Pow(a) => number(a) * power(x, a) / x,
             Function::Relu => match x.sign() {
                 Sign::Positive => one,
-                _ => number(0.0),
+                Sign::Negative => number(0.0),
+                Sign::Unknown => at_kink(),
             },
             Function::Abs => match x.sign() {
                 Sign::Positive => one,
                 Sign::Negative => -one,
-                Sign::Unknown => number(0.0),
+                Sign::Unknown => at_kink(),
             },
         }
     }
@@ -183,6 +184,11 @@ impl Function {
             Function::Relu | Function::Abs => number(0.0),
         }
     }
+}
+
+/// The derivative where the side is not known: nothing is known of numbers that enclose; 0 in f64.
+fn at_kink<T: Smooth>() -> T {
+    T::from_f64(if T::ENCLOSES { f64::NAN } else { 0.0 })
 }
 
 /// x^k by squarings.

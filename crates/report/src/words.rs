@@ -49,7 +49,10 @@ pub(super) fn verdict_words(
                     reading.formula(),
                     shown(file.betas[deciding])
                 ),
-                None => format!("the number beta = {}, called {deciding}", shown(file.betas[deciding])),
+                None => format!(
+                    "the number beta = {}, called {deciding}",
+                    shown(file.betas[deciding])
+                ),
             },
             shown(claim.rate),
         ),
@@ -112,12 +115,7 @@ pub(super) fn verdict_words(
 }
 
 /// The verdict of a reading and what it means. Reasons are the file's own words, and a proof has better ones.
-fn verdict(
-    file: &VerdictFile,
-    name: &str,
-    proof: Option<&Reproved>,
-    unproven: Unproven,
-) -> String {
+fn verdict(file: &VerdictFile, name: &str, proof: Option<&Reproved>, unproven: Unproven) -> String {
     let claim = &file.claims[name];
     let verdict = claim.verdict;
     if let Some(why) = unproven(name) {

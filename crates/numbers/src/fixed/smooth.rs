@@ -156,12 +156,20 @@ impl<const L: usize> Fixed<L> {
                 sum += term;
             }
             let sum = sum.with_rest(term, 1.0);
-            return slope * (sum / square.exp());
+            // Both are brought near 1: a quotient of large numbers loses what they have above the point.
+            let size = (square.value() / std::f64::consts::LN_2) as usize;
+            let share = sum.shift_right(size) / square.exp().shift_right(size);
+            return slope * share;
         }
+        // t_k is about (a + sqrt(a^2 + 2k)) / 2, and an error in t_(k+1) becomes k / (2 t_k^2) of it.
         let near = a.value();
-        let missing = (Self::BITS as f64 * std::f64::consts::LN_2 - near * near).max(0.0);
-        // The two approach each other about as e^(-2 a sqrt(2n)).
-        let n = (0.5 * (missing / (2.0 * near)).powi(2)) as u32 + 8;
+        let mut missing = Self::BITS as f64 * std::f64::consts::LN_2;
+        let mut n = 1u32;
+        while missing > 0.0 {
+            let t = 0.5 * (near + (near * near + 2.0 * f64::from(n)).sqrt());
+            missing += libm::log(0.5 * f64::from(n) / (t * t));
+            n += 1;
+        }
         let first = |tail: Self| {
             let step = |t, k| a + Self::from_f64(f64::from(k) / 2.0) / t;
             (1..n).rev().fold(tail, step)
