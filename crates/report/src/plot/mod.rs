@@ -4,6 +4,7 @@ mod axis;
 mod canvas;
 mod curves;
 mod landscape;
+mod model;
 mod number;
 mod panel;
 mod place;
@@ -14,6 +15,7 @@ mod thin;
 
 pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
+pub use model::model_rate_vs_bound;
 pub use rate::rate_vs_bound;
 use rate::style as reading_style;
 pub use sweep::{Named, sweep_figures};
