@@ -90,7 +90,7 @@ impl Rows {
     }
 
     /// At least the spectral norm of some of the rows.
-    fn spectral(&self, rows: &[usize]) -> f64 {
+    fn spectral(&self, rows: &[usize], gram: &impl Fn(usize, usize) -> f64) -> f64 {
         let frobenius = norm(rows.iter().map(|a| self.size[*a]));
         if rows.len() <= 1 || rows.len() > WIDEST {
             return frobenius;
@@ -100,7 +100,7 @@ impl Rows {
         let mut G = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..=i {
-                G[i * n + j] = dot(self.row(rows[i]), self.row(rows[j]));
+                G[i * n + j] = gram(rows[i], rows[j]);
                 G[j * n + i] = G[i * n + j];
             }
         }
@@ -111,16 +111,31 @@ impl Rows {
 
     /// At least the spectral norm of all rows.
     pub(crate) fn whole(&self) -> f64 {
-        self.spectral(&(0..self.size.len()).collect::<Vec<_>>())
+        let all: Vec<usize> = (0..self.size.len()).collect();
+        self.spectral(&all, &|a, b| dot(self.row(a), self.row(b)))
     }
 
     /// The spectral norms of the rows of all parts of an array.
     pub(crate) fn norms(&self, axes: &Rc<Axes>) -> Table {
         let mut table = Table::new(axes, 0.0);
+        let count = self.size.len();
+        // All products once, where there are not too many.
+        let mut products = vec![0.0; if count <= 2 * WIDEST { count * count } else { 0 }];
+        if !products.is_empty() {
+            for i in 0..count {
+                for j in 0..=i {
+                    products[i * count + j] = dot(self.row(i), self.row(j));
+                }
+            }
+        }
+        let gram = |a: usize, b: usize| match products.get(a.max(b) * count + a.min(b)) {
+            Some(x) => *x,
+            None => dot(self.row(a), self.row(b)),
+        };
         for S in 0..=axes.all() {
             let mut members = vec![Vec::new(); axes.parts[S]];
             axes.of[S].iter().enumerate().for_each(|(e, s)| members[*s].push(e));
-            table.at[S] = members.iter().map(|rows| self.spectral(rows)).collect();
+            table.at[S] = members.iter().map(|rows| self.spectral(rows, &gram)).collect();
         }
         table.settle(true)
     }
@@ -135,7 +150,7 @@ pub(crate) fn largest_eigenvalue(G: &[f64], n: usize) -> f64 {
         return if trace.is_finite() { mul(2.0, add(trace, power(-900))) } else { f64::INFINITY };
     }
     let estimate = estimate(G, n);
-    for margin in [-30, -24, -18, -12, -6, -3] {
+    for margin in [-30, -24, -20, -17, -14, -12, -10, -8, -6, -4, -2] {
         let c = estimate * (1.0 + power(margin));
         let mut S: Vec<f64> = G.iter().map(|x| -x).collect();
         let (mut sum, mut most) = (0.0, 0.0f64);
@@ -163,7 +178,7 @@ fn estimate(G: &[f64], n: usize) -> f64 {
     };
     let mut power = G.to_vec();
     scale(&mut power);
-    for _ in 0..if n <= 48 { 6 } else { 0 } {
+    for _ in 0..if n <= 48 { 9 } else { 0 } {
         let mut square = vec![0.0; n * n];
         for i in 0..n {
             for j in 0..n {
