@@ -10,6 +10,7 @@ mod curvature;
 mod hull;
 mod jacobian;
 mod literal_reading;
+mod models;
 mod orbit;
 mod pl;
 mod rounding;
