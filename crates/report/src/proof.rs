@@ -3,9 +3,7 @@
 
 use crate::{Error, Result};
 use gdcert::bounds::{Enclosure, Reason};
-use gdcert::certificate::{
-    Certificate, Checked, FileRef, Reproven, TheoremA, check, statement,
-};
+use gdcert::certificate::{Certificate, Checked, FileRef, Reproven, TheoremA, check, statement};
 use gdcert::problem::{Dims, Instance};
 use gdcert::refutation_file;
 use gdcert::spectrum::Reading;
