@@ -3,12 +3,14 @@
 #[macro_use]
 mod common;
 
+mod any_model;
 mod betas;
 mod certified_runs;
 mod curvature;
 mod hull;
 mod jacobian;
 mod literal_reading;
+mod models;
 mod orbit;
 mod pl;
 mod rounding;

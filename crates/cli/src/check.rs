@@ -8,7 +8,7 @@ use gdcert_report::remarks;
 use serde_json::json;
 use std::path::PathBuf;
 
-/// Re-proves a certificate from its instance file, by a path of its own that trusts no number
+/// Re-proves a certificate from its instance or model file, by a path of its own that trusts no number
 ///
 /// Prints `valid` and the statement, or the first condition that fails (exit code 1).
 #[derive(clap::Args)]
@@ -34,7 +34,7 @@ pub(super) fn run(args: &Args, common: &Common) -> Result<Outcome> {
         Checked::Valid(proven) => {
             let (statement, about) = (proven.statement(), proven.about());
             // What the file says beyond its numbers is no part of the proof.
-            let remarks = remarks(&certificate)?;
+            let remarks = remarks(&certificate, &proven)?;
             let mut text = format!("valid: {statement}\n{}\n", printable_line(&about));
             for remark in &remarks {
                 text += &format!("not shown: {}\n", printable_line(remark));

@@ -3,7 +3,7 @@
 
 use crate::{Error, Result};
 use gdcert::bounds::{Enclosure, Reason};
-use gdcert::certificate::{Certificate, Checked, FileRef, TheoremA, check, statement};
+use gdcert::certificate::{Certificate, Checked, FileRef, Reproven, TheoremA, check, statement};
 use gdcert::problem::{Dims, Instance};
 use gdcert::refutation_file;
 use gdcert::spectrum::Reading;
@@ -569,7 +569,11 @@ pub(super) fn reason_words(reason: Reason) -> &'static str {
 }
 
 /// What `gdcert check` adds where a certificate is proven: what the file says and nothing shows.
-pub fn remarks(path: &Path) -> Result<Vec<String>> {
+pub fn remarks(path: &Path, proven: &Reproven) -> Result<Vec<String>> {
+    // Of a model's certificate the checker says it.
+    if proven.certificate().to_json().get("model").is_some() {
+        return Ok(proven.remarks().to_vec());
+    }
     let certificate = Certificate::read(path)?;
     Ok(doubts(&certificate, path.parent().unwrap_or(Path::new(""))))
 }
