@@ -115,7 +115,7 @@ impl Orbit {
 }
 
 /// Words of the arithmetics to choose from: F = 64 (L - 1).
-const WORDS: [usize; 11] = [3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64];
+const WORDS: [usize; 14] = [3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64];
 
 /// Bits beyond the growth of errors: they leave 2^-50 or so of error at the end, roundings of the steps included.
 const GUARD: f64 = 72.0;
