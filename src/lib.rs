@@ -31,6 +31,7 @@
 //! | From an instance to a verdict | [`mod@verify`] |
 //! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The loss around an instance, and how rough it is | [`landscape`] |
+//! | Random instances for property tests of one's own (feature `proptest`) | `testing` |
 //!
 //! Beside it stand the crates `gdcert-numbers` (here [`numbers`]), `gdcert-check` (re-proves certificates, depends on nothing
 //! here), `gdcert-landscape`, `gdcert-train` (a Transformer classifier and its data), `gdcert-report` (figures, words, pages)
@@ -80,6 +81,8 @@ pub mod model;
 pub mod orbit;
 pub mod problem;
 pub mod spectrum;
+#[cfg(any(test, feature = "proptest"))]
+pub mod testing;
 pub mod verdict;
 pub mod verify;
 
