@@ -16,8 +16,8 @@ use std::ops::ControlFlow;
 
 type Big = FBig<HalfEven, 2>;
 
-/// Enough for the exact product of two numbers of 8 words.
-const BITS: usize = 1200;
+/// Enough for the exact product of two numbers of 16 words.
+const BITS: usize = 2200;
 
 fn big(x: f64) -> Big {
     Big::try_from(x).unwrap().with_precision(BITS).value()
@@ -132,6 +132,8 @@ fn every_operation_holds_the_exact_result() {
     rules::<4>(150);
     rules::<5>(100);
     rules::<8>(60);
+    rules::<12>(20);
+    rules::<16>(10);
 }
 
 #[test]

@@ -43,10 +43,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// 4096 bits, a few seconds: what a command spends without being asked.
+    /// 4096 bits, two minutes at most: what a command spends without being asked where that certifies or refutes something, and
+    /// a hundredth of it where it does not.
     pub const QUICK: Settings = Settings {
         bits: 4096,
-        work: 1 << 33,
+        work: 1 << 37,
     };
 
     /// Whether an orbit can be enclosed at all with so many bits.
@@ -66,12 +67,8 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// 4096 bits, about a minute.
     fn default() -> Self {
-        Settings {
-            bits: 4096,
-            work: 1 << 36,
-        }
+        Settings::QUICK
     }
 }
 
@@ -121,10 +118,16 @@ const WORDS: [usize; 14] = [3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64];
 const GUARD: f64 = 72.0;
 
 /// What settles nothing may cost this part of the work.
-const SCRAP: u64 = 16;
+const SCRAP: u64 = 128;
 
 /// With the closed form of the curvature up to this many bits are cheaper than sharp windows.
 const CHEAP_BITS: f64 = 704.0;
+fn cheap_bits() -> f64 {
+    std::env::var("OCHEAP")
+        .ok()
+        .and_then(|x| x.parse().ok())
+        .unwrap_or(CHEAP_BITS)
+}
 
 /// Encloses exact gradient descent from the instance's weights with step `eta`, as far as it takes to settle the claims
 /// f_t <= (1 - eta beta)^t f_0 for each reading with its enclosure of beta, but not beyond `limit` steps. The first claim is the
@@ -210,15 +213,34 @@ pub fn enclose(
         false => all,
     };
     let mut windows = Windows::new(false);
+    let t0 = std::time::Instant::now();
     let mut growing = growth(&model, eta, last, &mut windows, observe)?;
+    if std::env::var("ODBG").is_ok() {
+        eprintln!(
+            "closed: {:?} for {} windows, last {last} deciding {deciding} all {all} log2G {:?} open {:?}",
+            t0.elapsed(),
+            windows.all.len(),
+            growing.get(deciding),
+            ahead.open
+        );
+    }
     // Sharp windows cost much: only for something that can be settled.
     if ahead.open.is_none()
         && !out_of_reach
-        && growing[deciding] + GUARD > CHEAP_BITS
+        && growing[deciding] + GUARD > cheap_bits()
         && model.has_sharp()
     {
         let mut sharp = Windows::new(true);
+        let t0 = std::time::Instant::now();
         let slower = growth(&model, eta, all, &mut sharp, observe)?;
+        if std::env::var("ODBG").is_ok() {
+            eprintln!(
+                "sharp: {:?} for {} windows, log2G {:?}",
+                t0.elapsed(),
+                sharp.all.len(),
+                slower.get(deciding)
+            );
+        }
         if slower[deciding] < growing[deciding] {
             (windows, growing) = (sharp, slower);
         }
@@ -249,7 +271,19 @@ pub fn enclose(
         limit: limit.max(horizon),
     };
     let walk = loop {
+        let t0 = std::time::Instant::now();
+        let before = windows.all.len();
         let walk = plan.walk(words, &mut windows, observe)?;
+        if std::env::var("ODBG").is_ok() {
+            eprintln!(
+                "walk {words}: {:?} for {} steps, {} new windows, log2G {}, cost {}",
+                t0.elapsed(),
+                walk.steps,
+                windows.all.len() - before,
+                walk.log2_growth,
+                cost.of(words, walk.steps)
+            );
+        }
         let more = WORDS.into_iter().find(|&more| more > words);
         match more {
             // More bits serve only where they were what was missing.
@@ -285,17 +319,20 @@ pub fn enclose(
 struct Cost {
     bits: usize,
     work: u64,
-    /// Multiplications of a step.
-    step: u64,
+    /// Multiplications of a step, as [`Model::work`] has them.
+    step: [u64; 2],
 }
 
 impl Cost {
     /// Products of words in so many steps.
     fn of(&self, words: usize, steps: usize) -> u64 {
-        self.step
-            .saturating_mul((words * words) as u64)
-            .max(1)
-            .saturating_mul(steps as u64)
+        // Half the products of two numbers are left out; an f64 has two or three words that are not 0.
+        let [full, by_f64] = self.step;
+        let (of_two, of_one) = ((words * (words + 3) / 2) as u64, 3 * words as u64);
+        let step = full
+            .saturating_mul(of_two)
+            .saturating_add(by_f64.saturating_mul(of_one));
+        step.max(1).saturating_mul(steps as u64)
     }
 
     /// How many steps the work allows with so many words.
