@@ -60,6 +60,12 @@ impl Proof {
         self.closed.conditions.rate.lo()
     }
 
+    /// A lower bound of the smallest eigenvalue of the Hessian in the region that holds the rest of the run, wherever f is
+    /// not above its value at the centre: -R |H|.
+    pub fn hessian_lower(&self) -> f64 {
+        -(self.inputs.residual * self.closed.conditions.h.hi()).next_up()
+    }
+
     /// Whether the proven rate covers the claim f_t <= (1 - eta beta)^t f_c.
     ///
     /// # Errors

@@ -85,6 +85,8 @@ pub struct Orbit {
     pub distance: f64,
     /// How far the run in f64 can be from the exact orbit there.
     pub run_distance: f64,
+    /// A lower bound of the smallest eigenvalue of the Hessian at every enclosed point: -|r| h, as Lemma 1 uses it.
+    pub hessian_lower: f64,
     /// Lower and upper ends of f_t of the exact orbit, t = 0 to `steps`.
     pub losses: Vec<[f64; 2]>,
     /// What is proven about each claim, in the order given.
@@ -304,6 +306,7 @@ pub fn enclose(
         log2_growth: walk.log2_growth,
         distance: walk.distance,
         run_distance: walk.run_distance,
+        hessian_lower: -walk.steepest,
         losses: walk.losses,
         fates: walk
             .claims

@@ -33,8 +33,10 @@ pub(super) struct Walk {
     pub log2_growth: f64,
     /// how far the exact orbit can be,
     pub distance: f64,
-    /// and how far it can be from the run in f64.
+    /// how far it can be from the run in f64.
     pub run_distance: f64,
+    /// The largest |r| h,
+    pub steepest: f64,
     /// Steps with eta |J|^2 > 2.
     pub expanding: usize,
     pub losses: Vec<[f64; 2]>,
@@ -97,6 +99,7 @@ impl Plan<'_> {
         let (mut left, mut schedule) = (false, Schedule::default());
         let mut window = 0;
         let mut log2_growth = 0.0;
+        let mut steepest = 0.0f64;
         let mut expanding = 0;
         let mut losses = Vec::new();
         let mut f0 = Interval::from_f64(0.0);
@@ -130,6 +133,7 @@ impl Plan<'_> {
                 break End::Bits;
             }
             losses.push([loss.lo(), loss.hi()]);
+            steepest = steepest.max((largest * curvature).next_up());
             let from_run = (away(&motion, &run.weights()) + known).next_up();
             reached = (known, from_run, log2_growth);
             if t == 0 {
@@ -195,6 +199,7 @@ impl Plan<'_> {
             log2_growth,
             distance,
             run_distance,
+            steepest,
             expanding,
             losses,
             claims,

@@ -2,6 +2,7 @@
 
 mod axis;
 mod canvas;
+mod convexity;
 mod curves;
 mod landscape;
 mod number;
@@ -12,6 +13,7 @@ mod rate;
 mod sweep;
 mod thin;
 
+pub use convexity::convexity;
 pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
 pub use rate::rate_vs_bound;
