@@ -119,17 +119,11 @@ const WORDS: [usize; 14] = [3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64];
 /// Bits beyond the growth of errors: they leave 2^-50 or so of error at the end, roundings of the steps included.
 const GUARD: f64 = 72.0;
 
+/// Words that usually suffice with sharp windows.
+const FEW_WORDS: usize = 5;
+
 /// What settles nothing may cost this part of the work.
 const SCRAP: u64 = 128;
-
-/// With the closed form of the curvature up to this many bits are cheaper than sharp windows.
-const CHEAP_BITS: f64 = 704.0;
-fn cheap_bits() -> f64 {
-    std::env::var("OCHEAP")
-        .ok()
-        .and_then(|x| x.parse().ok())
-        .unwrap_or(CHEAP_BITS)
-}
 
 /// Encloses exact gradient descent from the instance's weights with step `eta`, as far as it takes to settle the claims
 /// f_t <= (1 - eta beta)^t f_0 for each reading with its enclosure of beta, but not beyond `limit` steps. The first claim is the
@@ -215,34 +209,21 @@ pub fn enclose(
         false => all,
     };
     let mut windows = Windows::new(false);
-    let t0 = std::time::Instant::now();
     let mut growing = growth(&model, eta, last, &mut windows, observe)?;
-    if std::env::var("ODBG").is_ok() {
-        eprintln!(
-            "closed: {:?} for {} windows, last {last} deciding {deciding} all {all} log2G {:?} open {:?}",
-            t0.elapsed(),
-            windows.all.len(),
-            growing.get(deciding),
-            ahead.open
-        );
-    }
-    // Sharp windows cost much: only for something that can be settled.
+    // Sharp windows cost much and save bits: where that is cheaper, and only for something that can be settled.
     if ahead.open.is_none()
         && !out_of_reach
-        && growing[deciding] + GUARD > cheap_bits()
-        && model.has_sharp()
+        && let Some(of_window) = model.sharp_work()
+        && let windowed = of_window.saturating_mul(windows.all.len() as u64)
+        && let sharp_cost = windowed.saturating_add(cost.of(FEW_WORDS, deciding))
+        && let closed_cost = cost
+            .words(&growing, deciding)
+            .map(|words| cost.of(words, deciding))
+        && closed_cost.is_none_or(|closed| sharp_cost < closed)
+        && sharp_cost <= work
     {
         let mut sharp = Windows::new(true);
-        let t0 = std::time::Instant::now();
         let slower = growth(&model, eta, all, &mut sharp, observe)?;
-        if std::env::var("ODBG").is_ok() {
-            eprintln!(
-                "sharp: {:?} for {} windows, log2G {:?}",
-                t0.elapsed(),
-                sharp.all.len(),
-                slower.get(deciding)
-            );
-        }
         if slower[deciding] < growing[deciding] {
             (windows, growing) = (sharp, slower);
         }
@@ -273,19 +254,7 @@ pub fn enclose(
         limit: limit.max(horizon),
     };
     let walk = loop {
-        let t0 = std::time::Instant::now();
-        let before = windows.all.len();
         let walk = plan.walk(words, &mut windows, observe)?;
-        if std::env::var("ODBG").is_ok() {
-            eprintln!(
-                "walk {words}: {:?} for {} steps, {} new windows, log2G {}, cost {}",
-                t0.elapsed(),
-                walk.steps,
-                windows.all.len() - before,
-                walk.log2_growth,
-                cost.of(words, walk.steps)
-            );
-        }
         let more = WORDS.into_iter().find(|&more| more > words);
         match more {
             // More bits serve only where they were what was missing.

@@ -21,8 +21,9 @@ pub(super) trait Model {
     fn run(&self) -> Run<'_>;
     /// Bounds around the point with these weights, from the sharp form of the curvature or the cheap one.
     fn bounds(&self, centre: &[f64], sharp: bool) -> Self::Bounds;
-    /// Whether there is a sharp form at these sizes.
-    fn has_sharp(&self) -> bool;
+    /// What a sharp window costs, in the units of [`work`](Model::work) times words; `None` if there is no sharp form at these
+    /// sizes.
+    fn sharp_work(&self) -> Option<u64>;
     /// Multiplications of a step, about: of two numbers of full length, and of one by an f64.
     fn work(&self) -> [u64; 2];
 }
@@ -121,8 +122,10 @@ impl Model for Attention<'_> {
         }
     }
 
-    fn has_sharp(&self) -> bool {
-        crate::bounds::sharp::affordable(self.instance.dims())
+    fn sharp_work(&self) -> Option<u64> {
+        let work = crate::bounds::sharp::work(self.instance.dims())?;
+        // Measured: a millisecond, and 60 nanoseconds for each.
+        Some(1_000_000 + 50 * work)
     }
 
     fn work(&self) -> [u64; 2] {
