@@ -87,8 +87,8 @@ pub mod verdict;
 pub mod verify;
 
 pub use certify::{
-    CERTIFICATE_FILES, Certified, Goal, Unproven, certificate_files, certificate_text, certify,
-    refutation_file, search_scale,
+    CERTIFICATE_FILES, Certified, Goal, Unproven, best_rate, certificate_files, certificate_text,
+    certify, refutation_file, search_scale,
 };
 pub use descent::Steps;
 pub use eta::Eta;

@@ -5,7 +5,7 @@ use crate::errors::{raise, refused, shown};
 use crate::instance::PyInstance;
 use crate::pickle::{Pickled, pickled, unpickled};
 use crate::work::{Asked, list, number, quiet, run, size, whole};
-use gdcert::certificate::Proven;
+use gdcert::certificate::{Constant, OwnClaim, Proven};
 use gdcert::descent::Steps;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Claim;
@@ -54,8 +54,46 @@ pub fn eta(given: Option<&Bound<'_, PyAny>>) -> PyResult<Eta> {
     }
 }
 
-pub fn reading(given: Option<&str>) -> PyResult<Option<Reading>> {
-    given.map(str::parse).transpose().map_err(raise)
+/// A reading, however it is written, or the name of a claim.
+pub fn reading(given: Option<&str>) -> Option<String> {
+    given.map(|name| match name.parse::<Reading>() {
+        Ok(reading) => reading.into(),
+        Err(_) => name.to_owned(),
+    })
+}
+
+/// Claims by name: a beta, or ("rate", X).
+pub fn claims(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<OwnClaim>> {
+    let Some(given) = given else {
+        return Ok(Vec::new());
+    };
+    let Ok(given) = given.cast::<PyDict>() else {
+        return Err(refused(format!(
+            "claims = {} must be a dict of names and numbers beta, or (\"rate\", X)",
+            shown(given)
+        )));
+    };
+    let one = |(name, constant): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let constant = match (constant.extract(), constant.extract::<(String, f64)>()) {
+            (Ok(beta), _) => Constant::Beta(beta),
+            (_, Ok((kind, rate))) if kind == "rate" => Constant::Rate(rate),
+            _ => {
+                return Err(refused(format!(
+                    "the claim {} must be a number beta or (\"rate\", X), not {}",
+                    shown(&name),
+                    shown(&constant)
+                )));
+            }
+        };
+        let name: String = name.extract().map_err(|_| {
+            refused(format!(
+                "the claim {} needs a str as its name",
+                shown(&name)
+            ))
+        })?;
+        OwnClaim::new(&name, constant).map_err(raise)
+    };
+    given.iter().map(one).collect()
 }
 
 /// A JSON value as Python's objects.
@@ -92,7 +130,6 @@ pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>
 #[pyclass(name = "Claim", module = "gdcert", frozen)]
 pub struct PyClaim {
     claim: Claim,
-    beta: f64,
 }
 
 #[pymethods]
@@ -107,10 +144,10 @@ impl PyClaim {
     fn rate(&self) -> f64 {
         self.claim.rate
     }
-    /// beta at M_0.
+    /// beta at M_0, or the number that is claimed.
     #[getter]
     fn beta(&self) -> f64 {
-        self.beta
+        self.claim.beta
     }
     /// Why, in a sentence.
     #[getter]
@@ -140,7 +177,7 @@ impl PyClaim {
     fn __repr__(&self) -> String {
         format!(
             "gdcert.Claim(reading='{}', verdict='{}', rate={:e}, beta={:e})",
-            self.claim.reading, self.claim.verdict, self.claim.rate, self.beta
+            self.claim.name, self.claim.verdict, self.claim.rate, self.claim.beta
         )
     }
 }
@@ -158,21 +195,21 @@ impl PyClaim {
 pub struct PyVerification {
     found: Arc<Verification>,
     instance: PyInstance,
-    deciding: Reading,
+    deciding: String,
     title: String,
     command: String,
     drawn: OnceLock<Figure>,
 }
 
 /// What a pickle holds, beside the instance.
-type Kept<'a> = (&'a Verification, Reading, &'a str, &'a str);
-type Restored = (Verification, Reading, String, String);
+type Kept<'a> = (&'a Verification, &'a str, &'a str, &'a str);
+type Restored = (Verification, String, String, String);
 
 impl PyVerification {
     pub fn new(
         instance: PyInstance,
         found: Verification,
-        deciding: Reading,
+        deciding: String,
         title: String,
         command: String,
     ) -> Self {
@@ -196,7 +233,7 @@ impl PyVerification {
     }
 
     fn file(&self) -> VerdictFile {
-        VerdictFile::new(&self.found, &self.origin(), self.deciding)
+        VerdictFile::new(&self.found, &self.origin(), &self.deciding)
     }
 
     fn figure(&self, py: Python<'_>) -> PyResult<&Figure> {
@@ -204,7 +241,7 @@ impl PyVerification {
             return Ok(figure);
         }
         let figure = quiet(py, || {
-            rate_vs_bound(&self.found, &self.title, self.deciding)
+            rate_vs_bound(&self.found, &self.title, &self.deciding)
         })?;
         let figure = figure.map_err(raise)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
@@ -216,7 +253,8 @@ impl PyVerification {
 /// theorem: 1 trains W_Q, W_K, W_V, 2 trains W_Q. train: any subset such as "QK" instead. eta: "auto" (0.5 / |J_0|^2),
 /// "certified" (the step that Theorem A chooses) or a number. steps: exactly so many; None: to 2000 or to the rounding
 /// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk"; None: per_head when QKV are trained,
-/// else ntk. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
+/// else ntk. claims: claims of your own by name, each a number beta or ("rate", X), beside the readings; reading may name
+/// one. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
 /// to report the curvature bound. threads: None for all cores; results do not depend on it. progress: True, False,
 /// None (where someone sees it) or a callable that gets (done, total).
 ///
@@ -229,9 +267,9 @@ impl PyVerification {
 /// >>> v.claims["stacked"].verdict, v.claims["stacked"].first_violation
 /// ('violated', 182)
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, claims = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, claims=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)"
 )]
 #[allow(clippy::too_many_arguments)]
 pub fn verify(
@@ -242,6 +280,7 @@ pub fn verify(
     eta: Option<&Bound<'_, PyAny>>,
     steps: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
+    claims: Option<&Bound<'_, PyAny>>,
     precision: &str,
     certify: bool,
     curvature_at: Option<&Bound<'_, PyAny>>,
@@ -253,7 +292,8 @@ pub fn verify(
         trained: trained(theorem, train)?,
         eta: self::eta(eta)?,
         steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
-        reading: self::reading(reading)?,
+        reading: self::reading(reading),
+        claims: self::claims(claims)?,
         precision: precision.parse().map_err(raise)?,
         certify,
         orbit: Some(gdcert::orbit::Settings::QUICK),
@@ -286,6 +326,9 @@ pub fn verify(
         command += &format!(", steps={steps}");
     }
     command += &format!(", reading='{deciding}'");
+    if let Some(claims) = claims {
+        command += &format!(", claims={}", shown(claims));
+    }
     if settings.precision != Precision::F64 {
         command += &format!(", precision='{}'", settings.precision);
     }
@@ -308,32 +351,29 @@ impl PyVerification {
     /// The verdict of the deciding reading.
     #[getter]
     fn verdict(&self) -> String {
-        self.found.claim(self.deciding).verdict.to_string()
+        self.found.claim(&self.deciding).verdict.to_string()
     }
     /// The reading that decides.
     #[getter]
     fn reading(&self) -> String {
-        self.deciding.to_string()
+        self.deciding.clone()
     }
-    /// One Claim for each reading, by name.
+    /// One Claim for each reading and each claim of your own, by name.
     #[getter]
     fn claims<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for reading in Reading::ALL {
-            let claim = PyClaim {
-                claim: self.found.claim(reading).clone(),
-                beta: self.found.spectrum.beta(reading).value,
-            };
-            dict.set_item(reading.to_string(), Py::new(py, claim)?)?;
+        for claim in &self.found.claims {
+            let claim = claim.clone();
+            dict.set_item(claim.name.clone(), Py::new(py, PyClaim { claim })?)?;
         }
         Ok(dict)
     }
-    /// beta by reading.
+    /// beta by reading, and by the names of your own claims.
     #[getter]
     fn betas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for reading in Reading::ALL {
-            dict.set_item(reading.to_string(), self.found.spectrum.beta(reading).value)?;
+        for claim in &self.found.claims {
+            dict.set_item(&claim.name, claim.beta)?;
         }
         Ok(dict)
     }
@@ -391,13 +431,15 @@ impl PyVerification {
         add("t", points.iter().map(|p| p.t as f64).collect())?;
         add("loss", points.iter().map(|p| p.loss).collect())?;
         let f0 = self.found.loss0();
-        for reading in Reading::ALL {
-            let claim = self.found.claim(reading);
-            let bounds = points
-                .iter()
-                .map(|p| claim.bound(p.t, f0).unwrap_or(f64::NAN));
-            add(&format!("bound_{reading}"), bounds.collect())?;
-        }
+        let bound = |claim: &Claim| {
+            let at = |p: &gdcert::descent::Point| claim.bound(p.t, f0).unwrap_or(f64::NAN);
+            add(
+                &format!("bound_{}", claim.name),
+                points.iter().map(at).collect(),
+            )
+        };
+        let (readings, own) = self.found.claims.split_at(Reading::ALL.len());
+        readings.iter().try_for_each(bound)?;
         for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
             let norms = points.iter().map(|p| p.grad_norms[b]).collect();
             add(&format!("grad_norm_{name}"), norms)?;
@@ -408,6 +450,7 @@ impl PyVerification {
             let moved = points.iter().map(|p| p.moved[b]).collect();
             add(&format!("moved_{name}"), moved)?;
         }
+        own.iter().try_for_each(bound)?;
         py.import("gdcert._table")?
             .getattr("Trajectory")?
             .call1((columns,))
@@ -436,7 +479,7 @@ impl PyVerification {
     }
     /// The words that the command prints.
     fn summary(&self) -> String {
-        gdcert_report::summary(&self.found, &self.title, self.deciding)
+        gdcert_report::summary(&self.found, &self.title, &self.deciding)
     }
     fn __str__(&self) -> String {
         self.summary()
@@ -455,7 +498,7 @@ impl PyVerification {
                 &self.found,
                 &self.origin(),
                 &self.title,
-                self.deciding,
+                &self.deciding,
             )?;
             crate::certificate::write(&folder, files, "verify", &self.command, self.origin().seed)
         };
@@ -491,7 +534,7 @@ impl PyVerification {
         slf
     }
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
-        let kept: Kept = (&self.found, self.deciding, &self.title, &self.command);
+        let kept: Kept = (&self.found, &self.deciding, &self.title, &self.command);
         pickled(&py.get_type::<Self>(), &(self.instance.kept(), kept))
     }
     #[staticmethod]

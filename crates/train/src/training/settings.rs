@@ -159,6 +159,13 @@ impl Settings {
                 }
                 (_, value) => value,
             };
+            // Names of kernels and the like are read as on the command line.
+            let value = match value {
+                toml::Value::String(name) => {
+                    toml::Value::String(name.to_lowercase().replace('_', "-"))
+                }
+                value => value,
+            };
             let said = format!("{key} = {value}");
             all.insert(key, value);
             settings = all.try_into().map_err(|e: toml::de::Error| {
@@ -235,7 +242,8 @@ impl Settings {
                 Ok(())
             } else {
                 Err(Error::input(format!(
-                    "{name} = {} must be {range}",
+                    "--{}: {name} = {} must be {range}",
+                    name.replace('_', "-"),
                     gdcert_base::number::exact(value)
                 )))
             }
@@ -244,6 +252,10 @@ impl Settings {
             ("batch", self.batch as u64),
             ("steps", self.steps),
             ("length", self.length as u64),
+            ("width", self.width as u64),
+            ("heads", self.heads as u64),
+            ("hidden", self.hidden as u64),
+            ("blocks", self.blocks as u64),
             ("eval_every", self.eval_every),
             ("log_every", self.log_every),
             ("checkpoint_every", self.checkpoint_every),
@@ -256,6 +268,12 @@ impl Settings {
             self.length as f64,
             self.length <= 1 << 24,
             "at most 16777216, the most positions there are",
+        )?;
+        within(
+            "width",
+            self.width as f64,
+            self.width.is_multiple_of(self.heads),
+            &format!("a multiple of --heads {}", self.heads),
         )?;
         // Steps are counted in f64 by the schedule.
         within(
