@@ -66,6 +66,14 @@ impl Proof {
         -(self.inputs.residual * self.closed.conditions.h.hi()).next_up()
     }
 
+    /// The radius around the centre of the ball that holds the rest of the run; of a box the length of the path in it.
+    pub fn region(&self) -> f64 {
+        match self.closed.region {
+            Region::Ball => self.closed.radii.iter().fold(0.0, |a: f64, b| a.max(*b)),
+            Region::Box => self.closed.conditions.path.hi(),
+        }
+    }
+
     /// Whether the proven rate covers the claim f_t <= (1 - eta beta)^t f_c.
     ///
     /// # Errors

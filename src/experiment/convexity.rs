@@ -4,7 +4,7 @@
 //! at every step, and Theorem A one for the whole region that holds the rest: both together hold along the whole exact orbit.
 //! Eigenvalues themselves are measured, in f64, at a few steps of the run.
 
-use crate::certificate::{Certificate, Site};
+use crate::certificate::{Claimed, Site};
 use crate::certify::enclosed;
 use crate::descent::Stepper;
 use crate::eta::Eta;
@@ -71,8 +71,9 @@ pub fn convexity(
     let mut spectrum = Spectrum::new(&instance, trained)?;
     let eta = Eta::auto(&site, &mut spectrum.jacobian_norm)?;
     let reading = deciding_reading(trained);
+    let claims = [Claimed::reading(reading, site.enclosure().beta(reading))];
     let watch = &mut |_: usize| observe();
-    let orbit = enclosed(&site, &[reading], eta, steps, &Settings::QUICK, watch)?.ok();
+    let orbit = enclosed(&site, &claims, eta, steps, &Settings::QUICK, watch)?.ok();
     let (mut certified_from, mut hessian_lower, mut region) = (None, None, None);
     if let Some(orbit) = &orbit
         && let (Some(Fate::Certified { t }), Some(tail)) =
@@ -81,11 +82,7 @@ pub fn convexity(
         certified_from = Some(t);
         let along = if t == 0 { 0.0 } else { orbit.hessian_lower };
         hessian_lower = Some(along.min(tail.proof.hessian_lower()));
-        if t == 0
-            && let Some((Certificate::TheoremA(c), _)) = orbit.certificate(&site, eta, reading)?
-        {
-            region = Some(c.rho);
-        }
+        region = (t == 0).then(|| tail.proof.region());
     }
 
     let mut stepper = Stepper::new(&instance, trained);

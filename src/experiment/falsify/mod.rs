@@ -30,7 +30,7 @@ mod trial;
 
 pub use trial::Trial;
 
-use crate::certificate::Site;
+use crate::certificate::{Claimed, Site};
 use crate::certify::{Certified, Goal, certify, enclosed};
 use crate::descent::Steps;
 use crate::model::Trained;
@@ -361,8 +361,12 @@ fn refutes(search: &Search, instance: &Instance, limit: usize) -> bool {
         return false;
     };
     let through = &mut |_: usize| ControlFlow::Continue(());
-    let (readings, settings) = ([search.reading], orbit::Settings::QUICK);
-    match enclosed(&site, &readings, eta, limit, &settings, through) {
+    let beta = site.enclosure().beta(search.reading);
+    let (claims, settings) = (
+        [Claimed::reading(search.reading, beta)],
+        orbit::Settings::QUICK,
+    );
+    match enclosed(&site, &claims, eta, limit, &settings, through) {
         Ok(Ok(orbit)) => matches!(orbit.fate(search.reading), Some(Fate::Refuted(_))),
         _ => false,
     }
