@@ -290,7 +290,7 @@ fn settled(claims: &Claims, orbit: &Orbit, name: &str) -> Result<Option<Certifie
         return Ok(None);
     };
     let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-    if let Some(why) = check_refuses(&certificate, claims.site.instance(), centre)? {
+    if let Some(why) = orbit_refused(orbit, &certificate, claims.site.instance(), centre)? {
         return Ok(Some(Certified::Refused(Unproven::at(
             0,
             not_rechecked(&why),
@@ -328,6 +328,19 @@ pub fn check_refuses(
         Checked::Valid(_) => None,
         Checked::Unproven(why) => Some(why),
     })
+}
+
+/// As [`check_refuses`] for a certificate that rests on this orbit, whose check may need more bits than the orbit did.
+pub(crate) fn orbit_refused(
+    orbit: &Orbit,
+    certificate: &Certificate,
+    instance: &Instance,
+    centre: Option<&Instance>,
+) -> Result<Option<String>> {
+    match orbit_is_cheap(instance.dims(), orbit.steps, orbit.closed_bits) {
+        true => check_refuses(certificate, instance, centre),
+        false => Ok(None),
+    }
 }
 
 /// Multiplications in double-double that a check may need to count as cheap.

@@ -78,6 +78,9 @@ pub struct Orbit {
     pub steps: usize,
     /// F, the bits after the point.
     pub bits: usize,
+    /// The bits that it takes with the closed form of the curvature alone, about, as for the checker; `bits` unless sharp
+    /// windows were cheaper.
+    pub closed_bits: usize,
     /// log2 of a bound on the growth of errors from M_0 to there.
     pub log2_growth: f64,
     /// How far the computed point can be from the exact one there (all trained blocks, Frobenius norm).
@@ -211,6 +214,7 @@ pub fn enclose(
     };
     let mut windows = Windows::new(false);
     let mut growing = growth(&model, eta, last, &mut windows, observe)?;
+    let closed_bits = (growing.last().copied().unwrap_or(0.0) + GUARD) as usize;
     // Sharp windows cost much and save bits: where that is cheaper, and only for something that can be settled.
     if ahead.open.is_none()
         && !out_of_reach
@@ -273,6 +277,7 @@ pub fn enclose(
     Ok(Orbit {
         steps: walk.steps,
         bits: walk.bits,
+        closed_bits: closed_bits.max(walk.bits),
         log2_growth: walk.log2_growth,
         distance: walk.distance,
         run_distance: walk.run_distance,

@@ -3,7 +3,7 @@
 use super::{Event, Verification};
 use crate::Result;
 use crate::certificate::{Certificate, Claimed, Claims};
-use crate::certify::{check_refuses, enclosed};
+use crate::certify::{enclosed, orbit_refused};
 use crate::descent::End;
 use crate::orbit::{self, Fate};
 use crate::verdict::Verdict;
@@ -53,7 +53,7 @@ pub(super) fn settle(
             continue;
         };
         let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-        if let Some(why) = check_refuses(&certificate, site.instance(), centre)? {
+        if let Some(why) = orbit_refused(&orbit, &certificate, site.instance(), centre)? {
             claim.not_rechecked(&why);
             continue;
         }

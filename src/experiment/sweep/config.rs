@@ -214,7 +214,7 @@ impl Config<'_> {
             Some(Value::Boolean(false)) => Ok(Certify::Nothing),
             Some(Value::String(word)) if word == "orbit" => Ok(Certify::Orbit),
             Some(other) => Err(Error::input(format!(
-                "certify: {other} is not true, false or \"orbit\""
+                "certify: {other} is not true or false or \"orbit\""
             ))),
         }
     }
