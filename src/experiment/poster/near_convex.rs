@@ -3,6 +3,7 @@
 use super::{Answer, Case, Experiment, Finding, Preset, SMALL, Work};
 use crate::experiment::convexity::Convexity;
 use crate::problem::Dims;
+use gdcert_base::number::exact;
 use serde_json::{Map, Value, json};
 
 /// Lazy instances of growing scale, both kernels.
@@ -35,7 +36,7 @@ pub(super) fn experiment(preset: Preset) -> Experiment {
                 dims: SMALL,
                 scales: (0..=10).map(|i| 10f64.powf(0.5 * f64::from(i))).collect(),
                 seeds,
-                steps: 2000,
+                steps: 4000,
             }),
         }],
         answer,
@@ -96,6 +97,7 @@ fn answer(found: &[Finding]) -> Answer {
             .number(name)
             .map_or("not proven".to_owned(), |x| format!("{x:.1e}"))
     };
+    let omega = |name: &str| found.number(name).map_or(String::new(), exact);
     let share = found.number("largest_share_of_region");
     let region = share.map_or(String::new(), |x| {
         format!(", {x:.2} of the radius of the region in which that is proven")
@@ -112,9 +114,9 @@ fn answer(found: &[Finding]) -> Answer {
              omega = {} and -{} at omega = {}; measured it is -{} and -{}. The weights move by {} and {} of |M_0|{region}. Proven \
              for every t on {} of {} instances, on {} of them from M_0 by Theorem A alone.",
             said("smallest_proven"),
-            found.text("smallest_omega"),
+            omega("smallest_omega"),
             said("largest_proven"),
-            found.text("largest_omega"),
+            omega("largest_omega"),
             said("smallest_measured"),
             said("largest_measured"),
             said("smallest_moved"),

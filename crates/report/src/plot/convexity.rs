@@ -91,7 +91,9 @@ impl Drawing for Convex<'_> {
         ground(canvas, &self.description(), HEIGHT)?;
         let named = KERNELS.map(|kernel| (kernel.to_string(), of_kernel(kernel)));
         legend(canvas, &named, 50.0)?;
-        for (part, column) in PARTS.iter().zip(COLUMNS) {
+        // The right panel's own y axis needs room.
+        let [first, (left, right)] = COLUMNS;
+        for (part, column) in PARTS.iter().zip([first, (left + 40.0, right)]) {
             let all: Vec<Xy> = KERNELS
                 .into_iter()
                 .flat_map(|kernel| part.series.map(|(_, of)| self.series(kernel, of)))
