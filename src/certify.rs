@@ -1,24 +1,26 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
-mod exact;
+mod subject;
+
+pub use crate::settle::{Certified, Unproven};
+pub(crate) use subject::AttentionClaims;
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, Claimed, Claims, Constant, FileRef, MARGIN, Obstructed,
-    OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, prove_from, recheck,
-    statement,
-    theorem_a::{Failure, Step},
+    Centre, Certificate, Checked, Claimed, Constant, FileRef, Grounds, MARGIN, Obstructed,
+    OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, recheck, statement,
+    theorem_a::Step,
 };
 use crate::eta::{AUTO, Eta, THETA};
 use crate::model::{Kernel, Trained};
-use crate::orbit::{self, Orbit};
+use crate::orbit;
 use crate::problem::{Dims, Init, Instance};
+use crate::settle::{self, BEST, Wanted, best, refused};
 use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
-use gdcert_base::number::{exact, short};
+use gdcert_base::number::exact;
 use std::ops::ControlFlow;
-use std::slice;
 
 /// What to certify on an instance.
 #[derive(Clone, Debug)]
@@ -65,54 +67,6 @@ impl Goal {
     pub fn deciding(&self) -> String {
         let own = self.reading.clone();
         own.unwrap_or_else(|| deciding_reading(self.trained).into())
-    }
-}
-
-/// What [`certify()`] found.
-#[derive(Clone, Debug)]
-pub enum Certified {
-    /// The rate is proven for every t from some T on.
-    Rate {
-        /// The certificate.
-        certificate: Certificate,
-        /// The proof and its centre.
-        proven: Box<Proven>,
-        /// Why it is proven from M_T on and not from M_0, where an orbit was asked for.
-        stopped: Option<String>,
-    },
-    /// The bound is proven to be exceeded.
-    Refuted(Certificate),
-    /// Convergence to 0 is proven impossible.
-    Obstructed(Certificate),
-    /// Nothing could be proven.
-    Refused(Unproven),
-}
-
-/// Why nothing could be proven; shown as its condition.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unproven {
-    /// What failed, in a sentence.
-    pub condition: String,
-    /// By what factor it failed (above 1), where there is one.
-    pub factor: Option<f64>,
-    /// The step of the run at which it was tried.
-    pub t: usize,
-}
-
-impl Unproven {
-    /// Without a factor.
-    fn at(t: usize, condition: String) -> Self {
-        Unproven {
-            condition,
-            factor: None,
-            t,
-        }
-    }
-}
-
-impl std::fmt::Display for Unproven {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.condition)
     }
 }
 
@@ -179,63 +133,18 @@ pub fn certify(
         },
         eta => (fixed(eta, &site)?, None),
     };
-    let claims = Claims {
-        site: &site,
+    let mut claims = AttentionClaims {
+        site,
         own: &goal.claims,
         eta,
     };
-    let claimed = claims.get(&name)?;
-    let mut stopped = None;
-    let found = match (chosen, tail) {
-        (Some(proof), _) => covering(proof, claimed.upper()),
-        (None, 0) => site
-            .prove(Step::Eta(eta), claimed.upper())
-            .and_then(|proof| covering(proof, claimed.upper())),
-        (None, _) => {
-            if let Some(settings) = &goal.orbit {
-                match enclosed(
-                    &site,
-                    slice::from_ref(&claimed),
-                    eta,
-                    tail,
-                    settings,
-                    observe,
-                )? {
-                    Ok(orbit) => {
-                        if let Some(found) = settled(&claims, &orbit, &name)? {
-                            return Ok(found);
-                        }
-                        stopped = orbit.stopped;
-                    }
-                    Err(why) => stopped = Some(why),
-                }
-            }
-            drop(site);
-            match prove_from(instance, trained, eta, claimed.upper(), tail, observe)? {
-                Ok(proven) => Ok(proven),
-                Err(not) => {
-                    let mut why = refused(&not.refusal, &name, not.t);
-                    if let Some(stopped) = stopped {
-                        why.condition += &format!("; {stopped}");
-                    }
-                    return Ok(Certified::Refused(why));
-                }
-            }
-        }
+    let wanted = Wanted {
+        name: &name,
+        chosen,
+        tail,
+        orbit: goal.orbit.as_ref(),
     };
-    let rate = eta * claimed.upper();
-    match found {
-        Ok(proven) if rate < 1.0 => certified(instance, proven, &claimed, stopped),
-        Ok(proven) => Ok(Certified::Refused(Unproven {
-            condition: format!(
-                "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
-                short(rate)
-            ),
-            factor: Some(rate),
-            t: proven.t,
-        })),
-        Err(refusal) => Ok(Certified::Refused(refused(&refusal, &name, 0))),
-    }
+    settle::certify(&mut claims, wanted, observe)
 }
 
 /// The proof at M_0 with the step that Theorem A chooses for the claim of this name. A claimed rate is no beta before there is
@@ -256,54 +165,6 @@ pub(crate) fn with_certified_step(
         None => site.claimed(name.parse()?).upper(),
     };
     Ok(site.prove(Step::Theta(THETA), beta))
-}
-
-/// Encloses the exact orbit, as far as it takes to settle the claims; the first is the deciding one. `Err` says why not
-/// one step of it could be enclosed.
-pub(crate) fn enclosed(
-    site: &Site,
-    claims: &[Claimed],
-    eta: f64,
-    limit: usize,
-    settings: &orbit::Settings,
-    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
-) -> Result<std::result::Result<Orbit, String>> {
-    settings.check()?;
-    let meaningful = claims.iter().filter(|claim| claim.is_meaningful(eta));
-    let claims: Vec<Claimed> = meaningful.cloned().collect();
-    if claims.is_empty() {
-        return Ok(Err(
-            "the exact orbit has no claim to be held against".to_owned()
-        ));
-    }
-    let (instance, trained) = (site.instance(), site.trained());
-    match orbit::enclose(instance, trained, eta, &claims, limit, settings, observe) {
-        Ok(orbit) => Ok(Ok(orbit)),
-        Err(Error::Numerical(why)) => Ok(Err(why)),
-        Err(other) => Err(other),
-    }
-}
-
-/// What the orbit says of a claim, if that settles it.
-fn settled(claims: &Claims, orbit: &Orbit, name: &str) -> Result<Option<Certified>> {
-    let Some((certificate, proven)) = orbit.certificate(claims, name)? else {
-        return Ok(None);
-    };
-    let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-    if let Some(why) = orbit_refused(orbit, &certificate, claims.site.instance(), centre)? {
-        return Ok(Some(Certified::Refused(Unproven::at(
-            0,
-            not_rechecked(&why),
-        ))));
-    }
-    Ok(Some(match proven {
-        Some(proven) => Certified::Rate {
-            certificate,
-            proven: Box::new(proven),
-            stopped: None,
-        },
-        None => Certified::Refuted(certificate),
-    }))
 }
 
 /// Why the [checker](crate::certificate::check) does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
@@ -328,19 +189,6 @@ pub fn check_refuses(
         Checked::Valid(_) => None,
         Checked::Unproven(why) => Some(why),
     })
-}
-
-/// As [`check_refuses`] for a certificate that rests on this orbit, whose check may need more bits than the orbit did.
-pub(crate) fn orbit_refused(
-    orbit: &Orbit,
-    certificate: &Certificate,
-    instance: &Instance,
-    centre: Option<&Instance>,
-) -> Result<Option<String>> {
-    match orbit_is_cheap(instance.dims(), orbit.steps, orbit.closed_bits) {
-        true => check_refuses(certificate, instance, centre),
-        false => Ok(None),
-    }
 }
 
 /// Multiplications in double-double that a check may need to count as cheap.
@@ -372,31 +220,6 @@ fn orbit_is_cheap(dims: Dims, steps: usize, bits: usize) -> bool {
     entries * words * words * steps as u128 <= CHEAP_ORBIT
 }
 
-fn not_rechecked(why: &str) -> String {
-    format!("a proof was found, but the independent check does not accept its certificate: {why}")
-}
-
-/// A proven claim with its certificate, if the independent check accepts it.
-fn certified(
-    instance: &Instance,
-    proven: Proven,
-    claimed: &Claimed,
-    stopped: Option<String>,
-) -> Result<Certified> {
-    let certificate = rate_certificate(instance, &proven, claimed, None)?;
-    if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-        return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
-    }
-    Ok(Certified::Rate {
-        certificate,
-        stopped: stopped.filter(|_| proven.t > 0),
-        proven: Box::new(proven),
-    })
-}
-
-/// The name of the claim that [`best_rate`] proves.
-const BEST: &str = "best";
-
 /// The largest rate for every t that a search over steps and regions finds to be provable at M_0, as a claim of its own with the
 /// name `best`: the answer to what can be proven, whatever was claimed.
 ///
@@ -420,13 +243,15 @@ pub fn best_rate(instance: &Instance, trained: Trained) -> Result<Certified> {
         Ok(proof) => proof,
         Err(refusal) => return Ok(Certified::Refused(refused(&refusal, BEST, 0))),
     };
-    // Below the proven rate by more than the roundings of eta beta, whoever forms it.
-    let beta = proof.rate_lower() / proof.eta() * (1.0 - 8.0 * f64::EPSILON);
-    let claimed = OwnClaim::new(BEST, Constant::Beta(beta))?.at(proof.eta());
-    match covering(proof, claimed.upper()) {
-        Ok(proven) => certified(instance, proven, &claimed, None),
-        Err(refusal) => Ok(Certified::Refused(refused(&refusal, BEST, 0))),
-    }
+    let (eta, own) = (proof.eta(), &[best(&proof)?]);
+    let mut claims = AttentionClaims { site, own, eta };
+    let wanted = Wanted {
+        name: BEST,
+        chosen: Some(proof),
+        tail: 0,
+        orbit: None,
+    };
+    settle::certify(&mut claims, wanted, &mut |_| ControlFlow::Continue(()))
 }
 
 /// The proof that no convergence to 0 is possible, if there is one.
@@ -437,18 +262,8 @@ fn obstructed(instance: &Instance, trained: Trained) -> Result<Option<Certified>
     let certificate = obstructed_certificate(instance, trained, &found)?;
     Ok(Some(match check_refuses(&certificate, instance, None)? {
         None => Certified::Obstructed(certificate),
-        Some(why) => Certified::Refused(Unproven::at(0, not_rechecked(&why))),
+        Some(why) => Certified::Refused(Unproven::not_rechecked(&why)),
     }))
-}
-
-/// A proof at M_0, if it covers this beta.
-fn covering(proof: Proof, beta: f64) -> std::result::Result<Proven, Refusal> {
-    proof.covers(beta).map_err(Refusal::Condition)?;
-    Ok(Proven {
-        t: 0,
-        centre: None,
-        proof,
-    })
 }
 
 /// The number that a step stands for, where it is known before any proof.
@@ -466,30 +281,6 @@ fn fixed(eta: Eta, site: &Site) -> Result<f64> {
     };
     let mut norm = jacobian_norm(site.instance(), site.trained())?;
     Eta::relative(multiple, site, &mut norm)
-}
-
-fn refused(refusal: &Refusal, name: &str, t: usize) -> Unproven {
-    let (condition, factor) = match refusal {
-        Refusal::Condition(failure @ Failure::Rate { .. }) => (
-            format!(
-                "Theorem A closes at M_{t}, but not for {}: {failure}",
-                called(name)
-            ),
-            Some(failure.factor()),
-        ),
-        other => (
-            format!("Theorem A does not close at M_{t}: {other}"),
-            match other {
-                Refusal::Condition(failure) | Refusal::OnlyCrude(failure) => Some(failure.factor()),
-                Refusal::NotResolved(_) => None,
-            },
-        ),
-    };
-    Unproven {
-        condition,
-        factor,
-        t,
-    }
 }
 
 /// No scale beyond this is tried.
@@ -540,6 +331,7 @@ pub fn search_scale(
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
 pub fn rate_certificate(
     instance: &Instance,
+    trained: Trained,
     proven: &Proven,
     claimed: &Claimed,
     orbit: Option<OrbitRecord>,
@@ -557,7 +349,10 @@ pub fn rate_certificate(
             sha256: sha256(&centre.to_bytes()?),
         },
     };
-    let mut certificate = proven.proof.certificate(claimed, instance_file, centre);
+    let mut certificate =
+        proven
+            .proof
+            .certificate(claimed, (instance, trained), instance_file, centre);
     if orbit.is_some() {
         certificate.orbit = orbit;
         certificate.statement = statement(&Certificate::TheoremA(certificate.clone()));

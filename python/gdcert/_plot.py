@@ -42,6 +42,8 @@ def plot(v, ax=None):
     own = [name for name in v.claims if name not in READINGS]
     styles = READINGS | {name: (*OWN, OWN_DASHES[i % len(OWN_DASHES)]) for i, name in enumerate(own)}
     for reading, (color, width, dashes) in styles.items():
+        if reading not in v.claims:
+            continue
         bound = trajectory[f"bound_{reading}"]
         if np.isnan(bound).all():
             continue

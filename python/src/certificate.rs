@@ -2,8 +2,10 @@
 
 use crate::errors::{not_certified, raise, refused};
 use crate::instance::{PyInstance, Source};
+use crate::model::PyModel;
+use crate::model_verify::{PyModelCertificate, certify_model};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::verify::{claims, eta, object, reading, trained};
+use crate::verify::{claims, eta, instance, object, of_attention, reading, trained};
 use crate::work::{Asked, quiet, run, size};
 use gdcert::certificate::{Certificate, Checked, check as check_file};
 use gdcert::{CERTIFICATE_FILES, Certified, Goal, Instance, Precision, Steps, certificate_files};
@@ -204,6 +206,8 @@ impl PyCertificate {
 /// was drawn from (Instance.random) at which the proof closes at M_0; then .instance is the one drawn there. tail: run
 /// gradient descent for at most steps (2000) until it closes. threads, progress: as in gdcert.verify.
 ///
+/// inst may be a Model: then a ModelCertificate is returned.
+///
 /// Returns a Certificate. Raises NotCertified (with .condition, .factor, .t) if nothing closes.
 ///
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=1e4)
@@ -219,9 +223,9 @@ impl PyCertificate {
     text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, claims=None, search_scale=False, tail=False, steps=None, best_rate=False, threads=None, progress=None)"
 )]
 #[allow(clippy::too_many_arguments)]
-pub fn certify(
-    py: Python<'_>,
-    inst: &PyInstance,
+pub fn certify<'py>(
+    py: Python<'py>,
+    inst: &Bound<'py, PyAny>,
     theorem: Option<&Bound<'_, PyAny>>,
     train: Option<&str>,
     eta: Option<&Bound<'_, PyAny>>,
@@ -233,7 +237,7 @@ pub fn certify(
     best_rate: bool,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
-) -> PyResult<PyCertificate> {
+) -> PyResult<Bound<'py, PyAny>> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     if steps.is_some() && !tail {
         return Err(refused(
@@ -246,12 +250,35 @@ pub fn certify(
             "best_rate chooses the step and the claim at M_0; drop eta, reading, claims, search_scale and tail",
         ));
     }
+    let asked = Asked {
+        label: "gradient descent",
+        threads,
+        progress,
+    };
+    let steps_of_tail = if tail { steps.unwrap_or(2000) } else { 0 };
+    if let Ok(model) = inst.cast::<PyModel>() {
+        of_attention(&[
+            ("theorem", theorem.is_some()),
+            ("train", train.is_some()),
+            ("search_scale", search_scale),
+        ])?;
+        let goal = gdcert::graph::Goal {
+            reading: self::reading(reading),
+            claims: self::claims(claims)?,
+            eta: self::eta(eta)?,
+            tail: steps_of_tail,
+            orbit: Some(gdcert::orbit::Settings::QUICK),
+        };
+        let found = certify_model(py, model.get(), &goal, best_rate, &asked)?;
+        return Ok(Bound::new(py, found)?.into_any());
+    }
+    let inst = instance(inst)?;
     let goal = Goal {
         trained: trained(theorem, train)?,
         reading: self::reading(reading),
         claims: self::claims(claims)?,
         eta: self::eta(eta)?,
-        tail: if tail { steps.unwrap_or(2000) } else { 0 },
+        tail: steps_of_tail,
         orbit: Some(gdcert::orbit::Settings::QUICK),
     };
     let law = match (search_scale, inst.law()) {
@@ -270,11 +297,6 @@ pub fn certify(
     };
     let dims = inst.inner.dims();
     gdcert::check_room(dims, goal.trained, Steps::Exactly(0), Precision::F64).map_err(raise)?;
-    let asked = Asked {
-        label: "gradient descent",
-        threads,
-        progress,
-    };
     let (instance, found) = run(py, &asked, |watch| match law {
         None => {
             let mut observe = |t| watch.at(t, goal.tail);
@@ -296,17 +318,18 @@ pub fn certify(
             Ok((instance, found))
         }
     })?;
-    match found {
+    let found = match found {
         Certified::Rate {
             certificate,
             proven,
             ..
-        } => Ok(PyCertificate::new(instance, certificate, proven.centre)),
+        } => PyCertificate::new(instance, certificate, proven.centre),
         Certified::Obstructed(certificate) | Certified::Refuted(certificate) => {
-            Ok(PyCertificate::new(instance, certificate, None))
+            PyCertificate::new(instance, certificate, None)
         }
-        Certified::Refused(why) => Err(not_certified(py, why)?),
-    }
+        Certified::Refused(why) => return Err(not_certified(py, why)?),
+    };
+    Ok(Bound::new(py, found)?.into_any())
 }
 
 /// What gdcert.check says: true if proven. statement says what, reason why not.
@@ -356,8 +379,17 @@ pub fn check(py: Python<'_>, certificate: &Bound<'_, PyAny>) -> PyResult<PyCheck
         threads: None,
         progress: None,
     };
-    let checked = if let Ok(held) = certificate.cast::<PyCertificate>() {
+    let held = if let Ok(held) = certificate.cast::<PyCertificate>() {
+        let owned = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes);
         let files = held.get().files().map_err(raise)?;
+        Some(files.into_iter().map(owned).collect())
+    } else if let Ok(held) = certificate.cast::<PyModelCertificate>() {
+        Some(held.get().files().map_err(raise)?)
+    } else {
+        None
+    };
+    let checked = if let Some(files) = held {
+        let files: Vec<(String, Vec<u8>)> = files;
         let folder = py.import("tempfile")?.call_method0("TemporaryDirectory")?;
         let path: PathBuf = folder.getattr("name")?.extract()?;
         let checked = run(py, &asked, |_| {

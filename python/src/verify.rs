@@ -3,6 +3,8 @@
 use crate::certificate::PyCertificate;
 use crate::errors::{raise, refused, shown};
 use crate::instance::PyInstance;
+use crate::model::PyModel;
+use crate::model_verify::verify_model;
 use crate::pickle::{Pickled, pickled, unpickled};
 use crate::work::{Asked, list, number, quiet, run, size, whole};
 use gdcert::certificate::{Constant, OwnClaim, Proven};
@@ -132,6 +134,12 @@ pub struct PyClaim {
     claim: Claim,
 }
 
+impl PyClaim {
+    pub fn new(claim: Claim) -> Self {
+        PyClaim { claim }
+    }
+}
+
 #[pymethods]
 impl PyClaim {
     /// "certified", "held", "violated", ...
@@ -258,6 +266,8 @@ impl PyVerification {
 /// to report the curvature bound. threads: None for all cores; results do not depend on it. progress: True, False,
 /// None (where someone sees it) or a callable that gets (done, total).
 ///
+/// inst may be a Model: then the claims are ntk and your own, all blocks are trained, and a ModelVerification is returned.
+///
 /// Returns a Verification. Raises InputError for settings that make no sense and KeyboardInterrupt for Ctrl-C.
 ///
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0, seed=19)
@@ -272,9 +282,9 @@ impl PyVerification {
     text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, claims=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)"
 )]
 #[allow(clippy::too_many_arguments)]
-pub fn verify(
-    py: Python<'_>,
-    inst: &PyInstance,
+pub fn verify<'py>(
+    py: Python<'py>,
+    inst: &Bound<'py, PyAny>,
     theorem: Option<&Bound<'_, PyAny>>,
     train: Option<&str>,
     eta: Option<&Bound<'_, PyAny>>,
@@ -286,8 +296,42 @@ pub fn verify(
     curvature_at: Option<&Bound<'_, PyAny>>,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
-) -> PyResult<PyVerification> {
+) -> PyResult<Bound<'py, PyAny>> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
+    let asked = Asked {
+        label: "gradient descent",
+        threads,
+        progress,
+    };
+    if let Ok(model) = inst.cast::<PyModel>() {
+        of_attention(&[
+            ("theorem", theorem.is_some()),
+            ("train", train.is_some()),
+            ("precision", precision != "f64"),
+            ("curvature_at", curvature_at.is_some()),
+        ])?;
+        let settings = gdcert::graph::Settings {
+            eta: self::eta(eta)?,
+            steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+            reading: self::reading(reading),
+            claims: self::claims(claims)?,
+            orbit: Some(gdcert::orbit::Settings::QUICK),
+            certify,
+        };
+        let mut command = "gdcert.verify(model".to_owned();
+        for (name, given) in [("claims", claims), ("eta", eta)] {
+            if let Some(given) = given {
+                command += &format!(", {name}={}", shown(given));
+            }
+        }
+        if let Some(steps) = steps {
+            command += &format!(", steps={steps}");
+        }
+        command.push(')');
+        let found = verify_model(py, model.get(), &settings, &asked, command)?;
+        return Ok(Bound::new(py, found)?.into_any());
+    }
+    let inst = instance(inst)?;
     let settings = Settings {
         trained: trained(theorem, train)?,
         eta: self::eta(eta)?,
@@ -305,11 +349,6 @@ pub fn verify(
     let dims = inst.inner.dims();
     gdcert::check_room(dims, settings.trained, settings.steps, settings.precision)
         .map_err(raise)?;
-    let asked = Asked {
-        label: "gradient descent",
-        threads,
-        progress,
-    };
     let total = settings.steps.limit();
     let found = run(py, &asked, |watch| {
         gdcert::verify(&inst.inner, &settings, &mut |event| match event {
@@ -337,13 +376,29 @@ pub fn verify(
     }
     command.push(')');
     let title = inst.title();
-    Ok(PyVerification::new(
-        inst.clone(),
-        found,
-        deciding,
-        title,
-        command,
-    ))
+    let found = PyVerification::new(inst.clone(), found, deciding, title, command);
+    Ok(Bound::new(py, found)?.into_any())
+}
+
+/// An instance, where a model would have served too.
+pub fn instance<'a>(given: &'a Bound<'_, PyAny>) -> PyResult<&'a PyInstance> {
+    match given.cast::<PyInstance>() {
+        Ok(instance) => Ok(instance.get()),
+        Err(_) => Err(refused(format!(
+            "{} is neither a gdcert.Instance nor a gdcert.Model",
+            shown(given)
+        ))),
+    }
+}
+
+/// Refuses settings that only attention has.
+pub fn of_attention(given: &[(&str, bool)]) -> PyResult<()> {
+    match given.iter().find(|(_, given)| *given) {
+        None => Ok(()),
+        Some((name, _)) => Err(refused(format!(
+            "{name} is a setting of attention; drop it for a model"
+        ))),
+    }
 }
 
 #[pymethods]

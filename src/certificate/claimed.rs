@@ -1,6 +1,6 @@
 //! Claims by name: the readings of beta, and those of the user's own.
 
-use super::{MARGIN, Site};
+use super::MARGIN;
 use crate::spectrum::Reading;
 use crate::{Error, Result};
 use gdcert_base::input::same_word;
@@ -187,26 +187,6 @@ impl FromStr for OwnClaim {
             None => Constant::Beta(number(constant)?),
         };
         OwnClaim::new(name.trim(), constant)
-    }
-}
-
-/// The claims on an instance for a step: the readings of beta at its weights, and the user's own.
-pub(crate) struct Claims<'a, 'i> {
-    pub site: &'a Site<'i>,
-    pub own: &'a [OwnClaim],
-    pub eta: f64,
-}
-
-impl Claims<'_, '_> {
-    /// The claim of this name.
-    ///
-    /// # Errors
-    /// There is none.
-    pub fn get(&self, name: &str) -> Result<Claimed> {
-        if let Some(own) = self.own.iter().find(|own| own.name == name) {
-            return Ok(own.at(self.eta));
-        }
-        Ok(self.site.claimed(name.parse()?))
     }
 }
 

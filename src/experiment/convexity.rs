@@ -5,12 +5,11 @@
 //! Eigenvalues themselves are measured, in f64, at a few steps of the run.
 
 use crate::certificate::{Claimed, Site};
-use crate::certify::enclosed;
 use crate::descent::Stepper;
 use crate::eta::Eta;
 use crate::landscape::{InstanceLoss, Loss, instance_weights};
 use crate::model::{Kernel, Trained};
-use crate::orbit::{Fate, Settings};
+use crate::orbit::{self, Fate, Settings};
 use crate::problem::{Init, Instance};
 use crate::spectrum::{Spectrum, deciding_reading};
 use crate::{Error, Result};
@@ -73,7 +72,20 @@ pub fn convexity(
     let reading = deciding_reading(trained);
     let claims = [Claimed::reading(reading, site.enclosure().beta(reading))];
     let watch = &mut |_: usize| observe();
-    let orbit = enclosed(&site, &claims, eta, steps, &Settings::QUICK, watch)?.ok();
+    let orbit = match orbit::enclose(
+        &instance,
+        trained,
+        eta,
+        &claims,
+        steps,
+        &Settings::QUICK,
+        watch,
+    ) {
+        Ok(orbit) => Some(orbit),
+        Err(Error::Cancelled) => return Err(Error::Cancelled),
+        // Nothing to claim, or not one step: nothing is proven.
+        Err(_) => None,
+    };
     let (mut certified_from, mut hessian_lower, mut region) = (None, None, None);
     if let Some(orbit) = &orbit
         && let (Some(Fate::Certified { t }), Some(tail)) =

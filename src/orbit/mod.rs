@@ -26,7 +26,7 @@ use crate::problem::Instance;
 use crate::{Error, Result};
 use claim::Claim;
 use forecast::{forecast, growth};
-use model::{Attention, Model};
+pub(crate) use model::{Attention, Bounds, Model, Motion, Run};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 use walk::{End, Plan, Walk};
@@ -166,6 +166,19 @@ pub fn enclose(
     settings: &Settings,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Orbit> {
+    let model = &Attention { instance, trained };
+    enclose_of(model, eta, claims, limit, settings, observe)
+}
+
+/// As [`enclose`], of any model.
+pub(crate) fn enclose_of(
+    model: &impl Model,
+    eta: f64,
+    claims: &[Claimed],
+    limit: usize,
+    settings: &Settings,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Orbit> {
     if !(eta.is_finite() && eta > 0.0) {
         return Err(Error::input(format!(
             "the step eta must be a finite number above 0, not {eta}"
@@ -189,8 +202,7 @@ pub fn enclose(
             ))),
         })
         .collect::<Result<_>>()?;
-    let model = Attention { instance, trained };
-    let ahead = forecast(&model, eta, &claims, limit, observe)?;
+    let ahead = forecast(model, eta, &claims, limit, observe)?;
     let [deciding, all] = ahead.horizon;
     // Where the run settles nothing there is less to win: up to which step the bound held.
     let work = match ahead.open {
@@ -213,7 +225,7 @@ pub fn enclose(
         false => all,
     };
     let mut windows = Windows::new(false);
-    let mut growing = growth(&model, eta, last, &mut windows, observe)?;
+    let mut growing = growth(model, eta, last, &mut windows, observe)?;
     let closed_bits = (growing.last().copied().unwrap_or(0.0) + GUARD) as usize;
     // Sharp windows cost much and save bits: where that is cheaper, and only for something that can be settled.
     if ahead.open.is_none()
@@ -228,7 +240,7 @@ pub fn enclose(
         && sharp_cost <= work
     {
         let mut sharp = Windows::new(true);
-        let slower = growth(&model, eta, all, &mut sharp, observe)?;
+        let slower = growth(model, eta, all, &mut sharp, observe)?;
         if slower[deciding] < growing[deciding] {
             (windows, growing) = (sharp, slower);
         }
@@ -345,7 +357,12 @@ impl Cost {
 }
 
 /// Why the first claim is open, in a sentence.
-fn stopped(walk: &Walk, plan: &Plan, wanted: usize, open: Option<&'static str>) -> Option<String> {
+fn stopped<M>(
+    walk: &Walk,
+    plan: &Plan<M>,
+    wanted: usize,
+    open: Option<&'static str>,
+) -> Option<String> {
     if walk.claims[0].fate.is_some() {
         return None;
     }

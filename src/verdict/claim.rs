@@ -161,11 +161,11 @@ impl Claim {
     }
 
     /// Holds a claim against a trajectory. |J_0| is only for what is said of a run that diverges.
-    pub(crate) fn new(
+    pub(crate) fn new<B>(
         asserted: Asserted,
         jacobian_norm: f64,
         obstruction: Option<&Obstruction>,
-        trajectory: &Trajectory,
+        trajectory: &Trajectory<B>,
     ) -> Self {
         let beta = asserted.beta;
         let mut claim = Claim {
@@ -235,7 +235,7 @@ impl Claim {
     }
 
     /// Compares f_t with the bound at every recorded step, errors on both sides.
-    fn compare(&mut self, beta: Estimate, trajectory: &Trajectory) {
+    fn compare<B>(&mut self, beta: Estimate, trajectory: &Trajectory<B>) {
         let eta = trajectory.eta;
         let first = &trajectory.points[0];
         let mut undecided = 0usize;
@@ -297,11 +297,11 @@ impl Claim {
     }
 
     /// The first hypothesis that fails.
-    fn hypothesis_failing(
+    fn hypothesis_failing<B>(
         &self,
         missing: Option<String>,
         beta: Estimate,
-        trajectory: &Trajectory,
+        trajectory: &Trajectory<B>,
     ) -> Option<Failing> {
         if let Some(missing) = missing {
             return Some(Failing::Missing(missing));
@@ -351,7 +351,7 @@ fn at_start(rate: f64) -> String {
     )
 }
 
-fn exceeds(point: &Point, bound_upper: f64) -> bool {
+fn exceeds<B>(point: &Point<B>, bound_upper: f64) -> bool {
     // A loss that is not finite is above every bound; its error bound is not a number.
     !point.loss.is_finite() || point.loss - point.loss_error > bound_upper
 }

@@ -3,6 +3,7 @@
 use crate::bounds::Obstruction;
 use crate::certificate::Certificate;
 use crate::model::{Kernel, Precision, Trained};
+use crate::orbit::Orbit;
 use crate::problem::{Dims, Init};
 use crate::spectrum::Reading;
 use crate::spectrum::deciding_reading;
@@ -26,7 +27,7 @@ pub struct Origin {
 }
 
 /// The schema this version writes.
-const SCHEMA: &str = "gdcert.verdict/1";
+pub(crate) const SCHEMA: &str = "gdcert.verdict/1";
 
 /// A value for each of W^Q, W^K, W^V.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -92,6 +93,18 @@ pub struct OrbitFile {
     pub distance: Option<f64>,
     /// How far the run in f64 can be from the exact orbit there.
     pub run_distance: Option<f64>,
+}
+
+impl From<&Orbit> for OrbitFile {
+    fn from(orbit: &Orbit) -> Self {
+        OrbitFile {
+            steps: orbit.steps,
+            bits: orbit.bits,
+            log2_growth: Some(orbit.log2_growth),
+            distance: Some(orbit.distance),
+            run_distance: Some(orbit.run_distance),
+        }
+    }
 }
 
 /// `verdict.json`. Numbers read back bit for bit; those that are not finite are null, here `None` once read.
@@ -205,13 +218,7 @@ impl VerdictFile {
                 .iter()
                 .map(|claim| (claim.name.clone(), claim.into()))
                 .collect(),
-            orbit: found.orbit.as_ref().map(|orbit| OrbitFile {
-                steps: orbit.steps,
-                bits: orbit.bits,
-                log2_growth: Some(orbit.log2_growth),
-                distance: Some(orbit.distance),
-                run_distance: Some(orbit.run_distance),
-            }),
+            orbit: found.orbit.as_ref().map(OrbitFile::from),
             certificate: found.certificate.as_ref().map(Certificate::to_json),
         }
     }

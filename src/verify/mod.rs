@@ -1,7 +1,6 @@
 //! From an instance and settings to a verdict: one call.
 
 mod by_name;
-mod exact;
 mod file;
 #[cfg(test)]
 mod proof_soundness;
@@ -9,21 +8,19 @@ pub(crate) mod room;
 
 pub use crate::eta::{Eta, THETA};
 pub use by_name::ByName;
+pub(crate) use file::SCHEMA;
 pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
-use crate::certificate::{
-    Certificate, Claims, OwnClaim, Proven, Refusal, Site, prove_from, theorem_a::Step,
-};
-use crate::certify::{
-    check_refuses, obstructed_certificate, rate_certificate, with_certified_step,
-};
-use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
+use crate::certificate::{Certificate, Grounds, OwnClaim, Proven, Refusal, Site};
+use crate::certify::{AttentionClaims, check_refuses, obstructed_certificate, with_certified_step};
+use crate::descent::{Point, Steps, Trajectory, descend_in, descend_lanes};
 use crate::model::{self, Precision, Trained};
 use crate::orbit::{self, Orbit};
 use crate::problem::{Dims, Instance};
+use crate::settle::settle;
 use crate::spectrum::{Estimate, Reading, Spectrum, deciding_reading};
-use crate::verdict::{Asserted, Claim, Verdict};
+use crate::verdict::{Asserted, Claim};
 use crate::{Error, Kernel, Result};
 use gdcert_numbers::norm;
 use serde::{Deserialize, Serialize};
@@ -195,12 +192,6 @@ pub fn verify(
                 .eta()
         }
     };
-    let own = &settings.claims;
-    let claims = Claims {
-        site: &site,
-        own,
-        eta,
-    };
     // Where the error model can not tell sigma_min(B_0) from 0, the enclosure may.
     if spectrum.sigma_min_B0.lower() == 0.0
         && spectrum.sigma_min_B0.value > 0.0
@@ -218,7 +209,7 @@ pub fn verify(
         settings.steps,
         &mut |point| observe(Event::Point(point)),
     )?;
-    let mut found = start.conclude(&site, own, trajectory);
+    let mut found = start.conclude(&site, &settings.claims, trajectory);
     found.curvature = curvature.collect();
     match &found.obstruction {
         Some(obstruction) => {
@@ -230,20 +221,20 @@ pub fn verify(
             found.certificate = refused.is_none().then_some(certificate);
         }
         None if settings.certify => {
-            let decided = match &settings.orbit {
-                Some(limits) => exact::settle(&claims, &deciding, limits, &mut found, observe)?,
-                None => exact::Decided::default(),
+            let asked = AttentionClaims {
+                site,
+                own: &settings.claims,
+                eta,
             };
-            if found.certificate.is_none() {
-                (found.certificate, found.proven) = prove(
-                    &claims,
-                    &deciding,
-                    &found.trajectory,
-                    &mut found.claims,
-                    observe,
-                )?;
-            }
-            decided.conclude(&claims, &deciding, &mut found)?;
+            let watch = &mut |t: usize| observe(Event::Proving(t));
+            let claims = std::mem::take(&mut found.claims);
+            let orbit = settings.orbit.as_ref();
+            let settled = settle(&asked, &deciding, orbit, &found.trajectory, claims, watch)?;
+            found.claims = settled.claims;
+            found.certificate = settled.certificate;
+            found.proven = settled.proven;
+            found.orbit = settled.orbit;
+            found.refutations = settled.refutations;
         }
         None => {}
     }
@@ -380,74 +371,6 @@ impl Start {
     }
 }
 
-/// Theorem A at M_0, else at some M_T of the run; marks the claims that the proven rate covers.
-fn prove(
-    asked: &Claims,
-    deciding: &str,
-    trajectory: &Trajectory,
-    claims: &mut [Claim],
-    observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
-) -> Result<(Option<Certificate>, Option<Proven>)> {
-    if trajectory.end == End::Diverged || !claims.iter().any(Claim::applies) {
-        return Ok((None, None));
-    }
-    let (site, eta) = (asked.site, asked.eta);
-    let instance = site.instance();
-    let beta = asked.get(deciding)?.upper();
-    let at_start = site.prove(Step::Eta(eta), beta).ok().map(|proof| Proven {
-        t: 0,
-        centre: None,
-        proof,
-    });
-    let decides = |claim: &&Claim| claim.name == deciding;
-    let held = claims.iter().find(decides).map(|c| c.verdict) == Some(Verdict::Held);
-    let covers = |proven: &Proven| proven.proof.covers(beta).is_ok();
-    let proven = match at_start {
-        Some(proven) if covers(&proven) || !held => proven,
-        at_start => {
-            let limit = trajectory.points.len() - 1;
-            let mut watch = |t: usize| observe(Event::Proving(t));
-            // The tail's M_T belongs to the run in f64: another one's prefix says nothing about it.
-            let tail = if held && trajectory.precision == Precision::F64 {
-                prove_from(instance, site.trained(), eta, beta, limit, &mut watch)?.ok()
-            } else {
-                None
-            };
-            match tail.or(at_start) {
-                Some(proven) => proven,
-                None => return Ok((None, None)),
-            }
-        }
-    };
-    let last = trajectory.points.len() - 1;
-    let mut marked = claims.to_vec();
-    let mut certified = Vec::new();
-    for claim in marked.iter_mut().filter(|c| c.applies()) {
-        let claimed = asked.get(&claim.name)?;
-        if proven.proof.covers(claimed.upper()).is_ok()
-            && claim.certify(proven.t, proven.proof.rate_lower(), last)
-        {
-            certified.push(claimed);
-        }
-    }
-    // The certificate is that of the deciding claim, or of the strongest that it covers.
-    certified.sort_by(|a, b| b.upper().total_cmp(&a.upper()));
-    let chosen = certified.iter().find(|c| c.name == deciding);
-    let Some(claimed) = chosen.or(certified.first()) else {
-        return Ok((None, None));
-    };
-    let certificate = rate_certificate(instance, &proven, claimed, None)?;
-    if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-        let covered = |claim: &&mut Claim| certified.iter().any(|c| c.name == claim.name);
-        for claim in claims.iter_mut().filter(covered) {
-            claim.not_rechecked(&why);
-        }
-        return Ok((None, None));
-    }
-    claims.clone_from_slice(&marked);
-    Ok((Some(certificate), Some(proven)))
-}
-
 impl Verification {
     /// The claim of this name: a reading, or one of the user's own.
     ///
@@ -457,10 +380,6 @@ impl Verification {
         let name = name.as_ref();
         let found = self.claims.iter().find(|claim| claim.name == name);
         found.unwrap_or_else(|| panic!("there is no claim {name}"))
-    }
-
-    fn claim_mut(&mut self, name: &str) -> Option<&mut Claim> {
-        self.claims.iter_mut().find(|claim| claim.name == name)
     }
 
     /// f(M_0).

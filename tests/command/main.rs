@@ -2,12 +2,14 @@
 
 mod certificates;
 mod certify;
+mod claims;
 mod cli;
 mod common;
 mod data;
 mod extreme_sizes;
 mod falsify;
 mod landscape;
+mod models;
 mod report;
 mod sweep;
 mod training;

@@ -2,6 +2,7 @@
 
 use super::claims::ClaimArgs;
 use super::instance::{InstanceArgs, READINGS, Source};
+use super::model::{self, ModelArgs};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
@@ -24,6 +25,8 @@ use std::ops::ControlFlow;
 pub(super) struct Args {
     #[command(flatten)]
     instance: InstanceArgs,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Step: auto (0.5 / |J_0|^2), certified (the one Theorem A chooses at M_0) or a number
     #[arg(
         long,
@@ -44,7 +47,7 @@ pub(super) struct Args {
     #[arg(long, conflicts_with_all = ["eta", "reading", "claims", "search_scale", "tail"])]
     best_rate: bool,
     /// Find the smallest scale (omega of lazy, s of paired and constant-value) at which the proof closes at M_0 with eta L = 1/2
-    #[arg(long, conflicts_with_all = ["instance", "scale", "tail"])]
+    #[arg(long, conflicts_with_all = ["instance", "scale", "tail", "model"])]
     search_scale: bool,
     /// Where the proof does not close at M_0, run gradient descent until it does, and enclose its exact orbit up to there
     #[arg(long)]
@@ -57,17 +60,27 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
+    let tail = match args.tail {
+        true => args.steps.unwrap_or(2000),
+        false => 0,
+    };
+    if let Some(path) = args.model.file() {
+        let goal = gdcert::graph::Goal {
+            reading: args.reading.clone(),
+            claims: args.claims.read()?,
+            eta: args.eta.parse()?,
+            tail,
+            orbit: args.orbit.settings()?,
+        };
+        return model::run_certify(path, &goal, args.best_rate, common, line);
+    }
     let trained = args.instance.trained()?;
     let goal = Goal {
         trained,
         reading: args.reading.clone(),
         claims: args.claims.read()?,
         eta: args.eta.parse()?,
-        tail: if args.tail {
-            args.steps.unwrap_or(2000)
-        } else {
-            0
-        },
+        tail,
         orbit: args.orbit.settings()?,
     };
     goal.check()?;

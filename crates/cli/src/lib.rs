@@ -12,6 +12,7 @@ mod explain;
 mod falsify;
 mod instance;
 mod landscape;
+mod model;
 mod orbit;
 mod out;
 mod progress;

@@ -2,6 +2,7 @@
 
 use super::claims::ClaimArgs;
 use super::instance::{InstanceArgs, READINGS};
+use super::model::{self, ModelArgs};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
@@ -10,7 +11,7 @@ use crate::Result;
 use gdcert::certificate::called;
 use gdcert::check_room;
 use gdcert::descent::{End, Steps};
-use gdcert::verdict::Verdict;
+use gdcert::verdict::{Claim, Verdict};
 use gdcert::verify::{Event, Settings, verify};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_report::{summary, verification_files};
@@ -37,6 +38,8 @@ const VERDICTS: [&str; 8] = [
 pub(super) struct Args {
     #[command(flatten)]
     instance: InstanceArgs,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Step: auto (0.5 / |J_0|^2), certified (the one Theorem A chooses at M_0) or a number
     #[arg(
         long,
@@ -71,7 +74,8 @@ pub(super) struct Args {
         value_name = "R,R",
         value_delimiter = ',',
         allow_hyphen_values = true,
-        default_value = "0"
+        default_value = "0",
+        conflicts_with = "model"
     )]
     curvature_at: Vec<f64>,
     /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding floor
@@ -80,7 +84,8 @@ pub(super) struct Args {
         value_name = "P",
         default_value = "f64",
         value_parser = one_of(&["f64", "double-double"]),
-        hide_possible_values = true
+        hide_possible_values = true,
+        conflicts_with = "model"
     )]
     precision: String,
     #[command(flatten)]
@@ -93,10 +98,22 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         .iter()
         .map(|name| name.parse())
         .collect::<Result<_>>()?;
+    let steps = args.steps.map_or(Steps::UpTo(2000), Steps::Exactly);
+    if let Some(path) = args.model.file() {
+        let settings = gdcert::graph::Settings {
+            eta: args.eta.parse()?,
+            steps,
+            reading: args.reading.clone(),
+            claims: args.claims.read()?,
+            orbit: args.orbit.settings()?,
+            certify: true,
+        };
+        return model::run_verify(path, &settings, &expect, common, line);
+    }
     let settings = Settings {
         trained: args.instance.trained()?,
         eta: args.eta.parse()?,
-        steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
+        steps,
         reading: args.reading.clone(),
         claims: args.claims.read()?,
         precision: args.precision.parse()?,
@@ -140,14 +157,29 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         tell(&format!("Files in {}\n", out.path().display()));
     }
 
-    let claim = found.claim(&deciding);
+    let diverged = found.trajectory.end == End::Diverged;
+    Ok(outcome(
+        &deciding,
+        found.claim(&deciding),
+        diverged,
+        &expect,
+    ))
+}
+
+/// What the verdict that decides means for the exit code; says why if that is bad.
+pub(super) fn outcome(
+    deciding: &str,
+    claim: &Claim,
+    diverged: bool,
+    expect: &[Verdict],
+) -> Outcome {
     let verdict = claim.verdict;
-    Ok(match &expect[..] {
-        [] if verdict.holds() && found.trajectory.end != End::Diverged => Outcome::Fine,
+    match expect {
+        [] if verdict.holds() && !diverged => Outcome::Fine,
         [] => {
             say(&format!(
                 "gdcert: {} is {verdict}: {}",
-                called(&deciding),
+                called(deciding),
                 claim.reason
             ));
             Outcome::Refuted
@@ -158,9 +190,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             say(&format!(
                 "gdcert: expected {} for {}, found {verdict}",
                 names.join(" or "),
-                called(&deciding)
+                called(deciding)
             ));
             Outcome::Refuted
         }
-    })
+    }
 }

@@ -2,6 +2,7 @@
 //! in words.
 
 mod figure;
+mod model;
 mod page;
 pub mod plot;
 mod proof;
@@ -13,6 +14,7 @@ mod table;
 mod words;
 
 pub use figure::Figure;
+pub use model::{model_summary, model_verification_files};
 pub use page::page;
 pub use proof::certificate_words;
 pub use proof::remarks;

@@ -31,7 +31,7 @@ mod trial;
 pub use trial::Trial;
 
 use crate::certificate::{Claimed, Site};
-use crate::certify::{Certified, Goal, certify, enclosed};
+use crate::certify::{Certified, Goal, certify};
 use crate::descent::Steps;
 use crate::model::Trained;
 use crate::orbit::{self, Fate};
@@ -366,8 +366,16 @@ fn refutes(search: &Search, instance: &Instance, limit: usize) -> bool {
         [Claimed::reading(search.reading, beta)],
         orbit::Settings::QUICK,
     );
-    match enclosed(&site, &claims, eta, limit, &settings, through) {
-        Ok(Ok(orbit)) => matches!(orbit.fate(search.reading), Some(Fate::Refuted(_))),
+    match orbit::enclose(
+        instance,
+        search.trained,
+        eta,
+        &claims,
+        limit,
+        &settings,
+        through,
+    ) {
+        Ok(orbit) => matches!(orbit.fate(search.reading), Some(Fate::Refuted(_))),
         _ => false,
     }
 }
