@@ -44,11 +44,11 @@ impl<'g> orbit::Model for GraphModel<'g> {
         Ok(then(&mut grounds))
     }
 
-    fn has_sharp(&self) -> bool {
-        false
+    fn sharp_work(&self) -> Option<u64> {
+        None
     }
 
-    fn work(&self) -> u64 {
+    fn work(&self) -> [u64; 2] {
         let nodes = self.0.nodes();
         let products = nodes.iter().filter(|node| node.varies).map(|node| {
             let of_entry = match &node.operation {
@@ -63,7 +63,7 @@ impl<'g> orbit::Model for GraphModel<'g> {
             };
             (node.len() as u64).saturating_mul(of_entry as u64)
         });
-        products.fold(0, u64::saturating_add)
+        [products.fold(0, u64::saturating_add), 0]
     }
 }
 

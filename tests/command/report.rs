@@ -262,6 +262,7 @@ fn reproduce_leaves_a_page_that_answers_in_its_first_rows() {
         "theorem-2-random",
         "necessity",
         "vanishing-gradient",
+        "near-convex",
         "pathfinder",
     ] {
         assert!(html.contains(&format!("<section id=\"{id}\"")), "{id}");

@@ -2,6 +2,7 @@
 
 mod axis;
 mod canvas;
+mod convexity;
 mod curves;
 mod landscape;
 mod model;
@@ -13,6 +14,7 @@ mod rate;
 mod sweep;
 mod thin;
 
+pub use convexity::convexity;
 pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
 pub use model::model_rate_vs_bound;

@@ -88,12 +88,12 @@ impl Kind {
     }
 }
 
-const KERNELS: [Kernel; 2] = [Kernel::Softmax, Kernel::Gaussian];
+pub(super) const KERNELS: [Kernel; 2] = [Kernel::Softmax, Kernel::Gaussian];
 
-const WIDTH: f64 = 720.0;
+pub(super) const WIDTH: f64 = 720.0;
 const MARGIN: f64 = 16.0;
 /// Left and right edges of the two panels of a row.
-const COLUMNS: [(f64, f64); 2] = [(76.0, 372.0), (404.0, 700.0)];
+pub(super) const COLUMNS: [(f64, f64); 2] = [(76.0, 372.0), (404.0, 700.0)];
 const WHITE: Rgb = (255, 255, 255);
 
 /// Okabe-Ito colours, told apart by dashes where colour is lost.
@@ -108,14 +108,14 @@ const GAUSSIAN: Line = Line {
     dashes: &[8.0, 4.0],
 };
 
-fn of_kernel(kernel: Kernel) -> Line {
+pub(super) fn of_kernel(kernel: Kernel) -> Line {
     match kernel {
         Kernel::Softmax => SOFTMAX,
         Kernel::Gaussian => GAUSSIAN,
     }
 }
 
-fn frame((left, right): (f64, f64), (top, bottom): (f64, f64)) -> Rect {
+pub(super) fn frame((left, right): (f64, f64), (top, bottom): (f64, f64)) -> Rect {
     Rect {
         left,
         top,
@@ -125,7 +125,11 @@ fn frame((left, right): (f64, f64), (top, bottom): (f64, f64)) -> Rect {
 }
 
 /// White ground, title, and the version at the lower right.
-fn ground<B: DrawingBackend>(canvas: &mut Canvas<'_, B>, title: &str, height: f64) -> Result<()> {
+pub(super) fn ground<B: DrawingBackend>(
+    canvas: &mut Canvas<'_, B>,
+    title: &str,
+    height: f64,
+) -> Result<()> {
     canvas.fill_rect((0.0, 0.0), (WIDTH, height), WHITE)?;
     let title = fitted(title, 15.0, WIDTH - 2.0 * MARGIN);
     canvas.text(&title, (MARGIN, 25.0), 15.0, BLACK, Align::Left)?;
@@ -135,7 +139,7 @@ fn ground<B: DrawingBackend>(canvas: &mut Canvas<'_, B>, title: &str, height: f6
 }
 
 /// A line of samples with names.
-fn legend<B: DrawingBackend>(
+pub(super) fn legend<B: DrawingBackend>(
     canvas: &mut Canvas<'_, B>,
     entries: &[(String, Line)],
     y: f64,
