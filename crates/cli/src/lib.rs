@@ -13,6 +13,7 @@ mod instance;
 mod landscape;
 mod orbit;
 mod out;
+mod plot;
 mod progress;
 mod report;
 mod reproduce;
@@ -87,6 +88,7 @@ enum Command {
     Data(data::Args),
     Train(Box<train::Args>),
     Landscape(Box<landscape::Args>),
+    Plot(Box<plot::Args>),
     Report(report::Args),
     Explain(explain::Args),
     Completions(shell::Completions),
@@ -191,6 +193,7 @@ fn carry_out(cli: &Cli, line: &str) -> Result<Outcome> {
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),
         Command::Landscape(args) => landscape::run(args, &cli.common, line),
+        Command::Plot(args) => plot::run(args, &cli.common, line),
         Command::Report(args) => report::run(args, &cli.common, line),
         Command::Explain(args) => explain::run(args, &cli.common),
         Command::Completions(args) => shell::completions(args, &cli.common),

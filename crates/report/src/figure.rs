@@ -1,6 +1,6 @@
 //! A figure inside a page.
 
-use crate::plot::FONT;
+use crate::plot::fonts;
 use crate::{Error, Result};
 use base64::Engine;
 use gdcert_base::input;
@@ -79,12 +79,13 @@ fn root_element(text: &str) -> Option<usize> {
 /// An image sees no font of the page around it, so that it brings its own.
 fn with_font(svg: &str) -> String {
     match root_element(svg) {
-        Some(at) if !svg[..at].ends_with("/>") && svg.contains("DejaVu Sans") => format!(
-            "{}<style>@font-face{{font-family:\"DejaVu Sans\";src:url(data:font/ttf;base64,{})}}</style>{}",
-            &svg[..at],
-            base64::engine::general_purpose::STANDARD.encode(FONT),
-            &svg[at..]
-        ),
+        Some(at)
+            if !svg[..at].ends_with("/>")
+                && svg.contains("DejaVu Sans")
+                && !svg.contains("@font-face") =>
+        {
+            format!("{}{}{}", &svg[..at], fonts(svg), &svg[at..])
+        }
         _ => svg.to_owned(),
     }
 }

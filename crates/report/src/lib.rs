@@ -6,6 +6,7 @@ mod page;
 pub mod plot;
 mod proof;
 pub mod rocq;
+mod runs;
 mod section;
 mod summary;
 mod sweep;
@@ -16,6 +17,7 @@ pub use figure::Figure;
 pub use page::page;
 pub use proof::certificate_words;
 pub use proof::remarks;
+pub use runs::runs_table;
 pub use section::RUN;
 pub use section::{Proof, Section, cases_table, read};
 pub use summary::paragraph;
@@ -60,8 +62,8 @@ pub fn verification_files(
     let mut files = vec![
         ("instance.safetensors", instance.to_bytes()?),
         ("trajectory.csv", trajectory_csv(found)?),
-        ("rate-vs-bound.svg", figure.svg.into_bytes()),
-        ("rate-vs-bound.png", figure.png),
+        ("rate-vs-bound.svg", figure.svg()?.into_bytes()),
+        ("rate-vs-bound.png", figure.png()?),
         ("verdict.json", verdict.into_bytes()),
     ];
     if let Some(certificate) = &found.certificate {
