@@ -146,9 +146,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             ));
         }
     }
-    let mut out = out;
+    // Beside what is there: figures of several folders may be gathered.
     let named = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone()));
-    out.replace(named.collect())?;
+    out.write(named.collect())?;
     let written: Vec<PathBuf> = files.iter().map(|(name, _)| out.path().join(name)).collect();
     if common.json {
         print(&format!("{:#}\n", json!({"figures": written, "left_out": left_out})));

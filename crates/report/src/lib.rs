@@ -3,6 +3,7 @@
 
 mod figure;
 mod page;
+mod plain;
 pub mod plot;
 mod proof;
 pub mod rocq;
@@ -19,7 +20,7 @@ pub use proof::certificate_words;
 pub use proof::remarks;
 pub use runs::runs_table;
 pub use section::RUN;
-pub use section::{Proof, Section, cases_table, read};
+pub use section::{Card, Proof, Section, cases_table, read};
 pub use summary::paragraph;
 pub use summary::summary;
 pub use sweep::sweep_tables;
@@ -99,6 +100,9 @@ fn add_text(text: &mut String, section: &Section) {
     }
     for words in &section.words {
         *text += &wrapped(words);
+    }
+    if let Some(listing) = &section.listing {
+        *text += &format!("\n{listing}\n");
     }
     for table in &section.tables {
         *text += "\n";

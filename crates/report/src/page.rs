@@ -1,5 +1,6 @@
 //! One self-contained page.
 
+use super::figure::Figure;
 use super::section::Section;
 use super::table::Table;
 use crate::plot::FONT;
@@ -7,6 +8,7 @@ use crate::{Error, Result};
 use askama::Template;
 use base64::Engine;
 use gdcert_base::printable::printable_line;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 #[derive(Template)]
@@ -24,7 +26,21 @@ struct Part<'a> {
     section: &'a Section,
     level: usize,
     base: &'a str,
+    /// Whether it is folded away until a reader asks for it.
+    folded: bool,
 }
+
+#[derive(Template)]
+#[template(path = "figure.html")]
+struct FigureView<'a> {
+    figure: &'a Figure,
+    part: &'a Part<'a>,
+    /// Whether it says below what it is.
+    named: bool,
+}
+
+/// What shows the numbers under a pointer; a page runs this and nothing else.
+const SCRIPT: &str = include_str!("hover.js");
 
 #[derive(Template)]
 #[template(path = "table.html")]
@@ -116,6 +132,7 @@ impl Page<'_> {
             section,
             level: 2,
             base: self.base,
+            folded: !self.top.cards.is_empty(),
         })
     }
 
@@ -124,7 +141,17 @@ impl Page<'_> {
             section: self.top,
             level: 1,
             base: self.base,
+            folded: false,
         }
+    }
+
+    fn script(&self) -> &'static str {
+        SCRIPT
+    }
+
+    /// By which a browser knows that it is this script.
+    fn hash(&self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(Sha256::digest(SCRIPT))
     }
 }
 
@@ -134,6 +161,7 @@ impl Part<'_> {
             section,
             level: self.level + 1,
             base: self.base,
+            folded: self.folded || !self.section.cards.is_empty(),
         })
     }
 
@@ -143,6 +171,25 @@ impl Part<'_> {
 
     fn math(&self, text: &str) -> String {
         math(text)
+    }
+
+    fn figure(&self, figure: &Figure, named: bool) -> String {
+        let view = FigureView {
+            figure,
+            part: self,
+            named,
+        };
+        // Writing to a String can not fail.
+        view.render().unwrap_or_default()
+    }
+
+    /// The way to a place in the page.
+    fn place(&self, id: &str) -> String {
+        encoded(id.as_bytes())
+    }
+
+    fn kind(&self, worth: &str) -> &'static str {
+        if worth == "proven" { "proven" } else { "other" }
     }
 
     /// A file's link.

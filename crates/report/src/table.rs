@@ -73,7 +73,9 @@ impl Cell {
                 exact: Some(n.to_string()),
                 ..Cell::text("")
             },
-            other => Cell::text(other.to_string()),
+            Value::Bool(yes) => Cell::text(if *yes { "yes" } else { "no" }),
+            // What is no single value is in the file.
+            Value::Array(_) | Value::Object(_) => Cell::text("see the file"),
         }
     }
 
@@ -98,11 +100,12 @@ impl Cell {
         // Two digits of the deviation say all there is to say of the mean.
         let after = match sd > 0.0 && sd.is_finite() {
             true => (1.0 - sd.log10().floor()).clamp(0.0, 9.0) as usize,
-            false => 4,
+            false if mean.abs() < 1.0 => 4,
+            false => 2,
         };
         let text = match count {
             0 => return Cell::text("-"),
-            1 => format!("{mean:.4}"),
+            1 => format!("{mean:.after$}"),
             _ => format!("{mean:.after$} ± {sd:.after$}"),
         };
         let items = [("mean", mean), ("sd", sd)];
@@ -291,7 +294,7 @@ impl Table {
 }
 
 /// A number with four significant digits as a person writes it: 128.5, 0.0123, 1.285e-7.
-fn as_written(exact: &str) -> String {
+pub(super) fn as_written(exact: &str) -> String {
     match exact.parse::<f64>() {
         // Whole numbers are counts.
         Ok(x) if !exact.contains(['.', 'e']) || x == 0.0 => exact.to_owned(),

@@ -173,7 +173,7 @@ impl Curves<'_> {
     }
 
     fn sides(&self) -> (f64, f64) {
-        let left = if self.look.is_screen() { 80.0 } else { 58.0 };
+        let left = if self.look.is_screen() { 80.0 } else { 66.0 };
         (left, self.width() - RIGHT)
     }
 

@@ -602,6 +602,22 @@ impl Contours<'_> {
             let outline: Vec<Xy> = edges.outline().into_iter().map(&at).collect();
             canvas.fill(&outline, band)?;
         }
+        // A surface that is flat beside the others has lines of its own, so that its shape is seen.
+        let highest = all().flatten().map(|c| c.1).fold(f64::NEG_INFINITY, f64::max);
+        if lines_of(panels, lowest, highest) < 5 && highest > lowest {
+            for tick in Axis::linear(lowest, highest, LEAST).ticks(9) {
+                let level = lowest + tick.at * (highest - lowest);
+                for cell in all() {
+                    let part = above(cell, level);
+                    for i in 0..part.len() {
+                        let (a, b) = (part[i], part[(i + 1) % part.len()]);
+                        if a.1 && b.1 {
+                            lines.push((level, [at(a.0), at(b.0)]));
+                        }
+                    }
+                }
+            }
+        }
         for (level, line) in lines {
             let share = panels.loss.at(level);
             let color = mix(
@@ -641,6 +657,12 @@ impl Contours<'_> {
         }
         Ok(())
     }
+}
+
+/// How many of the levels are between the lowest and the highest loss of a surface.
+fn lines_of(panels: &Panels, lowest: f64, highest: f64) -> usize {
+    let within = |level: &&f64| (lowest..=highest).contains(*level);
+    panels.levels.iter().filter(within).count()
 }
 
 /// The part of a segment inside a rectangle.
@@ -690,6 +712,7 @@ struct View {
     centre: Xy,
     unit: f64,
     side: f64,
+    right: f64,
 }
 
 /// How far the base is turned, and how far the viewer stands above it.
@@ -705,6 +728,7 @@ impl View {
             centre: (0.5 * (square.left + square.right), square.top + 0.72 * side),
             unit: 0.335 * side,
             side,
+            right: square.right,
         }
     }
 
@@ -779,7 +803,10 @@ impl Reliefs<'_> {
         let (x, y) = view.at(0.5, 0.0, 0.0);
         canvas.label("along $W^Q$", (x - 0.16 * view.side, y + 36.0), SMALL, BLACK, Align::Center)?;
         let (x, y) = view.at(1.0, 0.5, 0.0);
-        canvas.label("along $W^K$", (x + 0.19 * view.side, y + 36.0), SMALL, BLACK, Align::Center)?;
+        let name = "along $W^K$";
+        // Left of the scale, however small the panel is.
+        let x = (x + 0.19 * view.side).min(view.right - 0.3 * label_width(name, SMALL));
+        canvas.label(name, (x, y + 36.0), SMALL, BLACK, Align::Center)?;
 
         let mut tiles: Vec<(f64, Cell)> = cells(panel.surface, RELIEF_CELLS)
             .into_iter()

@@ -28,6 +28,7 @@ pub use sweep::{Named, Over, sweep_figures};
 use crate::{Error, Result};
 use canvas::Canvas;
 pub(crate) use font::UPRIGHT as FONT;
+pub(crate) use story::samples;
 pub(crate) use svg::fonts;
 
 /// A figure that is drawn; [`file`](Figure::file) writes it.
@@ -39,6 +40,18 @@ pub struct Figure {
     unit: f64,
     description: String,
     canvas: Canvas,
+    frame: Option<Frame>,
+}
+
+/// Where the first panel is, as parts of the figure's width and height, and from which step to which it shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+    pub first: f64,
+    pub last: f64,
 }
 
 impl Figure {
@@ -87,6 +100,10 @@ trait Drawing {
     /// One line for readers who do not see the figure.
     fn description(&self) -> String;
     fn draw(&self, canvas: &mut Canvas) -> Result<()>;
+    /// Where a reader may point to for numbers.
+    fn frame(&self) -> Option<Frame> {
+        None
+    }
 }
 
 fn render(drawing: &impl Drawing, look: &Look) -> Result<Figure> {
@@ -98,6 +115,7 @@ fn render(drawing: &impl Drawing, look: &Look) -> Result<Figure> {
         height,
         unit: look.unit,
         description: drawing.description(),
+        frame: drawing.frame(),
         canvas,
     })
 }

@@ -8,7 +8,7 @@ use super::number::{grouped, scientific};
 use super::panel::{BLACK, GREY, Panel, SMALL, TITLE};
 use super::place::{Occupied, Rect};
 use super::story::{self, Story};
-use super::{Drawing, Figure, render};
+use super::{Drawing, Figure, Frame, render};
 use crate::{Error, Result};
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
@@ -220,6 +220,21 @@ impl Drawing for RateVsBound<'_> {
         ))
     }
 
+    fn frame(&self) -> Option<Frame> {
+        let &(Part::Loss, (top, bottom)) = self.panels.first()? else {
+            return None;
+        };
+        let (left, right) = self.sides();
+        Some(Frame {
+            left: left / self.width(),
+            right: right / self.width(),
+            top: top / self.height,
+            bottom: bottom / self.height,
+            first: 0.0,
+            last: self.horizon().max(1) as f64,
+        })
+    }
+
     fn draw(&self, canvas: &mut Canvas) -> Result<()> {
         canvas.fill_rect((0.0, 0.0), (self.width(), self.height), (255, 255, 255))?;
         let margin = self.margin();
@@ -331,7 +346,7 @@ impl RateVsBound<'_> {
         let ends = match (screen, moved) {
             (true, _) => ENDS,
             (false, true) => 26.0,
-            (false, false) => 8.0,
+            (false, false) => 16.0,
         };
         let left = if screen { LEFT } else { 66.0 };
         (left, self.width() - ends)
@@ -358,20 +373,19 @@ impl RateVsBound<'_> {
     fn foot(&self, canvas: &mut Canvas) -> Result<()> {
         let story = self.story;
         let verdict = story.claim(&story.deciding).map(|claim| claim.verdict);
-        let mut deciding = format!(
-            "deciding reading {}: {}",
-            story.deciding,
-            verdict.map_or("unknown", Verdict::name)
-        );
-        if let Some((_, distance)) = story.orbit
-            && story.precision == Precision::F64
-            && distance.is_finite()
-        {
-            deciding += &format!(
-                " · the run is within {} of exact gradient descent",
-                scientific(distance, 1)
-            );
-        }
+        let said = match story.orbit {
+            Some((_, distance)) if story.precision == Precision::F64 && distance.is_finite() => {
+                format!(
+                    "the run is within {} of exact gradient descent",
+                    scientific(distance, 1)
+                )
+            }
+            _ => format!(
+                "deciding reading {}: {}",
+                story.deciding,
+                verdict.map_or("unknown", Verdict::name)
+            ),
+        };
         let y = self.height - 8.0;
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
         let version = match story.precision {
@@ -380,8 +394,8 @@ impl RateVsBound<'_> {
         };
         let right = self.sides().1;
         let room = right - MARGIN - text_width(&version, SMALL) - 12.0;
-        let deciding = fitted(&deciding, SMALL, room);
-        canvas.text(&deciding, (MARGIN, y), SMALL, GREY, Align::Left)?;
+        let said = fitted(&said, SMALL, room);
+        canvas.text(&said, (MARGIN, y), SMALL, GREY, Align::Left)?;
         canvas.text(&version, (right, y), SMALL, GREY, Align::Right)
     }
 
@@ -636,11 +650,18 @@ impl RateVsBound<'_> {
             let (x, y) = panel.at(point.t as f64, drawn_log(point.loss));
             (x, y.clamp(panel.frame.top, panel.frame.bottom))
         };
+        // On a narrow panel a note is short: the legend and the caption say the rest.
+        let room = 0.55 * (panel.frame.right - panel.frame.left);
+        let fitting = |long: String, t: usize| match label_width(&long, SMALL) <= room {
+            true => long,
+            false => format!("$t$ = {}", step(t)),
+        };
         let mut notes: Vec<(Xy, Rgb, bool, String)> = Vec::new();
         for (point, claims) in self.first_violations() {
             let names: Vec<_> = claims.iter().map(|c| c.name.as_str()).collect();
             let verdict = claims.first().map_or(Verdict::Violated, |c| c.verdict);
             let text = format!("{} {verdict} at $t$ = {}", names.join(", "), step(point.t));
+            let text = fitting(text, point.t);
             notes.push((mark(point), self.style_of(&claims).color, true, text));
         }
         if let Some((t, _)) = self.story.proven.filter(|(t, _)| *t > 0)
@@ -650,7 +671,7 @@ impl RateVsBound<'_> {
                 true => format!("proven for every $t$, from {} by Theorem A", step(t)),
                 false => format!("proven from $t$ = {} on", step(t)),
             };
-            notes.push((mark(point), PROVEN_LINE.color, true, text));
+            notes.push((mark(point), PROVEN_LINE.color, true, fitting(text, t)));
         }
         if self.story.diverged
             && let Some(last) = self.story.points.last()
@@ -838,12 +859,12 @@ impl RateVsBound<'_> {
                 .map(|entry| label_width(of(entry), SMALL))
                 .fold(0.0, f64::max)
         };
-        let name_at = LEFT + 48.0;
+        let name_at = MARGIN + 48.0;
         let rate_at = name_at + widest(|e| &e.name) + 16.0;
         let said_at = rate_at + widest(|e| &e.rate) + 16.0;
         for (row, entry) in self.legend.iter().enumerate() {
             let y = self.top + row as f64 * ROW;
-            draw_sample(canvas, &entry.sample, (LEFT, y), 40.0)?;
+            draw_sample(canvas, &entry.sample, (MARGIN, y), 40.0)?;
             canvas.label(&entry.name, (name_at, y), SMALL, BLACK, Align::Left)?;
             canvas.label(&entry.rate, (rate_at, y), SMALL, BLACK, Align::Left)?;
             let room = self.width() - 6.0 - said_at;
@@ -863,12 +884,17 @@ impl RateVsBound<'_> {
         panel: &Panel,
         occupied: &mut Occupied,
     ) -> Result<()> {
-        let texts: Vec<String> = self.legend.iter().map(Self::short).collect();
-        let widest = texts
-            .iter()
-            .map(|text| label_width(text, SMALL))
-            .fold(0.0, f64::max);
+        let widest = |texts: &[String]| {
+            let widths = texts.iter().map(|text| label_width(text, SMALL));
+            widths.fold(0.0, f64::max)
+        };
         let sample = 22.0;
+        let room = 0.62 * (panel.frame.right - panel.frame.left) - sample - 16.0;
+        let mut texts: Vec<String> = self.legend.iter().map(Self::short).collect();
+        if widest(&texts) > room {
+            texts = self.legend.iter().map(|entry| entry.name.clone()).collect();
+        }
+        let widest = widest(&texts);
         let size = (
             widest + sample + 16.0,
             (ROW - 2.0) * texts.len() as f64 + 7.0,

@@ -225,6 +225,32 @@ impl Story {
     }
 }
 
+/// t, the loss and the bound of the reading that decides, of at most so many steps up to `last`, evenly chosen; from the
+/// files of `verify`.
+///
+/// # Errors
+/// A trajectory.csv that is missing or damaged.
+pub(crate) fn samples(
+    folder: &Path,
+    deciding: &str,
+    last: f64,
+    most: usize,
+) -> Result<Vec<(usize, f64, Option<f64>)>> {
+    let path = folder.join("verdict.json");
+    let rate = input::json(&path)?["claims"][deciding]["rate"].as_f64();
+    let (rows, bounded) = rows(&folder.join("trajectory.csv"))?;
+    let rows: Vec<&Row> = rows.iter().filter(|row| row.t as f64 <= last).collect();
+    let f0 = rows.first().map_or(f64::NAN, |row| row.loss);
+    let rate = rate.filter(|_| bounded.iter().any(|name| name == deciding));
+    let bound = |t: usize| rate.map(|rate| f0 * (t as f64 * (-rate).ln_1p()).exp());
+    let every = rows.len().div_ceil(most.max(1)).max(1);
+    Ok(rows
+        .into_iter()
+        .step_by(every)
+        .map(|row| (row.t, row.loss, bound(row.t)))
+        .collect())
+}
+
 /// What a figure needs of a claim in verdict.json, that of a reading or one of the user's own.
 #[derive(Deserialize)]
 struct Recorded {

@@ -2,7 +2,7 @@
 
 use super::canvas::{Mark, Rgb, VEIL, Xy};
 use super::font::{FAMILIES, Face};
-use super::{Figure, cannot_draw};
+use super::{Figure, Frame, cannot_draw};
 use crate::Result;
 use base64::Engine;
 use plotters::prelude::SVGBackend;
@@ -121,9 +121,10 @@ fn finish(svg: &str, (w, h): (u32, u32), figure: &Figure, embed: bool) -> String
     let mut finished = svg.replacen(
         &head,
         &format!(
-            "<svg width=\"{}\" height=\"{}\" role=\"img\" stroke-linejoin=\"round\"",
+            "<svg width=\"{}\" height=\"{}\" role=\"img\" stroke-linejoin=\"round\"{}",
             size(figure.width),
-            size(figure.height)
+            size(figure.height),
+            figure.frame.map_or(String::new(), frame),
         ),
         1,
     );
@@ -138,6 +139,19 @@ fn finish(svg: &str, (w, h): (u32, u32), figure: &Figure, embed: bool) -> String
         finished.insert_str(end + 2, &format!("<title>{escaped}</title>\n{style}"));
     }
     finished
+}
+
+/// Tells a page where the first panel is, and which steps it shows.
+fn frame(frame: Frame) -> String {
+    let Frame {
+        left,
+        right,
+        top,
+        bottom,
+        first,
+        last,
+    } = frame;
+    format!(" data-frame=\"{left:.4} {right:.4} {top:.4} {bottom:.4} {first} {last}\"")
 }
 
 /// A style sheet with the fonts that a document uses.

@@ -22,6 +22,7 @@ const SHARE: &str = "share of trials below";
 const POINTS: usize = 4000;
 /// What is below this can not be told from 0 beside 1: it is not drawn as data.
 const LOWEST: f64 = 1e-16;
+const BELOW_LOWEST: &str = "below 10⁻¹⁶";
 /// Room for it on a logarithmic axis, in decades.
 const STRIP: f64 = 1.5;
 
@@ -201,7 +202,7 @@ pub(super) fn query_alone(
     };
     draw(
         Page {
-            title: format!("Training W^Q alone, init {}", kind.init),
+            title: format!("Training $W^Q$ alone, init {}", kind.init),
             legend: vec![
                 entry(Kernel::Softmax, SOFTMAX),
                 entry(Kernel::Gaussian, GAUSSIAN),
@@ -273,7 +274,7 @@ pub(super) fn vanishing(
     };
     draw(
         Page {
-            title: kind.title("|J_Q| against the logit scale"),
+            title: kind.title("$|J_Q|$ against the logit scale"),
             legend: vec![
                 ("softmax".to_owned(), SOFTMAX),
                 ("gaussian".to_owned(), GAUSSIAN),
@@ -351,7 +352,7 @@ impl Drawing for Charts<'_> {
     }
 
     fn description(&self) -> String {
-        self.page.title.clone()
+        self.page.title.replace('$', "")
     }
 
     fn draw(&self, canvas: &mut Canvas) -> Result<()> {
@@ -382,10 +383,18 @@ impl Chart {
         if self.blind[0] {
             let (x, _) = panel.at(edge, 0.0);
             canvas.fill_rect((left, top), (x, bottom), BLIND)?;
+            if x - left >= 14.0 {
+                let at = (0.5 * (left + x) + 4.0, 0.5 * (top + bottom));
+                canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Upwards)?;
+            }
         }
         if self.blind[1] {
             let (_, y) = panel.at(0.0, edge);
             canvas.fill_rect((left, y), (right, bottom), BLIND)?;
+            if bottom - y >= 12.0 {
+                let at = (left + 6.0, 0.5 * (y + bottom) + 4.0);
+                canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Left)?;
+            }
         }
         for (line, outline) in &self.bands {
             let outline: Vec<Xy> = outline.iter().map(|&(x, y)| panel.at(x, y)).collect();

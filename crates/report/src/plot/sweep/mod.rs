@@ -7,6 +7,7 @@ mod phase;
 use super::Figure;
 use super::canvas::{Align, Canvas, Line, Rgb, fitted, text_width};
 use super::look::{Legend, Look};
+use super::math::label_width;
 use super::panel::{BLACK, GREY, SMALL, TITLE};
 use super::place::Rect;
 use crate::Result;
@@ -220,9 +221,19 @@ impl Page<'_> {
         let room = self.width() - 2.0 * self.margin();
         let screen = self.look.is_screen();
         if let Some(title) = self.look.title(&self.title) {
-            let title = fitted(title, TITLE, room);
-            let y = if screen { 25.0 } else { 15.0 };
-            canvas.text(&title, (self.margin(), y), TITLE, BLACK, Align::Left)?;
+            let at = (self.margin(), if screen { 25.0 } else { 15.0 });
+            // Ours has formulas in it; a reader's own is text.
+            match self.look.title.is_none() && label_width(title, TITLE) <= room {
+                true => canvas.label(title, at, TITLE, BLACK, Align::Left)?,
+                false => {
+                    let title = match self.look.title {
+                        None => title.replace('$', ""),
+                        Some(_) => title.to_owned(),
+                    };
+                    let title = fitted(&title, TITLE, room);
+                    canvas.text(&title, at, TITLE, BLACK, Align::Left)?;
+                }
+            }
         }
         if self.look.legend != Legend::None {
             for ((name, line), (row, x)) in self.legend.iter().zip(self.flow()) {
