@@ -7,6 +7,7 @@ mod common;
 mod data;
 mod extreme_sizes;
 mod falsify;
+mod figures;
 mod landscape;
 mod report;
 mod sweep;

@@ -48,16 +48,9 @@ pub(super) fn train(json: &Value) -> Told {
             percent(&json["accuracy"]["sd"])
         ),
     };
-    let accuracy = json["accuracy"]["mean"].as_f64().unwrap_or(f64::NAN);
-    let sd = json["accuracy"]["sd"].as_f64().unwrap_or(0.0);
-    let chance = match accuracy {
-        a if a > 0.5 + 2.0 * sd.max(0.01) => "that is better than chance",
-        a if a < 0.5 - 2.0 * sd.max(0.01) => "that is worse than chance",
-        _ => "that can not be told from chance",
-    };
     let mut words = vec![
         format!(
-            "{} attention reached an accuracy of {}{spread} on all {} samples of {}; {chance} (50 %).",
+            "{} attention reached an accuracy of {}{spread} on all {} samples of {}; guessing reaches 50 %.",
             text(&s["kernel"]),
             percent(&json["accuracy"]["mean"]),
             text(&json["evaluated_on"]),

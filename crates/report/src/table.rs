@@ -297,7 +297,8 @@ impl Table {
 pub(super) fn as_written(exact: &str) -> String {
     match exact.parse::<f64>() {
         // Whole numbers are counts.
-        Ok(x) if !exact.contains(['.', 'e']) || x == 0.0 => exact.to_owned(),
+        Ok(_) if !exact.contains(['.', 'e']) => exact.to_owned(),
+        Ok(x) if x.fract() == 0.0 && x.abs() < 1e15 => format!("{x:.0}"),
         Ok(x) if (1e-3..1e6).contains(&x.abs()) => {
             let after = (3.0 - x.abs().log10().floor()).clamp(0.0, 6.0) as usize;
             let text = format!("{x:.after$}");
@@ -452,7 +453,8 @@ mod tests {
             ("0.5", "0.5"),
             ("1.2345e-7", "1.234e-7"),
             ("-3.14159", "-3.142"),
-            ("0.0", "0.0"),
+            ("0.0", "0"),
+            ("6.0", "6"),
         ] {
             assert_eq!(as_written(exact), text);
         }

@@ -161,7 +161,7 @@ fn encode(rgb: &[u8], (width, height): (u32, u32), dots: f64) -> Result<Vec<u8>>
     let mut encoder = png::Encoder::new(&mut file, width, height);
     encoder.set_color(png::ColorType::Rgb);
     encoder.set_depth(png::BitDepth::Eight);
-    encoder.set_compression(png::Compression::Best);
+    encoder.set_compression(png::Compression::Default);
     // Paeth suits flat areas with thin lines.
     encoder.set_filter(png::FilterType::Paeth);
     let per_metre = (dots * INCHES_PER_METRE).round() as u32;

@@ -192,8 +192,15 @@ impl Canvas {
         color: Rgb,
         align: Align,
     ) {
+        // A viewer of SVG leaves out spaces at the ends.
+        let shown = text.trim_start();
+        let blank = font::width(&text[..text.len() - shown.len()], size, face);
+        let at = match align {
+            Align::Upwards => (at.0, at.1 - blank),
+            _ => (at.0 + blank, at.1),
+        };
         self.marks.push(Mark::Text {
-            text,
+            text: shown.trim_end().to_owned(),
             at: within(at),
             size,
             face,
