@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 const VERIFY: [&str; 15] = [
-    "verify", "-N", "1", "-n", "3", "-D", "6", "-d", "3", "-H", "2", "--init", "lazy", "--scale", "10",
+    "verify", "-N", "1", "-n", "3", "-D", "6", "-d", "3", "-H", "2", "--init", "lazy", "--scale",
+    "10",
 ];
 
 struct Folder(tempfile::TempDir);
@@ -43,14 +44,32 @@ fn attribute(svg: &str, name: &str) -> String {
 fn text_has_its_true_size() {
     let folder = Folder::new();
     folder.fine(&[&VERIFY[..], &["--kernel", "gaussian", "--out", "v"]].concat());
-    for (width, points, size) in [("3.25in", 234.0, 8.0), ("16cm", 453.543, 8.0), ("234pt", 234.0, 11.0)] {
+    for (width, points, size) in [
+        ("3.25in", 234.0, 8.0),
+        ("16cm", 453.543, 8.0),
+        ("234pt", 234.0, 11.0),
+    ] {
         let font = format!("{size}pt");
         folder.fine(&[
-            "plot", "v", "--format", "svg,pdf,png", "--width", width, "--font-size", &font, "--title", "none",
-            "--out", "p",
+            "plot",
+            "v",
+            "--format",
+            "svg,pdf,png",
+            "--width",
+            width,
+            "--font-size",
+            &font,
+            "--title",
+            "none",
+            "--out",
+            "p",
         ]);
         let svg = text(&folder.path("p/rate-vs-bound.svg"));
-        let wide: f64 = attribute(&svg, "width").strip_suffix("pt").unwrap().parse().unwrap();
+        let wide: f64 = attribute(&svg, "width")
+            .strip_suffix("pt")
+            .unwrap()
+            .parse()
+            .unwrap();
         assert!((wide - points).abs() < 0.01, "{width}: {wide}");
         let view: Vec<f64> = attribute(&svg, "viewBox")
             .split(' ')
@@ -77,11 +96,12 @@ fn text_has_its_true_size() {
         let pdf = std::fs::read(folder.path("p/rate-vs-bound.pdf")).unwrap();
         let has = |what: &[u8]| pdf.windows(what.len()).any(|w| w == what);
         assert!(pdf.starts_with(b"%PDF-") && has(b"/FontFile2") && has(b"/ToUnicode"));
-        let png = png::Decoder::new(&std::fs::read(folder.path("p/rate-vs-bound.png")).unwrap()[..])
-            .read_info()
-            .unwrap()
-            .info()
-            .width;
+        let png =
+            png::Decoder::new(&std::fs::read(folder.path("p/rate-vs-bound.png")).unwrap()[..])
+                .read_info()
+                .unwrap()
+                .info()
+                .width;
         assert_eq!(png, (points / 72.0 * 600.0).round() as u32);
     }
 }
@@ -100,7 +120,11 @@ fn what_makes_no_figure_is_refused() {
         (&["--legend", "below"], "inside, above or none"),
         (&["--out", "v"], "v"),
     ] {
-        refused(folder.0.path(), &[&["plot", "v"][..], flags].concat(), &[word]);
+        refused(
+            folder.0.path(),
+            &[&["plot", "v"][..], flags].concat(),
+            &[word],
+        );
     }
     refused(folder.0.path(), &["plot", "nowhere"], &["run.json"]);
 }
@@ -114,12 +138,18 @@ fn a_paper_compiles() {
     }
     let folder = Folder::new();
     folder.fine(&[&VERIFY[..], &["--kernel", "gaussian", "--out", "v"]].concat());
-    folder.fine(&["plot", "v", "--format", "pdf", "--width", "3.25in", "--title", "none", "--out", "p"]);
     folder.fine(&[
-        "plot", "v", "--format", "pdf", "--width", "7in", "--panels", "loss", "--legend", "inside", "--out", "q",
+        "plot", "v", "--format", "pdf", "--width", "3.25in", "--title", "none", "--out", "p",
+    ]);
+    folder.fine(&[
+        "plot", "v", "--format", "pdf", "--width", "7in", "--panels", "loss", "--legend", "inside",
+        "--out", "q",
     ]);
     let tables = folder.fine(&["explain", "v", "--format", "latex"]);
-    assert!(tables.contains("\\label{tab:") && tables.contains("$\\beta$"), "{tables}");
+    assert!(
+        tables.contains("\\label{tab:") && tables.contains("$\\beta$"),
+        "{tables}"
+    );
     std::fs::write(folder.path("tables.tex"), &tables).unwrap();
     let document = "\\documentclass[twocolumn]{article}\n\\usepackage{graphicx,booktabs}\n\\begin{document}\n\
         \\begin{figure}\\includegraphics{p/rate-vs-bound}\\caption{The loss.}\\end{figure}\n\
@@ -133,7 +163,12 @@ fn a_paper_compiles() {
         .unwrap();
     let log = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{log}");
-    for bad in ["Overfull \\hbox", "Missing character", "undefined", "Font Warning"] {
+    for bad in [
+        "Overfull \\hbox",
+        "Missing character",
+        "undefined",
+        "Font Warning",
+    ] {
         assert!(!log.contains(bad), "{bad}: {log}");
     }
     assert!(folder.path("paper.pdf").is_file());

@@ -509,7 +509,9 @@ fn draw(out: &OutDir, found: &[&Finished]) -> Result<()> {
     for (name, figure) in figures(found, &Look::screen())? {
         files.extend(figure.files(name, &Format::SCREEN)?);
     }
-    let named = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone()));
+    let named = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.clone()));
     out.write(named.collect())
 }
 

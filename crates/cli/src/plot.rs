@@ -44,7 +44,12 @@ struct LookArgs {
     #[arg(long, value_name = "S", default_value = "8pt")]
     font_size: String,
     /// Panels of a verification's figure: loss, sigma, moved
-    #[arg(long, value_name = "P,P", value_delimiter = ',', default_value = "loss,sigma,moved")]
+    #[arg(
+        long,
+        value_name = "P,P",
+        value_delimiter = ',',
+        default_value = "loss,sigma,moved"
+    )]
     panels: Vec<String>,
     /// Readings (or names of own claims) whose bounds are drawn [default: all that apply]
     #[arg(long, value_name = "R,R", value_delimiter = ',')]
@@ -147,11 +152,19 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         }
     }
     // Beside what is there: figures of several folders may be gathered.
-    let named = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone()));
+    let named = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.clone()));
     out.write(named.collect())?;
-    let written: Vec<PathBuf> = files.iter().map(|(name, _)| out.path().join(name)).collect();
+    let written: Vec<PathBuf> = files
+        .iter()
+        .map(|(name, _)| out.path().join(name))
+        .collect();
     if common.json {
-        print(&format!("{:#}\n", json!({"figures": written, "left_out": left_out})));
+        print(&format!(
+            "{:#}\n",
+            json!({"figures": written, "left_out": left_out})
+        ));
         return Ok(Outcome::Fine);
     }
     for file in &written {

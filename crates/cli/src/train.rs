@@ -14,7 +14,8 @@ use gdcert_report::{Table, runs_table};
 use gdcert_train::data::Task;
 use gdcert_train::training::check_training_room;
 use gdcert_train::training::{
-    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run as train, too_large,
+    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run as train,
+    too_large,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -350,7 +351,10 @@ impl Runs {
             // Folders that differ in their seeds only are one run: each may have been a task of its own.
             let mut same = None;
             for (at, (other, ..)) in runs.iter().enumerate() {
-                let apart = other.seeds.iter().all(|seed| !settings.seeds.contains(seed));
+                let apart = other
+                    .seeds
+                    .iter()
+                    .all(|seed| !settings.seeds.contains(seed));
                 if apart && settings.difference(other)?.is_none() {
                     same = Some(at);
                 }

@@ -3,6 +3,7 @@
 use super::instance::{InstanceArgs, READINGS};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
+use super::plot::formats;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
@@ -80,6 +81,14 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     precision: String,
+    /// Formats of the figure: svg, png, pdf; gdcert plot draws it in another size
+    #[arg(
+        long,
+        value_name = "F,F",
+        value_delimiter = ',',
+        default_value = "svg,png"
+    )]
+    format: Vec<String>,
     #[command(flatten)]
     orbit: OrbitArgs,
 }
@@ -101,6 +110,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         certify: true,
         curvature_at: args.curvature_at.clone(),
     };
+    let formats = formats(&args.format)?;
     let source = args
         .instance
         .load(|dims| check_room(dims, settings.trained, settings.steps, settings.precision))?;
@@ -127,7 +137,14 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         init: source.init,
     };
     let deciding = settings.deciding();
-    let files = verification_files(&source.instance, &found, &origin, &source.title, deciding)?;
+    let files = verification_files(
+        &source.instance,
+        &found,
+        &origin,
+        &source.title,
+        deciding,
+        &formats,
+    )?;
     out.replace(files)?;
     if common.json {
         print(&VerdictFile::new(&found, &origin, deciding).to_text()?);

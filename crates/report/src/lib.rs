@@ -34,12 +34,13 @@ use gdcert::{certificate_files, certificate_text, refutation_file};
 use gdcert_base::number::exact;
 pub(crate) use gdcert_base::{Error, Result};
 
-/// What [`verification_files`] writes whatever was found.
-pub const VERIFICATION_FILES: [&str; 5] = [
+/// What [`verification_files`] writes whatever was found; the figure in the formats that are asked for.
+pub const VERIFICATION_FILES: [&str; 6] = [
     "instance.safetensors",
     "trajectory.csv",
     "rate-vs-bound.svg",
     "rate-vs-bound.png",
+    "rate-vs-bound.pdf",
     "verdict.json",
 ];
 /// The name of a page.
@@ -57,16 +58,23 @@ pub fn verification_files(
     origin: &Origin,
     title: &str,
     deciding: Reading,
+    formats: &[plot::Format],
 ) -> Result<Vec<(&'static str, Vec<u8>)>> {
     let verdict = VerdictFile::new(found, origin, deciding).to_text()?;
     let figure = plot::rate_vs_bound(found, title, deciding)?;
     let mut files = vec![
         ("instance.safetensors", instance.to_bytes()?),
         ("trajectory.csv", trajectory_csv(found)?),
-        ("rate-vs-bound.svg", figure.svg()?.into_bytes()),
-        ("rate-vs-bound.png", figure.png()?),
         ("verdict.json", verdict.into_bytes()),
     ];
+    for format in formats {
+        let name = match format {
+            plot::Format::Svg => "rate-vs-bound.svg",
+            plot::Format::Png => "rate-vs-bound.png",
+            plot::Format::Pdf => "rate-vs-bound.pdf",
+        };
+        files.push((name, figure.file(*format)?));
+    }
     if let Some(certificate) = &found.certificate {
         let centre = found.proven.as_ref().and_then(|p| p.centre.as_ref());
         files.extend(certificate_files(certificate, centre)?);

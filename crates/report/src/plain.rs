@@ -89,8 +89,24 @@ pub(super) fn train(json: &Value) -> Told {
         table.rows.push(cells.to_vec());
     }
     let names = [
-        "task", "kernel", "length", "blocks", "width", "heads", "hidden", "dropout", "optimizer", "lr",
-        "momentum", "weight_decay", "clip", "batch", "warmup", "steps", "val_fraction", "eval_every",
+        "task",
+        "kernel",
+        "length",
+        "blocks",
+        "width",
+        "heads",
+        "hidden",
+        "dropout",
+        "optimizer",
+        "lr",
+        "momentum",
+        "weight_decay",
+        "clip",
+        "batch",
+        "warmup",
+        "steps",
+        "val_fraction",
+        "eval_every",
         "eval_samples",
     ];
     let entries: Vec<_> = names.iter().map(|name| (*name, &s[*name])).collect();
@@ -160,7 +176,9 @@ pub(super) fn surface(json: &Value) -> Told {
              the grid is not convex, and it has {} local minima inside.",
             number(&json["centre_loss"]),
             number(mean("range")),
-            number(&Value::from(2.0 * grid["span"].as_f64().unwrap_or(f64::NAN))),
+            number(&Value::from(
+                2.0 * grid["span"].as_f64().unwrap_or(f64::NAN)
+            )),
             percent(&Value::from(flat)),
             short(minima),
         ),
@@ -176,12 +194,25 @@ pub(super) fn surface(json: &Value) -> Told {
     ];
     let mut table = Table::new(
         "Each draw of directions",
-        &["seed", "lowest", "highest", "not convex", "local minima", "variation / range"],
+        &[
+            "seed",
+            "lowest",
+            "highest",
+            "not convex",
+            "local minima",
+            "variation / range",
+        ],
     );
     for found in list(&json["surfaces"]) {
         let r = &found["roughness"];
         let mut row = vec![Cell::value(&found["direction_seed"])];
-        let names = ["lowest", "highest", "non_convex", "local_minima", "variation"];
+        let names = [
+            "lowest",
+            "highest",
+            "non_convex",
+            "local_minima",
+            "variation",
+        ];
         row.extend(names.map(|name| Cell::value(&r[name])));
         table.rows.push(row);
     }

@@ -330,7 +330,11 @@ fn card(folder: &Path, Anew { claim, cases }: &Anew, part: &Section) -> Card {
             )
         )
     };
-    let proofs = || cases.iter().filter(|(case, _)| speaks_of_proof(case.verdict));
+    let proofs = || {
+        cases
+            .iter()
+            .filter(|(case, _)| speaks_of_proof(case.verdict))
+    };
     let worth = if proofs().any(|(_, why)| why.is_some()) {
         "not re-proven here"
     } else if proofs().next().is_some() {

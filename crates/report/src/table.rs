@@ -273,7 +273,11 @@ impl Table {
 
     /// A Markdown table below its caption.
     pub fn to_markdown(&self) -> String {
-        let escaped = |text: &str| text.replace('\\', "\\\\").replace('|', "\\|").replace('<', "&lt;");
+        let escaped = |text: &str| {
+            text.replace('\\', "\\\\")
+                .replace('|', "\\|")
+                .replace('<', "&lt;")
+        };
         let line = |cells: Vec<String>| format!("| {} |\n", cells.join(" | "));
         let rule = (0..self.columns.len()).map(|c| match self.numeric(c) {
             true => "---:".to_owned(),
@@ -472,13 +476,20 @@ mod tests {
         let one = Cell::spread((60.0, 0.0), 1);
         table.rows.push(vec![Cell::text("gaussian"), one]);
         assert!(table.to_text().contains("61.95 ± 0.41"));
-        assert!(table.to_latex().contains("softmax & $61.95 \\pm 0.41$ \\\\"));
+        assert!(
+            table
+                .to_latex()
+                .contains("softmax & $61.95 \\pm 0.41$ \\\\")
+        );
         assert_eq!(
             table.to_csv().unwrap(),
             "kernel,accuracy,accuracy sd\nsoftmax,61.954,0.412\ngaussian,60.0,0.0\n"
         );
         let markdown = table.to_markdown();
-        assert!(markdown.contains("| softmax | 61.95 ± 0.41 |\n"), "{markdown}");
+        assert!(
+            markdown.contains("| softmax | 61.95 ± 0.41 |\n"),
+            "{markdown}"
+        );
         assert!(markdown.contains("| --- | ---: |\n"), "{markdown}");
     }
 

@@ -32,11 +32,7 @@ pub(super) enum Mark {
     /// A filled rectangle: upper left and lower right corner.
     Rect { corners: [Xy; 2], color: Rgb },
     /// A filled disc.
-    Disc {
-        centre: Xy,
-        radius: f64,
-        color: Rgb,
-    },
+    Disc { centre: Xy, radius: f64, color: Rgb },
     /// Text that starts at a point of its baseline; upwards it is read from below.
     Text {
         text: String,
@@ -165,7 +161,14 @@ impl Canvas {
     }
 
     /// One line of text with formulas between dollar signs.
-    pub fn label(&mut self, label: &str, at: Xy, size: f64, color: Rgb, align: Align) -> Result<()> {
+    pub fn label(
+        &mut self,
+        label: &str,
+        at: Xy,
+        size: f64,
+        color: Rgb,
+        align: Align,
+    ) -> Result<()> {
         let mut along = 0.0;
         let (x, y) = start(at, label_width(label, size), align);
         for run in runs(label) {
@@ -183,15 +186,7 @@ impl Canvas {
         Ok(())
     }
 
-    fn mark_text(
-        &mut self,
-        text: String,
-        at: Xy,
-        size: f64,
-        face: Face,
-        color: Rgb,
-        align: Align,
-    ) {
+    fn mark_text(&mut self, text: String, at: Xy, size: f64, face: Face, color: Rgb, align: Align) {
         // A viewer of SVG leaves out spaces at the ends.
         let shown = text.trim_start();
         let blank = font::width(&text[..text.len() - shown.len()], size, face);

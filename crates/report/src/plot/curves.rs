@@ -208,9 +208,7 @@ impl Curves<'_> {
     fn panels(&self) -> [(f64, f64); 2] {
         let first = self.first();
         let panel = match self.look.height {
-            Some(height) => {
-                (0.5 * (height - first - BETWEEN - BELOW - self.foot())).max(40.0)
-            }
+            Some(height) => (0.5 * (height - first - BETWEEN - BELOW - self.foot())).max(40.0),
             None => (0.4 * self.width()).clamp(80.0, PANEL),
         };
         let second = first + panel + BETWEEN;
@@ -263,7 +261,11 @@ impl Curves<'_> {
 
     /// Row and x of every entry, beside each other as far as there is room.
     fn flow(&self) -> Vec<(usize, f64)> {
-        let left = if self.look.is_screen() { 80.0 } else { self.margin() };
+        let left = if self.look.is_screen() {
+            80.0
+        } else {
+            self.margin()
+        };
         let right = self.width() - self.margin();
         let (mut row, mut x) = (0, left);
         let place = |(text, line): &(String, Option<Line>)| {
@@ -356,7 +358,12 @@ impl Curves<'_> {
             }
         }
         panel.draw_frame(canvas)?;
-        panel.draw_y_name(canvas, name, SMALL, if self.look.is_screen() { 22.0 } else { 14.0 })
+        panel.draw_y_name(
+            canvas,
+            name,
+            SMALL,
+            if self.look.is_screen() { 22.0 } else { 14.0 },
+        )
     }
 }
 

@@ -75,10 +75,7 @@ mod tests {
     #[test]
     fn the_fonts_have_what_the_figures_write() {
         for (face, all) in [
-            (
-                Face::Upright,
-                "azAZ09 ()|/σβηωρ×⁻⁰¹²³⁴⁵⁶⁷⁸⁹−≤≥∞·…±ᵗ",
-            ),
+            (Face::Upright, "azAZ09 ()|/σβηωρ×⁻⁰¹²³⁴⁵⁶⁷⁸⁹−≤≥∞·…±ᵗ"),
             (Face::Slanted, "fMtTWBηβσω"),
         ] {
             assert!(face.font().is_some());

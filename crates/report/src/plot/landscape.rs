@@ -412,7 +412,11 @@ fn above(cell: &Cell, level: f64) -> Vec<(Xy, bool)> {
         }
         if (from.1 >= level) != (to.1 >= level) {
             // In the same order in both cells that share the edge: the point is then the same to the last bit.
-            let ((a, f), (b, g)) = if from.0 <= to.0 { (from, to) } else { (to, from) };
+            let ((a, f), (b, g)) = if from.0 <= to.0 {
+                (from, to)
+            } else {
+                (to, from)
+            };
             let s = (level - f) / (g - f);
             part.push(((a.0 + s * (b.0 - a.0), a.1 + s * (b.1 - a.1)), true));
         }
@@ -457,7 +461,12 @@ impl Edges {
     fn outline(mut self) -> Vec<Xy> {
         let mut all: Vec<Xy> = Vec::new();
         let point = |[x, y]: Corner| (f64::from_bits(x), f64::from_bits(y));
-        while let Some(&start) = self.open.iter().find(|(_, e)| !e.is_empty()).map(|(a, _)| a) {
+        while let Some(&start) = self
+            .open
+            .iter()
+            .find(|(_, e)| !e.is_empty())
+            .map(|(a, _)| a)
+        {
             let first = all.first().copied();
             let mut at = start;
             loop {
@@ -524,12 +533,7 @@ impl Drawing for Contours<'_> {
 }
 
 impl Contours<'_> {
-    fn panel(
-        &self,
-        canvas: &mut Canvas,
-        panel: &Landscape,
-        square: Rect,
-    ) -> Result<()> {
+    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) -> Result<()> {
         let Rect {
             left,
             top,
@@ -552,7 +556,13 @@ impl Contours<'_> {
             }
         }
         let middle = (0.5 * (left + right), 0.5 * (top + bottom));
-        canvas.label("along $W^Q$", (middle.0, bottom + 35.0), SMALL, BLACK, Align::Center)?;
+        canvas.label(
+            "along $W^Q$",
+            (middle.0, bottom + 35.0),
+            SMALL,
+            BLACK,
+            Align::Center,
+        )?;
         // Beside the widest label.
         let beside = (left - self.0.left + 17.0, middle.1);
         canvas.label("along $W^K$", beside, SMALL, BLACK, Align::Upwards)?;
@@ -603,7 +613,10 @@ impl Contours<'_> {
             canvas.fill(&outline, band)?;
         }
         // A surface that is flat beside the others has lines of its own, so that its shape is seen.
-        let highest = all().flatten().map(|c| c.1).fold(f64::NEG_INFINITY, f64::max);
+        let highest = all()
+            .flatten()
+            .map(|c| c.1)
+            .fold(f64::NEG_INFINITY, f64::max);
         if lines_of(panels, lowest, highest) < 5 && highest > lowest {
             for tick in Axis::linear(lowest, highest, LEAST).ticks(9) {
                 let level = lowest + tick.at * (highest - lowest);
@@ -630,12 +643,7 @@ impl Contours<'_> {
         Ok(())
     }
 
-    fn path(
-        &self,
-        canvas: &mut Canvas,
-        panel: &Landscape,
-        square: Rect,
-    ) -> Result<()> {
+    fn path(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) -> Result<()> {
         let span = panel.surface.grid.span;
         let point = |&(alpha, beta): &(f64, f64)| {
             let share = |x: f64| 0.5 * (x / span + 1.0);
@@ -751,12 +759,7 @@ fn turned(x: f64, y: f64) -> Xy {
 }
 
 impl Reliefs<'_> {
-    fn panel(
-        &self,
-        canvas: &mut Canvas,
-        panel: &Landscape,
-        view: &View,
-    ) -> Result<()> {
+    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, view: &View) -> Result<()> {
         let panels = &self.0;
         let thin = Line::solid((205, 205, 205), 0.7);
         let edge = Line::solid(BLACK, 0.8);
@@ -801,7 +804,13 @@ impl Reliefs<'_> {
             canvas.text(&label, (x + 7.0, y + 13.0), SMALL, BLACK, Align::Left)?;
         }
         let (x, y) = view.at(0.5, 0.0, 0.0);
-        canvas.label("along $W^Q$", (x - 0.16 * view.side, y + 36.0), SMALL, BLACK, Align::Center)?;
+        canvas.label(
+            "along $W^Q$",
+            (x - 0.16 * view.side, y + 36.0),
+            SMALL,
+            BLACK,
+            Align::Center,
+        )?;
         let (x, y) = view.at(1.0, 0.5, 0.0);
         let name = "along $W^K$";
         // Left of the scale, however small the panel is.

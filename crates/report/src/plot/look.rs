@@ -33,12 +33,11 @@ impl std::str::FromStr for Format {
 
     fn from_str(name: &str) -> Result<Self> {
         let all = [Format::Svg, Format::Png, Format::Pdf];
-        let found = all.into_iter().find(|f| name.eq_ignore_ascii_case(f.ending()));
-        found.ok_or_else(|| {
-            Error::input(format!(
-                "unknown format '{name}'; choose svg, png or pdf"
-            ))
-        })
+        let found = all
+            .into_iter()
+            .find(|f| name.eq_ignore_ascii_case(f.ending()));
+        found
+            .ok_or_else(|| Error::input(format!("unknown format '{name}'; choose svg, png or pdf")))
     }
 }
 
@@ -148,7 +147,11 @@ impl Look {
                     "--{name} {size:.4}pt is too {}; with text of {font}pt choose at least {:.0}pt{}",
                     if size > most { "large" } else { "small" },
                     least * font,
-                    if size > most { " and at most 14400pt" } else { "" }
+                    if size > most {
+                        " and at most 14400pt"
+                    } else {
+                        ""
+                    }
                 )));
             }
         }
@@ -157,7 +160,11 @@ impl Look {
             width: Some(width / unit),
             height: height.map(|h| h / unit),
             // A unit of exactly 1 says: a screen.
-            unit: if unit == 1.0 { 1.0 + f64::EPSILON } else { unit },
+            unit: if unit == 1.0 {
+                1.0 + f64::EPSILON
+            } else {
+                unit
+            },
             ..Look::screen()
         })
     }

@@ -21,8 +21,8 @@ mod thin;
 pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
 pub use look::{Format, Legend, Look, Part};
-pub use rate::{rate_vs_bound, rate_vs_bound_as, rate_vs_bound_of};
 use rate::style as reading_style;
+pub use rate::{rate_vs_bound, rate_vs_bound_as, rate_vs_bound_of};
 pub use sweep::{Named, Over, sweep_figures};
 
 use crate::{Error, Result};
@@ -88,7 +88,8 @@ impl Figure {
     /// # Errors
     /// As [`file`](Figure::file).
     pub fn files(&self, name: &str, formats: &[Format]) -> Result<Vec<(String, Vec<u8>)>> {
-        let file = |format: &Format| Ok((format!("{name}.{}", format.ending()), self.file(*format)?));
+        let file =
+            |format: &Format| Ok((format!("{name}.{}", format.ending()), self.file(*format)?));
         formats.iter().map(file).collect()
     }
 }

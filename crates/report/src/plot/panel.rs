@@ -71,11 +71,7 @@ impl Panel {
     }
 
     /// Grid lines, frame ticks and labels; the steps' labels only if `with_x`.
-    pub fn draw_axes(
-        &self,
-        canvas: &mut Canvas,
-        with_x: bool,
-    ) -> Result<()> {
+    pub fn draw_axes(&self, canvas: &mut Canvas, with_x: bool) -> Result<()> {
         let Rect {
             left,
             top,

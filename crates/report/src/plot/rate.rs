@@ -465,7 +465,8 @@ impl RateVsBound<'_> {
     fn lines(&self) -> Vec<(Vec<&story::Line>, Bound)> {
         let mut groups: Vec<(Vec<&story::Line>, Bound)> = Vec::new();
         for (claim, bound) in self.bounds() {
-            let same = |other: &Bound| (other.slope - bound.slope).abs() <= 1e-9 * bound.slope.abs();
+            let same =
+                |other: &Bound| (other.slope - bound.slope).abs() <= 1e-9 * bound.slope.abs();
             match groups.iter_mut().find(|(_, other)| same(other)) {
                 Some((claims, _)) => claims.push(claim),
                 None => groups.push((vec![claim], bound)),
@@ -793,12 +794,7 @@ impl RateVsBound<'_> {
                 true => "rounding floor: nothing is compared there",
                 false => "rounding floor",
             };
-            add(
-                Sample::Floor,
-                name.to_owned(),
-                String::new(),
-                String::new(),
-            );
+            add(Sample::Floor, name.to_owned(), String::new(), String::new());
         } else if self.look.is_screen() {
             let name = "the rounding floor is below the axis";
             add(
@@ -935,7 +931,11 @@ impl RateVsBound<'_> {
         }
         panel.draw_frame(canvas)?;
         if recorded.is_empty() {
-            remark(canvas, &panel, "$σ_{min}(B_0)$ is 0 or within its error of 0")?;
+            remark(
+                canvas,
+                &panel,
+                "$σ_{min}(B_0)$ is 0 or within its error of 0",
+            )?;
         }
         self.y_name(
             canvas,
@@ -981,7 +981,11 @@ impl RateVsBound<'_> {
         panel.draw_frame(canvas)?;
         label_ends(canvas, &panel.frame, ends)?;
         if zero_gradient {
-            remark(canvas, &panel, "the gradient is exactly zero: nothing moves")?;
+            remark(
+                canvas,
+                &panel,
+                "the gradient is exactly zero: nothing moves",
+            )?;
         } else if most <= 0.0 || most.is_nan() {
             remark(canvas, &panel, "no trained block has moved")?;
         }
@@ -1083,11 +1087,7 @@ fn note(canvas: &mut Canvas, occupied: &mut Occupied, at: Xy, label: &str) -> Re
 }
 
 /// Names at the right ends of curves, moved apart where they would overlap.
-fn label_ends(
-    canvas: &mut Canvas,
-    frame: &Rect,
-    mut ends: Vec<(f64, &str, Line)>,
-) -> Result<()> {
+fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)>) -> Result<()> {
     let gap = 14.0;
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut lowest = f64::NEG_INFINITY;
@@ -1100,10 +1100,7 @@ fn label_ends(
     let x = frame.right;
     for (y, (_, name, line)) in placed.into_iter().zip(ends) {
         let y = y - over;
-        canvas.line(
-            &[(x + 3.0, y), (x + 12.0, y)],
-            Line::solid(line.color, 2.5),
-        )?;
+        canvas.line(&[(x + 3.0, y), (x + 12.0, y)], Line::solid(line.color, 2.5))?;
         canvas.text(name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left)?;
     }
     Ok(())
@@ -1187,7 +1184,9 @@ mod tests {
                 let shown = rest.split('<').next().unwrap().trim();
                 if tag.contains("rotate") {
                     names.push(x);
-                } else if x + text_width(shown, SMALL) < LEFT && attribute(tag, "y").unwrap() > 1500.0 {
+                } else if x + text_width(shown, SMALL) < LEFT
+                    && attribute(tag, "y").unwrap() > 1500.0
+                {
                     labels.push((x, shown));
                 }
             }

@@ -275,7 +275,8 @@ struct Row {
 /// The rows of trajectory.csv, and the claims whose bound applies.
 fn rows(path: &Path) -> Result<(Vec<Row>, Vec<String>)> {
     let text = input::text(path).map_err(|what| Error::file(path, what))?;
-    let wrong = |what: String| Error::file(path, format!("is not as gdcert verify writes it: {what}"));
+    let wrong =
+        |what: String| Error::file(path, format!("is not as gdcert verify writes it: {what}"));
     let mut csv = csv::Reader::from_reader(text.as_bytes());
     let header = csv.headers().map_err(|e| wrong(e.to_string()))?.clone();
     let (mut rows, mut bounded) = (Vec::new(), Vec::new());

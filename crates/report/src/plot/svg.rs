@@ -18,7 +18,10 @@ const UNITS: u32 = 10;
 
 /// The document; with its fonts in it if `embed`.
 pub(super) fn write(figure: &Figure, embed: bool) -> Result<String> {
-    let units = (units_of(figure.width) as u32, units_of(figure.height) as u32);
+    let units = (
+        units_of(figure.width) as u32,
+        units_of(figure.height) as u32,
+    );
     let mut svg = String::new();
     {
         let mut backend = SVGBackend::with_string(&mut svg, units);
@@ -67,12 +70,7 @@ fn draw(backend: &mut SVGBackend, mark: &Mark) -> Result<()> {
             radius,
             color,
         } => backend
-            .draw_circle(
-                units(*centre),
-                units_of(*radius) as u32,
-                &pen(*color),
-                true,
-            )
+            .draw_circle(units(*centre), units_of(*radius) as u32, &pen(*color), true)
             .map_err(cannot_draw),
         Mark::Text {
             text,

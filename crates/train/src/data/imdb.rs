@@ -277,9 +277,14 @@ fn from_tables(folder: &Path, length: usize) -> Result<(Reviews, Notes)> {
         };
         input::regular(&path).map_err(&wrong)?;
         let mut csv = csv::Reader::from_path(&path).map_err(|e| wrong(e.to_string()))?;
-        let header = csv.byte_headers().map_err(|e| wrong(e.to_string()))?.clone();
+        let header = csv
+            .byte_headers()
+            .map_err(|e| wrong(e.to_string()))?
+            .clone();
         let column = |name: &str| {
-            let at = header.iter().position(|h| h.trim_ascii() == name.as_bytes());
+            let at = header
+                .iter()
+                .position(|h| h.trim_ascii() == name.as_bytes());
             at.ok_or_else(|| wrong(format!("has no column {name}")))
         };
         let (text, label) = (column("text")?, column("label")?);

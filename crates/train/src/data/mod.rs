@@ -82,12 +82,13 @@ impl Task {
         if let Some(task) = said.and_then(|said| said["data"].as_str()?.parse().ok()) {
             return Some(task);
         }
-        let reviews =
-            || source.is_file()
+        let reviews = || {
+            source.is_file()
                 || there("aclImdb")
                 || there("train/pos")
                 || there("train.csv")
-                || holds_archive(source);
+                || holds_archive(source)
+        };
         // A folder in an archive.
         let archive = source.ancestors().skip(1).any(Path::is_file);
         if there("metadata") && there("imgs") || archive {

@@ -138,7 +138,10 @@ fn best_file(folder: &Path, seed: u64) -> PathBuf {
 /// The row of the best evaluation on held-out samples: the highest accuracy, then the lowest loss, then the first.
 pub fn best(rows: &[Row], seed: u64) -> Option<&Row> {
     let mut best: Option<&Row> = None;
-    for row in rows.iter().filter(|r| r.seed == seed && r.split == Split::Dev) {
+    for row in rows
+        .iter()
+        .filter(|r| r.seed == seed && r.split == Split::Dev)
+    {
         let better = |b: &Row| {
             row.accuracy > b.accuracy || (row.accuracy == b.accuracy && row.loss < b.loss)
         };
@@ -212,7 +215,8 @@ impl Seed<'_, '_> {
 
     fn steps(&mut self, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<()> {
         let seed = self.trainer.at.state.seed;
-        self.board.restart(self.rows.iter().filter(|row| row.seed == seed))?;
+        self.board
+            .restart(self.rows.iter().filter(|row| row.seed == seed))?;
         let settings = self.trainer.at.state.settings.clone();
         loop {
             let step = self.trainer.at.state.step;

@@ -248,7 +248,10 @@ pub(super) fn vanishing(
     let (y_low, strip) = with_strip(y.0);
     let chart = Chart {
         title: String::new(),
-        x: ("logit scale: factor on $W^Q$ and $W^K$", Axis::log(x.0, x.1)),
+        x: (
+            "logit scale: factor on $W^Q$ and $W^K$",
+            Axis::log(x.0, x.1),
+        ),
         y: ("$|J_Q|$ at the start", Axis::log(y_low, y.1)),
         curves: KERNELS
             .into_iter()

@@ -163,12 +163,7 @@ impl Phase<'_> {
         }
     }
 
-    fn cell(
-        &self,
-        kernel: Kernel,
-        ratio: Positive,
-        scale: Option<Positive>,
-    ) -> Option<&Cell> {
+    fn cell(&self, kernel: Kernel, ratio: Positive, scale: Option<Positive>) -> Option<&Cell> {
         self.statistics
             .phase
             .get(&(self.kind.key(kernel), ratio, scale))

@@ -255,7 +255,10 @@ impl Store {
         let named = source.strip_prefix(archive).unwrap_or(Path::new(""));
         let opened = input::open(archive).map_err(|what| Error::file(archive, what))?;
         let mut opened = BufReader::with_capacity(1 << 16, opened);
-        let packed = opened.fill_buf().map_err(broken)?.starts_with(&[0x1f, 0x8b]);
+        let packed = opened
+            .fill_buf()
+            .map_err(broken)?
+            .starts_with(&[0x1f, 0x8b]);
         let content: Box<dyn Read> = match packed {
             true => Box::new(MultiGzDecoder::new(opened)),
             false => Box::new(opened),
@@ -275,19 +278,28 @@ impl Store {
             };
             let place: PathBuf = parts[..at].iter().collect();
             let wanted = match named.as_os_str().is_empty() {
-                true => !place.to_string_lossy().contains("pathfinder") || {
-                    let path = place.to_string_lossy();
-                    path.contains("pathfinder32") && !path.contains("contour_length")
-                },
+                true => {
+                    !place.to_string_lossy().contains("pathfinder") || {
+                        let path = place.to_string_lossy();
+                        path.contains("pathfinder32") && !path.contains("contour_length")
+                    }
+                }
                 false => place.ends_with(named),
             };
-            if !wanted || path.file_name().is_some_and(|n| n.to_string_lossy().starts_with('.')) {
+            if !wanted
+                || path
+                    .file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with('.'))
+            {
                 continue;
             }
             if entry.size() > input::TEXT {
                 return Err(Error::file(
                     archive,
-                    format!("its member {} is larger than an image or a list of them", path.display()),
+                    format!(
+                        "its member {} is larger than an image or a list of them",
+                        path.display()
+                    ),
                 ));
             }
             let mut bytes = Vec::with_capacity(entry.size() as usize);
