@@ -1,7 +1,9 @@
 //! Reports, explanations, exports and schemas, on real outputs.
 
 use crate::common::gdcert;
+use base64::Engine;
 use serde_json::Value;
+use sha2::Digest;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -178,7 +180,13 @@ fn assert_sound(folder: &Path) -> String {
         html.matches("<img src=\"data:image/svg+xml;base64,")
             .count()
     );
-    for outside in ["<script", "<link rel=\"stylesheet", "@import", "url(http"] {
+    // One script, of which the page says to the browser that it is the only one.
+    assert_eq!(html.matches("<script").count(), 1);
+    let script = html.split("<script>").nth(1).unwrap();
+    let script = script.split("</script>").next().unwrap();
+    let hash = base64::engine::general_purpose::STANDARD.encode(sha2::Sha256::digest(script));
+    assert!(html.contains(&format!("script-src 'sha256-{hash}'\"")));
+    for outside in ["<link rel=\"stylesheet", "@import", "url(http"] {
         assert!(!html.contains(outside), "{outside}");
     }
     let sources: Vec<String> = files(folder)

@@ -58,6 +58,7 @@ fn math(text: &str) -> String {
         let end = rest
             .find(|c| is_word(c) != is_word(first))
             .unwrap_or(rest.len());
+        let end = with_decimals(rest, end);
         let (run, after) = rest.split_at(end);
         let hyphenated = before == '-' || after.starts_with('-');
         html += &match run {
@@ -78,11 +79,23 @@ fn math(text: &str) -> String {
     html
 }
 
+/// Where a power ends: 2^0.2 goes on after its point.
+fn with_decimals(text: &str, end: usize) -> usize {
+    let power = text[..end].split_once('^').map_or("", |parts| parts.1);
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).count();
+    match text[end..].strip_prefix('.').map(digits) {
+        Some(more) if more > 0 && !power.is_empty() && digits(power) == power.len() => {
+            end + 1 + more
+        }
+        _ => end,
+    }
+}
+
 /// M_0, W^O_h or the ^2 after a bracket; other words as they are.
 fn indices(word: &str) -> String {
     let (base, low) = word.split_once('_').unwrap_or((word, ""));
     let (base, high) = base.split_once('^').unwrap_or((base, ""));
-    let is_index = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric());
+    let is_index = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
     if base.len() > 1 || word.ends_with('_') || !is_index(low) || !is_index(high) {
         return word.to_owned();
     }
@@ -288,6 +301,10 @@ mod tests {
             ),
             ("readings-of-beta, per_head", "readings-of-beta, per_head"),
             ("<script> & f_(t+1)", "&lt;script&gt; &amp; f_(t+1)"),
+            (
+                "by 2^22.5; x^2. Then",
+                "by 2<sup>22.5</sup>; x<sup>2</sup>. Then",
+            ),
             ("HD >= Nn: 1.5e-3, _x ^", "HD ≥ Nn: 1.5e-3, <sub>x</sub> "),
         ] {
             assert_eq!(math(text), html);

@@ -87,7 +87,7 @@ pub(super) fn verdict_words(
     words.extend(refuted_reading(violated, stacked, per_head));
     if let Some(orbit) = file.orbit {
         words.push(format!(
-            "Exact orbit, in the file's words: enclosed from M_0 to t = {} with {} bits, where errors may have grown by 2^{:.0}{}.",
+            "Exact orbit, in the file's words: enclosed from M_0 to t = {} with {} bits, where errors may have grown by 2^{:.1}{}.",
             orbit.steps,
             orbit.bits,
             orbit.log2_growth.unwrap_or(f64::NAN),
