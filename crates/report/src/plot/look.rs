@@ -130,8 +130,8 @@ impl Look {
     /// A figure `width` points wide on paper (and `height` high) with text of `font` points.
     ///
     /// # Errors
-    /// A size that is not between 1 and 24 points for text or leaves no room for it: less than 16 letters beside each other
-    /// or 8 lines below each other.
+    /// A size that is not between 1 and 24 points for text or leaves no room for it: too little: a width of 18 and a height of 12 times
+    /// the size of the text.
     pub fn paper(width: f64, height: Option<f64>, font: f64) -> Result<Self> {
         if !(1.0..=72.0).contains(&font) {
             return Err(Error::input(format!(
@@ -139,7 +139,7 @@ impl Look {
             )));
         }
         let most = 14_400.0; // what PDF allows
-        for (name, size, least) in [("width", Some(width), 22.0), ("height", height, 12.0)] {
+        for (name, size, least) in [("width", Some(width), 18.0), ("height", height, 12.0)] {
             if let Some(size) = size
                 && !(size >= least * font && size <= most)
             {

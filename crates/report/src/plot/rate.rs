@@ -1120,7 +1120,7 @@ fn remark(canvas: &mut Canvas, panel: &Panel, label: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use gdcert::descent::Steps;
+    use gdcert::descent::{End, Point, Steps};
     use gdcert::{Dims, Eta, Init, Instance, Kernel, Settings, Trained, deciding_reading, verify};
     use std::ops::ControlFlow;
 
