@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let figure = gdcert_report::plot::rate_vs_bound(
         &found,
         "lazy, seed 0",
-        deciding_reading(found.trained),
+        deciding_reading(found.trained).name(),
     )?;
     let place = std::env::temp_dir().join("rate-vs-bound.svg");
     std::fs::write(&place, figure.svg()?)?;

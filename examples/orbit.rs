@@ -6,7 +6,7 @@
 #![allow(non_snake_case)]
 
 use gdcert::bounds::Enclosure;
-use gdcert::numbers::Interval;
+use gdcert::certificate::Claimed;
 use gdcert::orbit::{self, Fate, Orbit, Settings};
 use gdcert::spectrum::Reading;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, deciding_reading};
@@ -153,7 +153,7 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> gdcert::Resul
     let enclosure = Enclosure::new(instance, trained);
     let eta = 0.5 / enclosure.jacobian_norm_upper().powi(2);
     let deciding = deciding_reading(trained);
-    let mut claims: Vec<(Reading, Interval)> = Vec::new();
+    let mut claims = Vec::new();
     for reading in
         std::iter::once(deciding).chain(Reading::ALL.into_iter().filter(|r| *r != deciding))
     {
@@ -163,7 +163,7 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> gdcert::Resul
             .is_none()
             && beta.lo() > 0.0
         {
-            claims.push((reading, beta));
+            claims.push(Claimed::reading(reading, beta));
         }
     }
     if claims.is_empty() {

@@ -49,10 +49,7 @@ fn main() -> gdcert::Result<()> {
     for claim in &found.claims {
         println!(
             "{:9} rate {:.3e}  {}: {}",
-            claim.reading.name(),
-            claim.rate,
-            claim.verdict,
-            claim.reason
+            claim.name, claim.rate, claim.verdict, claim.reason
         );
     }
     Ok(())

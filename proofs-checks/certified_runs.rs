@@ -78,7 +78,7 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         trained: certificate.trained,
         eta: Eta::Fixed(certificate.eta),
         steps: Steps::UpTo(t + prefix),
-        reading: Some(certificate.reading),
+        reading: Some(certificate.reading.clone()),
         orbit: Some(orbit::Settings {
             bits: 4096,
             work: 1 << 26,
@@ -88,8 +88,8 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
     let verification = verify(instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
     let spectrum = Spectrum::new(instance, certificate.trained).unwrap();
     for claim in verification.claims.iter().filter(|claim| claim.applies()) {
-        let covered =
-            certificate.eta * spectrum.beta(claim.reading).upper() <= certificate.rate_lower;
+        let beta = spectrum.beta(claim.name.parse().unwrap()).upper();
+        let covered = certificate.eta * beta <= certificate.rate_lower;
         if t == 0 && covered {
             assert_eq!(claim.verdict, Verdict::Certified, "{claim:?}");
         } else if covered {
@@ -182,6 +182,7 @@ fn descent_obeys_every_certificate() {
             let goal = Goal {
                 trained,
                 reading: None,
+                claims: Vec::new(),
                 eta,
                 tail,
                 orbit: None,
@@ -303,7 +304,7 @@ fn a_tail_continues_the_prefix_with_the_same_step_and_claim() {
             let instance = Instance::random(dims, kernel, Init::Lecun, seed).unwrap();
             let goal = Goal {
                 tail: 20_000,
-                reading: Some(Reading::PerHead),
+                reading: Some(Reading::PerHead.into()),
                 ..Goal::default()
             };
             let Certified::Rate {

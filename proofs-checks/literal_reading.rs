@@ -37,7 +37,9 @@ fn lazy(kernel: Kernel, H: usize, omega: f64, seed: u64) -> Verification {
 
 /// Literal refuted or seen to be violated, per head and value held or certified; the measured rate lies between the two claims.
 fn only_the_literal_reading_fails(found: &Verification, name: &str) {
-    let [stacked, per_head, value, _] = &found.claims;
+    let [stacked, per_head, value, _] = &found.claims[..] else {
+        panic!("the four readings");
+    };
     // Where the exact orbit can not be enclosed that far, the run alone says so.
     assert!(
         matches!(stacked.verdict, Verdict::Refuted | Verdict::Violated),
@@ -111,7 +113,9 @@ fn the_bottom_mode_decays_too_slowly_for_two_heads_or_more() {
                 .value
                 .powi(2);
         let found = run(&instance, Eta::Fixed(eta), 20);
-        let [stacked, per_head, ..] = &found.claims;
+        let [stacked, per_head, ..] = &found.claims[..] else {
+            panic!("the four readings");
+        };
         // Two heads: (eta lambda)^2 must stand out of rounding and of that correction.
         prop_assume!(per_head.rate > 1e-3);
         prop_assert_eq!(stacked.first_violation, Some(1), "{}", &stacked.reason);

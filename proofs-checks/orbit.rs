@@ -5,9 +5,10 @@
 
 use dashu_float::{FBig, round::mode::HalfEven};
 use gdcert::bounds::{Curvature, Enclosure};
+use gdcert::certificate::Claimed;
 use gdcert::descent::Stepper;
 use gdcert::model;
-use gdcert::numbers::{Fixed, Interval, Scalar};
+use gdcert::numbers::{Fixed, Scalar};
 use gdcert::orbit::{self, Fate, Orbit, Settings};
 use gdcert::spectrum::Reading;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights, deciding_reading};
@@ -377,11 +378,11 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> Orbit {
     let eta = step(instance, trained);
     let deciding = deciding_reading(trained);
     let others = Reading::ALL.into_iter().filter(|r| *r != deciding);
-    let claims: Vec<(Reading, Interval)> = std::iter::once(deciding)
+    let claims: Vec<Claimed> = std::iter::once(deciding)
         .chain(others)
         .filter(|r| r.missing_hypothesis(instance.dims(), trained).is_none())
-        .map(|r| (r, enclosure.beta(r)))
-        .filter(|(_, beta)| beta.lo() > 0.0)
+        .map(|r| Claimed::reading(r, enclosure.beta(r)))
+        .filter(|claimed| claimed.beta.lo() > 0.0)
         .collect();
     let through = &mut |_| ControlFlow::Continue(());
     orbit::enclose(
@@ -426,7 +427,7 @@ fn the_exact_orbit_lies_in_its_enclosure() {
             }
             let enclosure = Enclosure::new(&instance, trained);
             for (reading, fate) in &orbit.fates {
-                let beta = enclosure.beta(*reading);
+                let beta = enclosure.beta(reading.parse().unwrap());
                 let bound = |t: usize, beta: f64| {
                     let factor = big(1.0) - big(eta) * big(beta);
                     (0..t).fold(losses[0].clone(), |f, _| f * &factor)
@@ -436,7 +437,7 @@ fn the_exact_orbit_lies_in_its_enclosure() {
                     Fate::Certified { t } => {
                         certified += 1;
                         assert!((0..=further).all(held), "{reading}");
-                        let tail = orbit.tail(*reading).unwrap();
+                        let tail = orbit.tail(reading).unwrap();
                         assert_eq!(tail.t, t);
                         let Some(centre) = &tail.centre else { continue };
                         let (_, there) = descend(&instance, trained, eta, t);
@@ -525,7 +526,8 @@ fn more_bits_say_the_same() {
     let orbit = enclose(&instance, trained, 300);
     // What few bits hold, they hold rightly.
     let enclosure = Enclosure::new(&instance, trained);
-    let claims = [(Reading::PerHead, enclosure.beta(Reading::PerHead))];
+    let per_head = Reading::PerHead;
+    let claims = [Claimed::reading(per_head, enclosure.beta(per_head))];
     let few = Settings {
         bits: 128,
         ..Settings::default()
@@ -548,7 +550,7 @@ fn more_bits_say_the_same() {
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         assert!(orbit::enclose(&instance, trained, bad, &claims, 9, &few, through).is_err());
     }
-    let meaningless = 2.0 / claims[0].1.lo();
+    let meaningless = 2.0 / claims[0].beta.lo();
     assert!(orbit::enclose(&instance, trained, meaningless, &claims, 9, &few, through).is_err());
     assert!(orbit::enclose(&instance, trained, 0.1, &[], 9, &few, through).is_err());
     let none = Settings { bits: 64, ..few };

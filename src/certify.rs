@@ -1,21 +1,25 @@
 //! From an instance to a certificate: the proof alone, without recording a run.
 
-mod exact;
+mod subject;
+
+pub use crate::settle::{Certified, Unproven};
+pub(crate) use subject::AttentionClaims;
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal,
-    ScaleSearch, Site, prove_from, recheck, statement,
-    theorem_a::{Failure, Step},
+    Centre, Certificate, Checked, Claimed, Constant, FileRef, Grounds, MARGIN, Obstructed,
+    OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, recheck, statement,
+    theorem_a::Step,
 };
 use crate::eta::{AUTO, Eta, THETA};
 use crate::model::{Kernel, Trained};
-use crate::orbit::{self, Orbit};
+use crate::orbit;
 use crate::problem::{Dims, Init, Instance};
+use crate::settle::{self, BEST, Wanted, best, refused};
 use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
-use gdcert_base::number::{exact, short};
+use gdcert_base::number::exact;
 use std::ops::ControlFlow;
 
 /// What to certify on an instance.
@@ -23,8 +27,10 @@ use std::ops::ControlFlow;
 pub struct Goal {
     /// The blocks gradient descent moves.
     pub trained: Trained,
-    /// The reading whose claim is to be proven; `None`: the deciding one.
-    pub reading: Option<Reading>,
+    /// The name of the reading or claim that is to be proven; `None`: see [`deciding_reading`].
+    pub reading: Option<String>,
+    /// Claims of the user's own, for `reading` to name one.
+    pub claims: Vec<OwnClaim>,
     /// The step.
     pub eta: Eta,
     /// Where Theorem A does not close at M_0: run gradient descent for at most this many steps until it does.
@@ -40,6 +46,7 @@ impl Default for Goal {
         Goal {
             trained: Trained::QKV,
             reading: None,
+            claims: Vec::new(),
             eta: Eta::Auto,
             tail: 0,
             orbit: Some(orbit::Settings::QUICK),
@@ -47,51 +54,19 @@ impl Default for Goal {
     }
 }
 
-/// What [`certify()`] found.
-#[derive(Clone, Debug)]
-pub enum Certified {
-    /// The rate is proven for every t from some T on.
-    Rate {
-        /// The certificate.
-        certificate: Certificate,
-        /// The proof and its centre.
-        proven: Box<Proven>,
-        /// Why it is proven from M_T on and not from M_0, where an orbit was asked for.
-        stopped: Option<String>,
-    },
-    /// The bound is proven to be exceeded.
-    Refuted(Certificate),
-    /// Convergence to 0 is proven impossible.
-    Obstructed(Certificate),
-    /// Nothing could be proven.
-    Refused(Unproven),
-}
-
-/// Why nothing could be proven; shown as its condition.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Unproven {
-    /// What failed, in a sentence.
-    pub condition: String,
-    /// By what factor it failed (above 1), where there is one.
-    pub factor: Option<f64>,
-    /// The step of the run at which it was tried.
-    pub t: usize,
-}
-
-impl Unproven {
-    /// Without a factor.
-    fn at(t: usize, condition: String) -> Self {
-        Unproven {
-            condition,
-            factor: None,
-            t,
-        }
+impl Goal {
+    /// Whether the claims can be told apart, and what is to be proven is one of them or a reading.
+    ///
+    /// # Errors
+    /// A name that is given twice, or to nothing.
+    pub fn check(&self) -> Result<()> {
+        OwnClaim::check(&self.claims, &self.deciding())
     }
-}
 
-impl std::fmt::Display for Unproven {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.condition)
+    /// The name of the reading or claim that is to be proven.
+    pub fn deciding(&self) -> String {
+        let own = self.reading.clone();
+        own.unwrap_or_else(|| deciding_reading(self.trained).into())
     }
 }
 
@@ -119,20 +94,17 @@ pub fn certify(
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Certified> {
     let Goal { trained, tail, .. } = *goal;
-    if let Some(found) = obstruction(instance, trained) {
-        let certificate = obstructed_certificate(instance, trained, &found)?;
-        return Ok(match check_refuses(&certificate, instance, None)? {
-            None => Certified::Obstructed(certificate),
-            Some(why) => Certified::Refused(Unproven::at(0, not_rechecked(&why))),
-        });
+    let name = goal.deciding();
+    goal.check()?;
+    let reading = Reading::named(&name);
+    if let Some(found) = obstructed(instance, trained)? {
+        return Ok(found);
     }
-    let reading = goal.reading.unwrap_or(deciding_reading(trained));
-    if let Some(missing) = reading.missing_hypothesis(instance.dims(), trained) {
-        return Ok(Certified::Refused(Unproven {
-            condition: format!("the reading {reading} does not apply: it {missing}"),
-            factor: None,
-            t: 0,
-        }));
+    if let Some(missing) = reading.and_then(|r| r.missing_hypothesis(instance.dims(), trained)) {
+        return Ok(Certified::Refused(Unproven::at(
+            0,
+            format!("{} does not apply: it {missing}", called(&name)),
+        )));
     }
     if tail > 0 && goal.eta == Eta::Certified {
         return Err(Error::input(
@@ -140,125 +112,59 @@ pub fn certify(
         ));
     }
     let site = Site::new(instance, trained);
-    let exact = site.enclosure().beta(reading);
-    // NaN never appears as an end.
-    if exact.lo() <= 0.0 {
-        return Ok(Certified::Refused(Unproven::at(
-            0,
-            format!(
-                "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
-                reading.formula(),
-                exact.hi()
-            ),
-        )));
-    }
-    let beta = site.beta_upper(reading);
-    let mut stopped = None;
-    let found = match goal.eta {
-        Eta::Certified => covered(&site, Step::Theta(THETA), beta),
-        _ if tail > 0 => {
-            let eta = fixed(goal.eta, &site)?;
-            if let Some(settings) = &goal.orbit {
-                match enclosed(&site, &[reading], eta, tail, settings, observe)? {
-                    Ok(orbit) => {
-                        if let Some(found) = settled(&site, &orbit, eta, reading)? {
-                            return Ok(found);
-                        }
-                        stopped = orbit.stopped;
-                    }
-                    Err(why) => stopped = Some(why),
-                }
-            }
-            drop(site);
-            match prove_from(instance, trained, eta, beta, tail, observe)? {
-                Ok(proven) => Ok(proven),
-                Err(not) => {
-                    let mut why = refused(&not.refusal, reading, not.t);
-                    if let Some(stopped) = stopped {
-                        why.condition += &format!("; {stopped}");
-                    }
-                    return Ok(Certified::Refused(why));
-                }
-            }
+    if let Some(reading) = reading {
+        let exact = site.enclosure().beta(reading);
+        // NaN never appears as an end.
+        if exact.lo() <= 0.0 {
+            return Ok(Certified::Refused(Unproven::at(
+                0,
+                format!(
+                    "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
+                    reading.formula(),
+                    exact.hi()
+                ),
+            )));
         }
-        _ => covered(&site, Step::Eta(fixed(goal.eta, &site)?), beta),
-    };
-    match found {
-        Ok(proven) if proven.proof.eta() * beta < 1.0 => {
-            let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
-            if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-                return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
-            }
-            Ok(Certified::Rate {
-                certificate,
-                stopped: stopped.filter(|_| proven.t > 0),
-                proven: Box::new(proven),
-            })
-        }
-        Ok(proven) => Ok(Certified::Refused(Unproven {
-            condition: format!(
-                "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
-                short(proven.proof.eta() * beta)
-            ),
-            factor: Some(proven.proof.eta() * beta),
-            t: proven.t,
-        })),
-        Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, 0))),
     }
-}
-
-/// Encloses the exact orbit, as far as it takes to settle the readings; the first is the deciding one. `Err` says why not
-/// one step of it could be enclosed.
-pub(crate) fn enclosed(
-    site: &Site,
-    readings: &[Reading],
-    eta: f64,
-    limit: usize,
-    settings: &orbit::Settings,
-    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
-) -> Result<std::result::Result<Orbit, String>> {
-    settings.check()?;
-    let meaningful = |reading: &&Reading| {
-        site.enclosure().beta(**reading).lo() > 0.0 && eta * site.beta_upper(**reading) < 1.0
-    };
-    let claims: Vec<_> = readings
-        .iter()
-        .filter(meaningful)
-        .map(|&reading| (reading, site.enclosure().beta(reading)))
-        .collect();
-    if claims.is_empty() {
-        return Ok(Err(
-            "the exact orbit has no claim to be held against".to_owned()
-        ));
-    }
-    let (instance, trained) = (site.instance(), site.trained());
-    match orbit::enclose(instance, trained, eta, &claims, limit, settings, observe) {
-        Ok(orbit) => Ok(Ok(orbit)),
-        Err(Error::Numerical(why)) => Ok(Err(why)),
-        Err(other) => Err(other),
-    }
-}
-
-/// What the orbit says of a reading, if that settles it.
-fn settled(site: &Site, orbit: &Orbit, eta: f64, reading: Reading) -> Result<Option<Certified>> {
-    let Some((certificate, proven)) = orbit.certificate(site, eta, reading)? else {
-        return Ok(None);
-    };
-    let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-    if let Some(why) = check_refuses(&certificate, site.instance(), centre)? {
-        return Ok(Some(Certified::Refused(Unproven::at(
-            0,
-            not_rechecked(&why),
-        ))));
-    }
-    Ok(Some(match proven {
-        Some(proven) => Certified::Rate {
-            certificate,
-            proven: Box::new(proven),
-            stopped: None,
+    let (eta, chosen) = match goal.eta {
+        Eta::Certified => match with_certified_step(&site, &goal.claims, &name)? {
+            Ok(proof) => (proof.eta(), Some(proof)),
+            Err(refusal) => return Ok(Certified::Refused(refused(&refusal, &name, 0))),
         },
-        None => Certified::Refuted(certificate),
-    }))
+        eta => (fixed(eta, &site)?, None),
+    };
+    let mut claims = AttentionClaims {
+        site,
+        own: &goal.claims,
+        eta,
+    };
+    let wanted = Wanted {
+        name: &name,
+        chosen,
+        tail,
+        orbit: goal.orbit.as_ref(),
+    };
+    settle::certify(&mut claims, wanted, observe)
+}
+
+/// The proof at M_0 with the step that Theorem A chooses for the claim of this name. A claimed rate is no beta before there is
+/// a step: for it the proof of the largest rate is taken.
+///
+/// # Errors
+/// There is no such claim.
+pub(crate) fn with_certified_step(
+    site: &Site,
+    own: &[OwnClaim],
+    name: &str,
+) -> Result<std::result::Result<Proof, Refusal>> {
+    let beta = match own.iter().find(|own| own.name() == name) {
+        Some(own) => match own.constant() {
+            Constant::Beta(beta) => beta,
+            Constant::Rate(_) => f64::INFINITY,
+        },
+        None => site.claimed(name.parse()?).upper(),
+    };
+    Ok(site.prove(Step::Theta(THETA), beta))
 }
 
 /// Why the [checker](crate::certificate::check) does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
@@ -314,18 +220,50 @@ fn orbit_is_cheap(dims: Dims, steps: usize, bits: usize) -> bool {
     entries * words * words * steps as u128 <= CHEAP_ORBIT
 }
 
-fn not_rechecked(why: &str) -> String {
-    format!("a proof was found, but the independent check does not accept its certificate: {why}")
+/// The largest rate for every t that a search over steps and regions finds to be provable at M_0, as a claim of its own with the
+/// name `best`: the answer to what can be proven, whatever was claimed.
+///
+/// # Errors
+/// None is expected.
+///
+/// ```
+/// use gdcert::{best_rate, Certified, Dims, Init, Instance, Kernel, Trained};
+/// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0)?;
+/// let Certified::Rate { proven, .. } = best_rate(&instance, Trained::QKV)? else { panic!("closes") };
+/// println!("{} a step with eta = {}", proven.proof.rate_lower(), proven.proof.eta());
+/// # Ok::<(), gdcert::Error>(())
+/// ```
+pub fn best_rate(instance: &Instance, trained: Trained) -> Result<Certified> {
+    if let Some(found) = obstructed(instance, trained)? {
+        return Ok(found);
+    }
+    let site = Site::new(instance, trained);
+    let proof = match site.best() {
+        Ok(proof) => proof,
+        Err(refusal) => return Ok(Certified::Refused(refused(&refusal, BEST, 0))),
+    };
+    let (eta, own) = (proof.eta(), &[best(&proof)?]);
+    let mut claims = AttentionClaims { site, own, eta };
+    let wanted = Wanted {
+        name: BEST,
+        chosen: Some(proof),
+        tail: 0,
+        orbit: None,
+    };
+    settle::certify(&mut claims, wanted, &mut |_| ControlFlow::Continue(()))
 }
 
-fn covered(site: &Site, step: Step, beta: f64) -> std::result::Result<Proven, Refusal> {
-    let proof = site.prove(step, beta)?;
-    proof.covers(beta).map_err(Refusal::Condition)?;
-    Ok(Proven {
-        t: 0,
-        centre: None,
-        proof,
-    })
+/// The proof that no convergence to 0 is possible, if there is one.
+fn obstructed(instance: &Instance, trained: Trained) -> Result<Option<Certified>> {
+    let Some(found) = obstruction(instance, trained) else {
+        return Ok(None);
+    };
+    let certificate = obstructed_certificate(instance, trained, &found)?;
+    Ok(Some(match check_refuses(&certificate, instance, None)? {
+        None => Certified::Obstructed(certificate),
+        Some(why) => Certified::Refused(Unproven::not_rechecked(&why)),
+    }))
 }
 
 /// The number that a step stands for, where it is known before any proof.
@@ -343,27 +281,6 @@ fn fixed(eta: Eta, site: &Site) -> Result<f64> {
     };
     let mut norm = jacobian_norm(site.instance(), site.trained())?;
     Eta::relative(multiple, site, &mut norm)
-}
-
-fn refused(refusal: &Refusal, reading: Reading, t: usize) -> Unproven {
-    let (condition, factor) = match refusal {
-        Refusal::Condition(failure @ Failure::Rate { .. }) => (
-            format!("Theorem A closes at M_{t}, but not for the reading {reading}: {failure}"),
-            Some(failure.factor()),
-        ),
-        other => (
-            format!("Theorem A does not close at M_{t}: {other}"),
-            match other {
-                Refusal::Condition(failure) | Refusal::OnlyCrude(failure) => Some(failure.factor()),
-                Refusal::NotResolved(_) => None,
-            },
-        ),
-    };
-    Unproven {
-        condition,
-        factor,
-        t,
-    }
 }
 
 /// No scale beyond this is tried.
@@ -414,9 +331,9 @@ pub fn search_scale(
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
 pub fn rate_certificate(
     instance: &Instance,
+    trained: Trained,
     proven: &Proven,
-    reading: Reading,
-    beta: f64,
+    claimed: &Claimed,
     orbit: Option<OrbitRecord>,
 ) -> Result<Certificate> {
     let instance_file = instance_ref(instance)?;
@@ -432,9 +349,10 @@ pub fn rate_certificate(
             sha256: sha256(&centre.to_bytes()?),
         },
     };
-    let mut certificate = proven
-        .proof
-        .certificate(reading, beta, instance_file, centre);
+    let mut certificate =
+        proven
+            .proof
+            .certificate(claimed, (instance, trained), instance_file, centre);
     if orbit.is_some() {
         certificate.orbit = orbit;
         certificate.statement = statement(&Certificate::TheoremA(certificate.clone()));
@@ -468,14 +386,9 @@ const CERTIFICATE: &str = "certificate.json";
 /// What [`certificate_files`] and [`refutation_file`] may write; a name may end at a `*`.
 pub const CERTIFICATE_FILES: [&str; 3] = [CERTIFICATE, CENTRE, "refuted-*"];
 
-/// The name of the certificate of a refuted reading that is not the deciding one.
-pub fn refutation_file(reading: Reading) -> &'static str {
-    match reading {
-        Reading::Stacked => "refuted-stacked.json",
-        Reading::PerHead => "refuted-per_head.json",
-        Reading::Value => "refuted-value.json",
-        Reading::Ntk => "refuted-ntk.json",
-    }
+/// The name of the certificate of a refuted claim that is not the deciding one.
+pub fn refutation_file(name: &str) -> String {
+    format!("refuted-{name}.json")
 }
 
 pub(crate) fn instance_ref(instance: &Instance) -> Result<FileRef> {

@@ -18,8 +18,11 @@
 //! # Ok::<(), gdcert::Error>(())
 //! ```
 
+#[cfg(test)]
+mod soundness;
+
 use crate::Result;
-use crate::model::{self, Dual, Trained};
+use crate::model::{self, Dual, Scalar, Trained};
 use crate::problem::{Dims, Instance, Weights};
 pub use gdcert_landscape::*;
 
@@ -41,7 +44,7 @@ pub fn instance_blocks(dims: Dims, trained: Trained) -> Blocks {
 }
 
 /// An instance's loss f = |r|^2 / 2 by its W^Q, W^K and W^V; H v is exact up to rounding: the gradient is formed in
-/// dual numbers.
+/// dual numbers. Of intervals they enclose H v.
 pub struct InstanceLoss<'a> {
     instance: &'a Instance,
     weights: Weights,
@@ -57,6 +60,21 @@ impl<'a> InstanceLoss<'a> {
     }
 }
 
+impl InstanceLoss<'_> {
+    /// H v in T: the derivative of the gradient along v.
+    fn differentiated<T: Scalar>(&mut self, weights: &[f64], v: &[f64]) -> Result<Vec<T>> {
+        check_size(weights.len(), entries(&mut self.weights).count())?;
+        check_size(v.len(), weights.len())?;
+        let mut dual = self.weights.map(<Dual<T> as Scalar>::from_f64);
+        for (entry, (&re, &eps)) in entries(&mut dual).zip(weights.iter().zip(v)) {
+            let [re, eps] = [re, eps].map(T::from_f64);
+            *entry = Dual { re, eps };
+        }
+        let mut gradient = model::gradient(self.instance, &dual);
+        Ok(entries(&mut gradient).map(|g| g.eps).collect())
+    }
+}
+
 /// W^Q, W^K, W^V of an instance in one vector: block by block, head by head, column by column.
 pub fn instance_weights(W: &Weights) -> Vec<f64> {
     let blocks = [&W.Q, &W.K, &W.V].into_iter().flatten();
@@ -64,7 +82,7 @@ pub fn instance_weights(W: &Weights) -> Vec<f64> {
 }
 
 /// Every entry of W^Q, W^K and W^V in the order of [`instance_weights`].
-fn entries<T: model::Scalar>(W: &mut Weights<T>) -> impl Iterator<Item = &mut T> {
+fn entries<T: Scalar>(W: &mut Weights<T>) -> impl Iterator<Item = &mut T> {
     let blocks = [&mut W.Q, &mut W.K, &mut W.V].into_iter().flatten();
     blocks.flat_map(|w| w.iter_mut())
 }
@@ -80,14 +98,11 @@ impl Loss for InstanceLoss<'_> {
     }
 
     fn hessian_times(&mut self, weights: &[f64], v: &[f64]) -> Result<Vec<f64>> {
-        check_size(weights.len(), entries(&mut self.weights).count())?;
-        check_size(v.len(), weights.len())?;
-        let mut dual = self.weights.map(<Dual as model::Scalar>::from_f64);
-        for (entry, (&re, &eps)) in entries(&mut dual).zip(weights.iter().zip(v)) {
-            *entry = Dual { re, eps };
-        }
-        let mut gradient = model::gradient(self.instance, &dual);
-        Ok(entries(&mut gradient).map(|g| g.eps).collect())
+        self.differentiated(weights, v)
+    }
+
+    fn hessian_enclosure(&mut self, weights: &[f64], v: &[f64]) -> Result<Option<Vec<Interval>>> {
+        Ok(Some(self.differentiated(weights, v)?))
     }
 
     fn noise(&self) -> f64 {

@@ -29,8 +29,10 @@
 //! | Did the bound hold? | [`verdict`] |
 //! | From an instance to a certificate | [`certify`] |
 //! | From an instance to a verdict | [`mod@verify`] |
+//! | The same for any smooth model | [`graph`] |
 //! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The loss around an instance, and how rough it is | [`landscape`] |
+//! | Random instances for property tests of one's own (feature `proptest`) | `testing` |
 //!
 //! Beside it stand the crates `gdcert-numbers` (here [`numbers`]), `gdcert-check` (re-proves certificates, depends on nothing
 //! here), `gdcert-landscape`, `gdcert-train` (a Transformer classifier and its data), `gdcert-report` (figures, words, pages)
@@ -46,7 +48,7 @@
 //! let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
 //! let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
 //! for claim in &found.claims {
-//!     println!("{}: {} ({})", claim.reading, claim.verdict, claim.reason);
+//!     println!("{}: {} ({})", claim.name, claim.verdict, claim.reason);
 //! }
 //! // With three heads the formula read literally is refuted; read per head it holds.
 //! assert!(found.claim(Reading::Stacked).first_violation.is_some());
@@ -75,17 +77,21 @@ mod certify;
 pub mod descent;
 pub mod eta;
 pub mod experiment;
+pub mod graph;
 pub mod landscape;
 pub mod model;
 pub mod orbit;
 pub mod problem;
+mod settle;
 pub mod spectrum;
+#[cfg(any(test, feature = "proptest"))]
+pub mod testing;
 pub mod verdict;
 pub mod verify;
 
 pub use certify::{
-    CERTIFICATE_FILES, Certified, Goal, Unproven, certificate_files, certificate_text, certify,
-    refutation_file, search_scale,
+    CERTIFICATE_FILES, Certified, Goal, Unproven, best_rate, certificate_files, certificate_text,
+    certify, refutation_file, search_scale,
 };
 pub use descent::Steps;
 pub use eta::Eta;

@@ -7,16 +7,18 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// What each crate may depend on, of our own.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("gdcert-base", &[]),
     ("gdcert-check", &[]),
     ("gdcert-numbers", &["gdcert-base"]),
+    ("gdcert-graph", &["gdcert-base", "gdcert-numbers"]),
     ("gdcert-landscape", &["gdcert-base", "gdcert-numbers"]),
     (
         "gdcert",
         &[
             "gdcert-base",
             "gdcert-check",
+            "gdcert-graph",
             "gdcert-landscape",
             "gdcert-numbers",
         ],
@@ -28,6 +30,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
             "gdcert",
             "gdcert-base",
             "gdcert-check",
+            "gdcert-graph",
             "gdcert-landscape",
             "gdcert-train",
         ],
@@ -38,6 +41,7 @@ const ALLOWED: [(&str, &[&str]); 8] = [
             "gdcert",
             "gdcert-base",
             "gdcert-check",
+            "gdcert-graph",
             "gdcert-landscape",
             "gdcert-report",
             "gdcert-train",

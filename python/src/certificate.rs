@@ -2,8 +2,10 @@
 
 use crate::errors::{not_certified, raise, refused};
 use crate::instance::{PyInstance, Source};
+use crate::model::PyModel;
+use crate::model_verify::{PyModelCertificate, certify_model};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::verify::{eta, object, reading, trained};
+use crate::verify::{claims, eta, instance, object, of_attention, reading, trained};
 use crate::work::{Asked, quiet, run, size};
 use gdcert::certificate::{Certificate, Checked, check as check_file};
 use gdcert::{CERTIFICATE_FILES, Certified, Goal, Instance, Precision, Steps, certificate_files};
@@ -47,7 +49,7 @@ impl PyCertificate {
 /// Writes a result's files and run.json, and takes away the optional files of an earlier one.
 pub fn write(
     folder: &Path,
-    mut files: Vec<(&'static str, Vec<u8>)>,
+    files: Vec<(impl AsRef<str>, Vec<u8>)>,
     subcommand: &str,
     command: &str,
     seed: Option<u64>,
@@ -63,7 +65,9 @@ pub fn write(
         "subcommand": subcommand,
         "seed": seed,
     });
-    files.push((RUN, format!("{run:#}\n").into_bytes()));
+    let named = |(name, bytes): (_, Vec<u8>)| (AsRef::<str>::as_ref(&name).to_owned(), bytes);
+    let mut files: Vec<_> = files.into_iter().map(named).collect();
+    files.push((RUN.to_owned(), format!("{run:#}\n").into_bytes()));
     let stale = || {
         for name in CERTIFICATE_FILES {
             let path = folder.join(name);
@@ -197,9 +201,12 @@ impl PyCertificate {
 
 /// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that no convergence to 0 is possible.
 ///
-/// theorem, train, eta, reading: as in gdcert.verify. search_scale: find the smallest scale of the law that the instance
+/// theorem, train, eta, reading, claims: as in gdcert.verify. best_rate: the largest rate that can be found at M_0, over steps
+/// and regions, whatever it was claimed to be. search_scale: find the smallest scale of the law that the instance
 /// was drawn from (Instance.random) at which the proof closes at M_0; then .instance is the one drawn there. tail: run
 /// gradient descent for at most steps (2000) until it closes. threads, progress: as in gdcert.verify.
+///
+/// inst may be a Model: then a ModelCertificate is returned.
 ///
 /// Returns a Certificate. Raises NotCertified (with .condition, .factor, .t) if nothing closes.
 ///
@@ -211,35 +218,67 @@ impl PyCertificate {
 /// >>> bool(gdcert.check(smallest))
 /// True
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, claims = None, search_scale = false, tail = false, steps = None, best_rate = false, threads = None, progress = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, claims=None, search_scale=False, tail=False, steps=None, best_rate=False, threads=None, progress=None)"
 )]
 #[allow(clippy::too_many_arguments)]
-pub fn certify(
-    py: Python<'_>,
-    inst: &PyInstance,
+pub fn certify<'py>(
+    py: Python<'py>,
+    inst: &Bound<'py, PyAny>,
     theorem: Option<&Bound<'_, PyAny>>,
     train: Option<&str>,
     eta: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
+    claims: Option<&Bound<'_, PyAny>>,
     search_scale: bool,
     tail: bool,
     steps: Option<&Bound<'_, PyAny>>,
+    best_rate: bool,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
-) -> PyResult<PyCertificate> {
+) -> PyResult<Bound<'py, PyAny>> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     if steps.is_some() && !tail {
         return Err(refused(
             "steps says how far a tail may begin; give tail=True",
         ));
     }
+    let chosen = eta.is_some() || reading.is_some() || claims.is_some();
+    if best_rate && (chosen || search_scale || tail) {
+        return Err(refused(
+            "best_rate chooses the step and the claim at M_0; drop eta, reading, claims, search_scale and tail",
+        ));
+    }
+    let asked = Asked {
+        label: "gradient descent",
+        threads,
+        progress,
+    };
+    let steps_of_tail = if tail { steps.unwrap_or(2000) } else { 0 };
+    if let Ok(model) = inst.cast::<PyModel>() {
+        of_attention(&[
+            ("theorem", theorem.is_some()),
+            ("train", train.is_some()),
+            ("search_scale", search_scale),
+        ])?;
+        let goal = gdcert::graph::Goal {
+            reading: self::reading(reading),
+            claims: self::claims(claims)?,
+            eta: self::eta(eta)?,
+            tail: steps_of_tail,
+            orbit: Some(gdcert::orbit::Settings::QUICK),
+        };
+        let found = certify_model(py, model.get(), &goal, best_rate, &asked)?;
+        return Ok(Bound::new(py, found)?.into_any());
+    }
+    let inst = instance(inst)?;
     let goal = Goal {
         trained: trained(theorem, train)?,
-        reading: self::reading(reading)?,
+        reading: self::reading(reading),
+        claims: self::claims(claims)?,
         eta: self::eta(eta)?,
-        tail: if tail { steps.unwrap_or(2000) } else { 0 },
+        tail: steps_of_tail,
         orbit: Some(gdcert::orbit::Settings::QUICK),
     };
     let law = match (search_scale, inst.law()) {
@@ -258,15 +297,13 @@ pub fn certify(
     };
     let dims = inst.inner.dims();
     gdcert::check_room(dims, goal.trained, Steps::Exactly(0), Precision::F64).map_err(raise)?;
-    let asked = Asked {
-        label: "gradient descent",
-        threads,
-        progress,
-    };
     let (instance, found) = run(py, &asked, |watch| match law {
         None => {
             let mut observe = |t| watch.at(t, goal.tail);
-            let found = gdcert::certify(&inst.inner, &goal, &mut observe)?;
+            let found = match best_rate {
+                true => gdcert::best_rate(&inst.inner, goal.trained)?,
+                false => gdcert::certify(&inst.inner, &goal, &mut observe)?,
+            };
             Ok((inst.clone(), found))
         }
         Some((init, seed)) => {
@@ -281,17 +318,18 @@ pub fn certify(
             Ok((instance, found))
         }
     })?;
-    match found {
+    let found = match found {
         Certified::Rate {
             certificate,
             proven,
             ..
-        } => Ok(PyCertificate::new(instance, certificate, proven.centre)),
+        } => PyCertificate::new(instance, certificate, proven.centre),
         Certified::Obstructed(certificate) | Certified::Refuted(certificate) => {
-            Ok(PyCertificate::new(instance, certificate, None))
+            PyCertificate::new(instance, certificate, None)
         }
-        Certified::Refused(why) => Err(not_certified(py, why)?),
-    }
+        Certified::Refused(why) => return Err(not_certified(py, why)?),
+    };
+    Ok(Bound::new(py, found)?.into_any())
 }
 
 /// What gdcert.check says: true if proven. statement says what, reason why not.
@@ -341,8 +379,17 @@ pub fn check(py: Python<'_>, certificate: &Bound<'_, PyAny>) -> PyResult<PyCheck
         threads: None,
         progress: None,
     };
-    let checked = if let Ok(held) = certificate.cast::<PyCertificate>() {
+    let held = if let Ok(held) = certificate.cast::<PyCertificate>() {
+        let owned = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes);
         let files = held.get().files().map_err(raise)?;
+        Some(files.into_iter().map(owned).collect())
+    } else if let Ok(held) = certificate.cast::<PyModelCertificate>() {
+        Some(held.get().files().map_err(raise)?)
+    } else {
+        None
+    };
+    let checked = if let Some(files) = held {
+        let files: Vec<(String, Vec<u8>)> = files;
         let folder = py.import("tempfile")?.call_method0("TemporaryDirectory")?;
         let path: PathBuf = folder.getattr("name")?.extract()?;
         let checked = run(py, &asked, |_| {

@@ -6,6 +6,8 @@ mod errors;
 mod instance;
 mod landscape;
 mod many;
+mod model;
+mod model_verify;
 mod numerics;
 mod pickle;
 mod verify;
@@ -49,6 +51,9 @@ fn _gdcert(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_function(wrap_pyfunction!(many::sweep, m)?)?;
     m.add_function(wrap_pyfunction!(many::falsify, m)?)?;
     m.add_function(wrap_pyfunction!(landscape::landscape, m)?)?;
+    m.add_class::<model::PyModel>()?;
+    m.add_class::<model_verify::PyModelVerification>()?;
+    m.add_class::<model_verify::PyModelCertificate>()?;
     m.add_class::<many::PyFalsified>()?;
     m.add_class::<landscape::PyLandscape>()?;
     m.add_function(wrap_pyfunction!(run, m)?)?;

@@ -395,7 +395,7 @@ pub fn falsify<'py>(
     let verification = PyVerification::new(
         instance.clone(),
         counterexample.found,
-        search.reading,
+        search.reading.into(),
         format!("counterexample to {}", search.reading),
         format!(
             "gdcert.falsify(reading='{}', train='{}')",

@@ -56,8 +56,16 @@ pub(crate) fn recheck(
     certificate: &Certificate,
     read: &dyn Fn(&str) -> std::result::Result<Vec<u8>, String>,
 ) -> Result<Checked> {
+    recheck_json(&certificate.to_json(), read)
+}
+
+/// The same for one as its file has it.
+pub(crate) fn recheck_json(
+    certificate: &serde_json::Value,
+    read: &dyn Fn(&str) -> std::result::Result<Vec<u8>, String>,
+) -> Result<Checked> {
     gdcert_check::limit_threads(rayon::current_num_threads());
-    let json = certificate.to_json().to_string();
+    let json = certificate.to_string();
     let unreadable = |e: gdcert_check::Unreadable| Error::Numerical(e.what);
     let file = gdcert_check::CertificateFile::read(json.as_bytes()).map_err(unreadable)?;
     let read = |name: &str| {

@@ -2,18 +2,22 @@
 //! rigorous numbers, and the file that says so.
 
 mod check;
+mod claimed;
 mod file;
+mod grounds;
 mod prove;
 mod search;
 mod tail;
 pub mod theorem_a;
 
-pub(crate) use check::recheck;
 pub use check::{Checked, Proven as Reproven, check};
+pub(crate) use check::{recheck, recheck_json};
+pub use claimed::{Claimed, Constant, OwnClaim, called};
 pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,
     TheoremA, statement,
 };
-pub use prove::{Proof, Refusal, Site};
+pub use grounds::{Form, Grounds, Proof, Refusal};
+pub use prove::Site;
 pub use search::{ScaleSearch, inputs};
-pub use tail::{NotProven, Proven, prove_from};
+pub use tail::Proven;

@@ -42,9 +42,9 @@ impl Steps {
     }
 }
 
-/// One iterate M_t. Arrays are in the order Q, K, V.
+/// One iterate M_t. `B` has a number for each block of parameters: Q, K, V of attention, or as many as a model has.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Point {
+pub struct Point<B = [f64; 3]> {
     /// Number of steps taken.
     pub t: usize,
     /// f(M_t) as computed.
@@ -52,9 +52,9 @@ pub struct Point {
     /// Bound on |computed - exact| f(M_t) at the computed M_t.
     pub loss_error: f64,
     /// |df/dW|_F of each block; NaN for a block that is not trained, and in the runs of a sweep without certificates.
-    pub grad_norms: [f64; 3],
+    pub grad_norms: B,
     /// |W_t - W_0|_F of each block; NaN in the runs of a sweep without certificates.
-    pub moved: [f64; 3],
+    pub moved: B,
     /// sigma_min(B_t), at the recorded t only.
     pub sigma_min_B: Option<f64>,
 }
@@ -72,29 +72,29 @@ pub enum End {
 
 /// A run of gradient descent M_{t+1} = M_t - eta grad f(M_t), every loss recorded.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Trajectory {
+pub struct Trajectory<B = [f64; 3]> {
     /// The step.
     pub eta: f64,
     /// The arithmetic it was computed in.
     pub precision: Precision,
     /// M_0, M_1, ... in order; never empty.
-    pub points: Vec<Point>,
+    pub points: Vec<Point<B>>,
     /// Why it ended.
     pub end: End,
 }
 
-impl Trajectory {
+impl<B> Trajectory<B> {
     /// The rates 1 - (f_T / f_S)^{1/(T - S)} measured on the run, with T the last step whose loss is
     /// above its rounding floor: over the whole run (S = 0) and over its last quarter.
     /// `None` where nothing was measured, or the loss is not finite.
     pub fn measured_rates(&self) -> Option<(f64, f64)> {
         let points = &self.points;
-        let resolved = |p: &&Point| p.loss.is_finite() && p.loss_error < 0.1 * p.loss;
+        let resolved = |p: &&Point<B>| p.loss.is_finite() && p.loss_error < 0.1 * p.loss;
         let last = points.iter().rev().find(resolved)?;
         if last.t == 0 {
             return None;
         }
-        let rate = |start: &Point| {
+        let rate = |start: &Point<B>| {
             if (last.loss - start.loss).abs() <= last.loss_error + start.loss_error {
                 return 0.0; // not distinguishable from no change
             }
@@ -238,13 +238,13 @@ fn run(
 }
 
 /// Whether, and why, a run ends at this point.
-fn end(point: &Point, f0: f64, steps: Steps) -> Option<End> {
-    let Point {
+pub(crate) fn end<B>(point: &Point<B>, f0: f64, steps: Steps) -> Option<End> {
+    let &Point {
         t,
         loss,
         loss_error,
         ..
-    } = *point;
+    } = point;
     if !loss.is_finite() || loss > DIVERGED * f0 {
         Some(End::Diverged)
     } else if matches!(steps, Steps::UpTo(_)) && loss_error >= FLOOR_SHARE * loss {

@@ -1,7 +1,7 @@
 //! A look ahead in f64: nothing here is a proof about the orbit, but it says how far to go and with how many bits.
 
 use super::claim::Claim;
-use super::model::{Attention, Model};
+use super::model::{Model, Run};
 use super::tail::{Schedule, Tail};
 use super::window::{Windows, expansion};
 use crate::descent::{DIVERGED, FLOOR_SHARE};
@@ -21,7 +21,7 @@ pub(super) struct Forecast {
 /// Runs until every claim is violated, or Theorem A closes at a point of the run with a rate that covers it. The first
 /// claim is the deciding one; what would take much longer than it is not looked for.
 pub(super) fn forecast(
-    model: &Attention,
+    model: &impl Model,
     eta: f64,
     claims: &[Claim],
     limit: usize,
@@ -95,7 +95,7 @@ pub(super) fn forecast(
 
 /// log2 of the growth of errors up to each step, along the run in f64, and the windows that it went through.
 pub(super) fn growth(
-    model: &Attention,
+    model: &impl Model,
     eta: f64,
     horizon: usize,
     windows: &mut Windows,

@@ -1,26 +1,41 @@
 //! What the enclosure of an orbit needs to know of a model, and attention's answers.
 
+use crate::Result;
 use crate::bounds::{Curvature, Enclosure, Sharp};
+use crate::certificate::{Grounds, Site};
 use crate::descent::{Descent, PlainStepper, Stepper};
 use crate::model::rounding::Rounding;
-use crate::model::{Precision, Scalar, Trained};
+use crate::model::{Precision, Trained};
 use crate::problem::{Dims, Instance, Weights};
-use gdcert_numbers::{Bound, Interval};
+use gdcert_numbers::{Bound, Interval, Scalar, Smooth};
 use nalgebra::DMatrix;
 
 /// A model with a start M_0. Its trained weights are a list of numbers whose order is its own.
-pub(super) trait Model {
+pub(crate) trait Model {
     /// Gradient descent in some arithmetic.
-    type Motion<T: Scalar>: Motion<T>;
+    type Motion<T: Smooth>: Motion<T>;
+    /// The run in f64.
+    type Run: Run;
     /// Bounds around a centre.
-    type Bounds: Bounds;
+    type Bounds<'m>: Bounds
+    where
+        Self: 'm;
 
     /// Gradient descent in `T`, at M_0.
-    fn motion<T: Scalar>(&self) -> Self::Motion<T>;
+    fn motion<T: Smooth>(&self) -> Self::Motion<T>;
     /// The run in f64, at M_0.
-    fn run(&self) -> Run<'_>;
+    fn run(&self) -> Self::Run;
     /// Bounds around the point with these weights, from the sharp form of the curvature or the cheap one.
-    fn bounds(&self, centre: &[f64], sharp: bool) -> Self::Bounds;
+    fn bounds(&self, centre: &[f64], sharp: bool) -> Self::Bounds<'_>;
+    /// Calls `then` with what Theorem A needs to know of the point with these weights, or of M_0.
+    ///
+    /// # Errors
+    /// Weights that are not finite.
+    fn with_grounds<R>(
+        &self,
+        weights: Option<&[f64]>,
+        then: impl FnOnce(&mut dyn Grounds) -> R,
+    ) -> Result<R>;
     /// Whether there is a sharp form at these sizes.
     fn has_sharp(&self) -> bool;
     /// Multiplications of a step, about.
@@ -28,9 +43,9 @@ pub(super) trait Model {
 }
 
 /// Gradient descent, step by step. The residual and the gradient are those of the exact model at the weights held, enclosed in T.
-pub(super) trait Motion<T: Scalar> {
-    /// Evaluates the residual and the gradient.
-    fn evaluate(&mut self);
+pub(crate) trait Motion<T: Smooth> {
+    /// Evaluates the residual and the gradient. `false` if they are not known there: a kink is too near for T's precision.
+    fn evaluate(&mut self) -> bool;
     /// r at the weights last evaluated.
     fn residual(&self) -> &[T];
     /// M <- M - eta gradient.
@@ -44,23 +59,33 @@ pub(super) trait Motion<T: Scalar> {
 }
 
 /// Rigorous bounds at and around a centre; |.| of weights is the Frobenius norm over all trained ones.
-pub(super) trait Bounds {
+pub(crate) trait Bounds {
     /// An upper bound of |J| at the centre.
     fn jacobian(&self) -> f64;
     /// An upper bound of |D^2 F[delta, epsilon]| over unit directions and the ball of this radius; it grows with it.
     fn curvature(&self, radius: f64) -> f64;
 }
 
+/// The run in f64 that the exact orbit is held against.
+pub(crate) trait Run {
+    /// The loss as computed, and a bound on its error.
+    fn evaluate(&mut self) -> (f64, f64);
+    /// M <- M - eta gradient.
+    fn step(&mut self, eta: f64);
+    /// The trained weights, in the order of [`Motion::weights`].
+    fn weights(&self) -> Vec<f64>;
+}
+
 /// Attention: an instance and what is trained.
 #[derive(Clone, Copy)]
-pub(super) struct Attention<'a> {
+pub(crate) struct Attention<'a> {
     pub instance: &'a Instance,
     pub trained: Trained,
 }
 
 impl Attention<'_> {
     /// The instance at other trained weights.
-    pub fn at(&self, weights: &[f64]) -> crate::Result<Instance> {
+    pub fn at(&self, weights: &[f64]) -> Result<Instance> {
         let Dims { D, d, .. } = self.instance.dims();
         let mut all = self.instance.W().clone();
         let mut matrices = weights.chunks_exact(D * d);
@@ -87,16 +112,20 @@ impl Attention<'_> {
     }
 }
 
-impl Model for Attention<'_> {
-    type Motion<T: Scalar> = PlainStepper<T>;
-    type Bounds = AttentionBounds;
+impl<'a> Model for Attention<'a> {
+    type Motion<T: Smooth> = PlainStepper<T>;
+    type Run = AttentionRun<'a>;
+    type Bounds<'m>
+        = AttentionBounds
+    where
+        Self: 'm;
 
-    fn motion<T: Scalar>(&self) -> PlainStepper<T> {
+    fn motion<T: Smooth>(&self) -> PlainStepper<T> {
         PlainStepper::new(self.instance, self.trained)
     }
 
-    fn run(&self) -> Run<'_> {
-        Run {
+    fn run(&self) -> AttentionRun<'a> {
+        AttentionRun {
             model: *self,
             stepper: Stepper::new(self.instance, self.trained),
             rounding: Rounding::new(self.instance, Precision::F64),
@@ -121,6 +150,16 @@ impl Model for Attention<'_> {
         }
     }
 
+    fn with_grounds<R>(
+        &self,
+        weights: Option<&[f64]>,
+        then: impl FnOnce(&mut dyn Grounds) -> R,
+    ) -> Result<R> {
+        let centre = weights.map(|weights| self.at(weights)).transpose()?;
+        let mut site = Site::new(centre.as_ref().unwrap_or(self.instance), self.trained);
+        Ok(then(&mut site))
+    }
+
     fn has_sharp(&self) -> bool {
         crate::bounds::sharp::affordable(self.instance.dims())
     }
@@ -137,16 +176,15 @@ impl Model for Attention<'_> {
     }
 }
 
-/// The run in f64 that the exact orbit is held against.
-pub(super) struct Run<'a> {
+/// Attention's run.
+pub(crate) struct AttentionRun<'a> {
     model: Attention<'a>,
     stepper: Stepper,
     rounding: Rounding,
 }
 
-impl Run<'_> {
-    /// The loss as computed, and a bound on its error.
-    pub fn evaluate(&mut self) -> (f64, f64) {
+impl Run for AttentionRun<'_> {
+    fn evaluate(&mut self) -> (f64, f64) {
         let loss = self.stepper.evaluate();
         let norms: Vec<_> = self.stepper.block_norms().collect();
         (
@@ -155,18 +193,19 @@ impl Run<'_> {
         )
     }
 
-    pub fn step(&mut self, eta: f64) {
+    fn step(&mut self, eta: f64) {
         self.stepper.step(eta);
     }
 
-    pub fn weights(&self) -> Vec<f64> {
+    fn weights(&self) -> Vec<f64> {
         self.model.flat(&self.stepper.weights())
     }
 }
 
-impl<T: Scalar> Motion<T> for PlainStepper<T> {
-    fn evaluate(&mut self) {
+impl<T: Smooth> Motion<T> for PlainStepper<T> {
+    fn evaluate(&mut self) -> bool {
         Descent::evaluate(self);
+        true
     }
     fn residual(&self) -> &[T] {
         self.residual()
@@ -185,7 +224,7 @@ impl<T: Scalar> Motion<T> for PlainStepper<T> {
     }
 }
 
-pub(super) struct AttentionBounds {
+pub(crate) struct AttentionBounds {
     jacobian: f64,
     curvature: Form,
 }

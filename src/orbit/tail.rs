@@ -1,10 +1,9 @@
 //! Theorem A around a point near the orbit: the second half of Theorem 6.
 
-use super::model::Attention;
+use super::model::Model;
 use crate::Result;
 use crate::certificate::theorem_a::Step;
-use crate::certificate::{Proof, Site};
-use crate::problem::Instance;
+use crate::certificate::{Grounds, Proof};
 use serde::{Deserialize, Serialize};
 
 /// Theorem A, closed with every point within `distance` of a centre as its own centre.
@@ -12,51 +11,43 @@ use serde::{Deserialize, Serialize};
 pub struct Tail {
     /// The step T of gradient descent that the centre is near.
     pub t: usize,
-    /// The centre with the instance's data; `None` at T = 0, where it is the instance itself.
-    pub centre: Option<Instance>,
+    /// The centre's trained weights, block after block (of attention head after head, each matrix row by row); `None` at T = 0,
+    /// where it is M_0.
+    pub weights: Option<Vec<f64>>,
     /// What holds from there on.
     pub proof: Proof,
     /// M_T must be within this of the centre (all trained blocks, Frobenius norm); 0 at T = 0.
     pub distance: f64,
-    /// The centre's trained weights.
-    pub(super) weights: Vec<f64>,
 }
 
 impl Tail {
     /// Tries Theorem A around these weights (`None`: M_0 itself) for every point within `least` of them at least.
     ///
-    /// `Err` holds the share of the residual at which it might close, as [`Site::share_that_closes`] forecasts it.
+    /// `Err` holds the share of the residual at which it might close, as [`Grounds::share_that_closes`] forecasts it.
     pub(super) fn find(
-        model: &Attention,
+        model: &impl Model,
         t: usize,
         weights: Option<Vec<f64>>,
         least: f64,
         eta: f64,
         beta: f64,
     ) -> Result<std::result::Result<Tail, f64>> {
-        let centre = match &weights {
-            Some(weights) => Some(model.at(weights)?),
-            None => None,
-        };
-        let site = Site::new(centre.as_ref().unwrap_or(model.instance), model.trained);
-        let distance = match centre {
-            // Twice: whoever encloses the orbit again may be off by as much once more.
-            Some(_) => site.slack().max(2.0 * least),
-            None => 0.0,
-        };
-        let site = site.around(distance);
-        if let Ok(proof) = site.prove(Step::Eta(eta), beta)
-            && proof.covers(beta).is_ok()
-        {
-            return Ok(Ok(Tail {
-                t,
-                centre,
-                proof,
-                distance,
-                weights: weights.unwrap_or_default(),
-            }));
-        }
-        Ok(Err(site.share_that_closes(Step::Eta(eta), beta)))
+        let found = model.with_grounds(weights.as_deref(), |grounds: &mut dyn Grounds| {
+            if weights.is_some() {
+                // Twice: whoever encloses the orbit again may be off by as much once more.
+                grounds.widen(grounds.slack().max(2.0 * least));
+            }
+            match grounds.prove(Step::Eta(eta), beta) {
+                Ok(proof) if proof.covers(beta).is_ok() => Ok((proof, grounds.distance())),
+                _ => Err(grounds.share_that_closes(Step::Eta(eta), beta)),
+            }
+        })?;
+        Ok(found.map(|(proof, distance)| Tail {
+            t,
+            weights,
+            proof,
+            distance,
+        }))
     }
 
     /// Whether the proven rate covers this beta.

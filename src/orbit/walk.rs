@@ -1,7 +1,7 @@
 //! Theorem 2 in fixed-point balls: the orbit itself.
 
 use super::claim::{Claim, loss, norm};
-use super::model::{Attention, Model, Motion};
+use super::model::{Model, Motion, Run};
 use super::size::Size;
 use super::tail::{Schedule, Tail};
 use super::window::{Window, Windows, expansion};
@@ -11,8 +11,8 @@ use gdcert_numbers::{Bound, Interval};
 use std::ops::ControlFlow;
 
 /// Where the orbit leads, and how far to follow it.
-pub(super) struct Plan<'a> {
-    pub model: Attention<'a>,
+pub(super) struct Plan<'a, M> {
+    pub model: &'a M,
     pub eta: f64,
     /// The claims at t = 0.
     pub claims: Vec<Claim>,
@@ -55,7 +55,7 @@ pub(super) enum End {
 /// Errors above this share of the residual leave nothing to compare.
 const HIDDEN: f64 = 1.0 / 4096.0;
 
-impl Plan<'_> {
+impl<M: Model> Plan<'_, M> {
     /// The orbit with this number of words, one of [`WORDS`](super::WORDS).
     pub fn walk(
         &self,
@@ -83,7 +83,7 @@ impl Plan<'_> {
         windows: &mut Windows,
         observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
     ) -> Result<Walk> {
-        let (model, eta) = (&self.model, self.eta);
+        let (model, eta) = (self.model, self.eta);
         let mut motion = model.motion::<Fixed<L>>();
         let mut run = model.run();
         let mut error = drop_radii(&mut motion);
@@ -104,7 +104,9 @@ impl Plan<'_> {
             if observe(t).is_break() {
                 return Err(Error::Cancelled);
             }
-            motion.evaluate();
+            if !motion.evaluate() {
+                break End::Bits;
+            }
             run.evaluate();
             let known = error.up();
             let held = hold(model, &motion, windows, &mut window, known, eta);
@@ -138,9 +140,9 @@ impl Plan<'_> {
             }
             // Tails that were proven around points of the run.
             while let Some(tail) = planned.next_if(|tail| tail.t <= t) {
-                let near = match &tail.centre {
+                let near = match &tail.weights {
                     None => true,
-                    Some(_) => (away(&motion, &tail.weights) + known).next_up() <= tail.distance,
+                    Some(weights) => (away(&motion, weights) + known).next_up() <= tail.distance,
                 };
                 if near {
                     settle(&mut claims, tail, &mut tails);
@@ -253,7 +255,7 @@ fn nearest<const L: usize>(motion: &impl Motion<Fixed<L>>) -> Vec<f64> {
 
 /// A window that holds the ball of radius `error` around the weights: the present one, the next, or a new one.
 fn hold<'w, const L: usize>(
-    model: &Attention,
+    model: &impl Model,
     motion: &impl Motion<Fixed<L>>,
     windows: &'w mut Windows,
     at: &mut usize,

@@ -271,7 +271,7 @@ fn a_certificate_excludes_a_violation() {
         let instance = Instance::random(dims, kernel, lazy, seed).unwrap();
         prop_assume!(reading.missing_hypothesis(dims, Trained::QKV).is_none());
         let goal = Goal {
-            reading: Some(reading),
+            reading: Some(reading.into()),
             eta: Eta::Auto,
             ..Goal::default()
         };
@@ -281,7 +281,7 @@ fn a_certificate_excludes_a_violation() {
         }
         closed.set(closed.get() + 1);
         let settings = Settings {
-            reading: Some(reading),
+            reading: Some(reading.into()),
             ..Settings::default()
         };
         let through = &mut |_: gdcert::Event| ControlFlow::Continue(());

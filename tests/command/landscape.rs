@@ -8,6 +8,7 @@ use gdcert::landscape::{
     Blocks, Directions, Grid, InstanceLoss, Loss, Node, Restricted, Roughness, Sharpness, Surface,
     instance_blocks, instance_weights, lanczos, start,
 };
+use gdcert::numbers::Interval;
 use gdcert::{Dims, Error, Init, Instance, Kernel, Trained};
 use gdcert_train::classifier::{Architecture, Parameters, Real};
 use gdcert_train::data::{Sample, pathfinder};
@@ -54,6 +55,10 @@ impl Loss for Quadratic {
             .as_slice()
             .to_vec())
     }
+    fn hessian_enclosure(&mut self, _: &[f64], _: &[f64]) -> Result<Option<Vec<Interval>>> {
+        Ok(None)
+    }
+
     fn noise(&self) -> f64 {
         1e-14
     }

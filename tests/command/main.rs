@@ -2,6 +2,7 @@
 
 mod certificates;
 mod certify;
+mod claims;
 mod cli;
 mod common;
 mod data;
@@ -9,6 +10,7 @@ mod extreme_sizes;
 mod falsify;
 mod figures;
 mod landscape;
+mod models;
 mod report;
 mod sweep;
 mod training;

@@ -1,5 +1,6 @@
 //! What the libraries promise, against cases from other programs where there are some.
 
+mod attention_graph;
 mod classifier;
 mod classifier_parity;
 mod instances;

@@ -184,6 +184,11 @@ impl Ball {
         Ball::new(Double::exact(self.top()), 0.0, self.exp)
     }
 
+    /// The number in the middle, without error.
+    pub(crate) fn centre(self) -> Ball {
+        if self.is_known() { Ball::new(self.mid, 0.0, self.exp) } else { self }
+    }
+
     /// All numbers within `by` >= 0 of one of these.
     pub(crate) fn widened(self, by: Ball) -> Ball {
         let ((mid, rad), (b, rb), exp) = self.aligned(by);

@@ -21,7 +21,7 @@ pub enum Kernel {
 }
 
 /// Which constant beta the claim f_t <= (1 - eta beta)^t f_0 is read with (theory.md, section 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// sigma_min(W^O)^2 sigma_min(B_0)^2, W^O stacked over heads.
     Stacked,
@@ -31,6 +31,55 @@ pub enum Reading {
     Value,
     /// lambda_min(J J') over the trained blocks.
     Ntk,
+    /// None of these: beta is the number that stands in the certificate, and this the name of the
+    /// claim. Nothing has to be proven about a number that is given.
+    Own(String),
+}
+
+impl Reading {
+    /// The name in files.
+    pub fn name(&self) -> &str {
+        match self {
+            Reading::Stacked => "stacked",
+            Reading::PerHead => "per_head",
+            Reading::Value => "value",
+            Reading::Ntk => "ntk",
+            Reading::Own(name) => name,
+        }
+    }
+
+    /// Whether beta is a number that is given.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Reading::Own(_))
+    }
+}
+
+impl Field for Reading {
+    fn read(value: Value, name: &str) -> Result<Self, Unreadable> {
+        let text = String::read(value, name)?;
+        let defined = [Reading::Stacked, Reading::PerHead, Reading::Value, Reading::Ntk];
+        if let Some(reading) = defined.iter().find(|reading| reading.name() == text) {
+            return Ok(reading.clone());
+        }
+        // A name that could be taken for one of those is no name of a claim.
+        let plain = text.replace('-', "_").to_ascii_lowercase();
+        let word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if !word || text.len() > 64 || defined.iter().any(|reading| reading.name() == plain) {
+            return Err(Unreadable::new(format!("`{name}` is {text:?}, which is unknown")));
+        }
+        Ok(Reading::Own(text))
+    }
+
+    fn write(&self) -> Value {
+        self.name().into()
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Why no choice of the trained blocks brings the loss to 0.
@@ -74,7 +123,6 @@ macro_rules! names {
     };
 }
 names!(Kernel, Softmax = "softmax", Gaussian = "gaussian");
-names!(Reading, Stacked = "stacked", PerHead = "per_head", Value = "value", Ntk = "ntk");
 names!(Reason, Hull = "hull", ZeroGradient = "zero_gradient");
 
 /// The trained blocks, a non-empty subset of Q, K, V.
@@ -195,7 +243,7 @@ record! {
         centre: Centre,
         /// Which beta the claim is read with.
         reading: Reading,
-        /// beta at M_0 from above.
+        /// beta at M_0 from above, or the number that is claimed.
         beta: f64,
         /// sigma_min(J(M_c)') from below (of the blocks in `region.resolved`, if there is a box).
         alpha_lower: f64,
@@ -256,7 +304,103 @@ record! {
         reading: Reading,
         /// The step.
         eta: f64,
-        /// beta at M_0 from below.
+        /// beta at M_0 from below, or the number that is claimed.
+        beta: f64,
+        /// Where the bound is exceeded.
+        t: u64,
+        /// f_t from below.
+        loss_lower: f64,
+        /// (1 - eta beta)^t f_0 from above, for this `beta` and so for every larger one.
+        bound_upper: f64,
+        /// How far the point that was computed can be from M_t; nothing rests on it.
+        distance: f64,
+        /// Bits after the point that were enough to prove it; nothing rests on it.
+        bits: u64,
+    }
+}
+
+/// Names of parameter blocks.
+impl Field for Vec<String> {
+    fn read(value: Value, name: &str) -> Result<Self, Unreadable> {
+        let wanted = || Unreadable::new(format!("`{name}` is not a list of different names"));
+        let Value::Array(all) = value else { return Err(wanted()) };
+        let mut names: Vec<String> = Vec::new();
+        for value in all {
+            let one = String::read(value, name)?;
+            if names.contains(&one) {
+                return Err(wanted());
+            }
+            names.push(one);
+        }
+        if names.is_empty() { Err(wanted()) } else { Ok(names) }
+    }
+    fn write(&self) -> Value {
+        self.as_slice().into()
+    }
+}
+
+record! {
+    /// A model's file and the file of its arrays.
+    ModelRef {
+        /// The name of the graph's file, `gdcert.model/1`.
+        file: String,
+        /// The SHA-256 of its bytes, in hexadecimal.
+        sha256: String,
+        /// The constants and the parameters M_0.
+        tensors: FileRef,
+    }
+}
+
+record! {
+    /// As [`TheoremA`] with a ball, about a model. beta is that of J J' at M_0, from above, or the number that is claimed.
+    ModelRate {
+        /// The model.
+        model: ModelRef,
+        /// The parameter blocks gradient descent moves, in the model's order.
+        trained: Vec<String>,
+        /// Where the proof starts.
+        centre: Centre,
+        /// Which beta the claim is read with: `ntk` or a name.
+        reading: Reading,
+        /// beta at M_0 from above, or the number that is claimed.
+        beta: f64,
+        /// sigma_min(J(M_c)') from below.
+        alpha_lower: f64,
+        /// |J(M_c)| from above.
+        jacobian_norm_upper: f64,
+        /// |r(M_c)| from above.
+        residual_norm_upper: f64,
+        /// The radius of the ball.
+        rho: f64,
+        /// |D^2F| over the ball from above.
+        h_rho_upper: f64,
+        /// sigma_min(J') over the ball from below.
+        alpha: f64,
+        /// The smoothness of f over the ball and the sublevel set, from above.
+        smoothness: f64,
+        /// The step.
+        eta: f64,
+        /// 2 eta alpha^2 (1 - eta L/2) from below.
+        rate_lower: f64,
+        /// The relative margin by which the bounds were relaxed; nothing rests on it.
+        margin: f64,
+        /// What ties the centre to exact gradient descent from the model's parameters.
+        orbit: Option<Orbit>,
+    }
+}
+
+record! {
+    /// As [`Refuted`], about a model.
+    ModelRefuted {
+        /// The model.
+        model: ModelRef,
+        /// The parameter blocks gradient descent moves, in the model's order.
+        trained: Vec<String>,
+        /// Which beta the claim is read with: `ntk` or a name.
+        reading: Reading,
+        /// The step.
+        eta: f64,
+        /// beta at M_0 from below, or the number that is claimed.
         beta: f64,
         /// Where the bound is exceeded.
         t: u64,
@@ -280,6 +424,10 @@ pub enum Certificate {
     Obstructed(Obstructed),
     /// A violation of the bound.
     Refuted(Refuted),
+    /// A rate for every t, of a model.
+    ModelRate(ModelRate),
+    /// A violation of the bound, by a model.
+    ModelRefuted(ModelRefuted),
 }
 
 /// A certificate file that was read.
@@ -299,13 +447,21 @@ impl Centre {
     }
 }
 
+impl ModelRef {
+    /// The graph's file and the arrays'.
+    pub fn files(&self) -> Vec<FileRef> {
+        let graph = FileRef { file: self.file.clone(), sha256: self.sha256.clone() };
+        vec![graph, self.tensors.clone()]
+    }
+}
+
 impl Certificate {
     /// The name of the kind in the file.
     pub fn kind(&self) -> &'static str {
         match self {
-            Certificate::TheoremA(_) => "theorem_a",
+            Certificate::TheoremA(_) | Certificate::ModelRate(_) => "theorem_a",
             Certificate::Obstructed(_) => "obstructed",
-            Certificate::Refuted(_) => "refuted",
+            Certificate::Refuted(_) | Certificate::ModelRefuted(_) => "refuted",
         }
     }
 
@@ -316,6 +472,8 @@ impl Certificate {
             Certificate::TheoremA(c) => c.write(),
             Certificate::Obstructed(c) => c.write(),
             Certificate::Refuted(c) => c.write(),
+            Certificate::ModelRate(c) => c.write(),
+            Certificate::ModelRefuted(c) => c.write(),
         };
         let mut json =
             json!({"schema": SCHEMA, "version": env!("CARGO_PKG_VERSION"), "kind": self.kind()});
@@ -345,7 +503,10 @@ impl CertificateFile {
             )));
         }
         let (_version, kind, statement) = (take("version")?, take("kind")?, take("statement")?);
+        let about_model = value.get("model").is_some();
         let certificate = match kind.as_str() {
+            "theorem_a" if about_model => Certificate::ModelRate(ModelRate::read(value, "")?),
+            "refuted" if about_model => Certificate::ModelRefuted(ModelRefuted::read(value, "")?),
             "theorem_a" => Certificate::TheoremA(TheoremA::read(value, "")?),
             "obstructed" => Certificate::Obstructed(Obstructed::read(value, "")?),
             "refuted" => Certificate::Refuted(Refuted::read(value, "")?),

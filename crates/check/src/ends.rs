@@ -177,7 +177,7 @@ impl<const L: usize> Ends<L> {
 
     pub(crate) const ZERO: Self = Ends { lo: [0; L], hi: [0; L], known: true };
 
-    const UNKNOWN: Self = Ends { known: false, ..Self::ZERO };
+    pub(crate) const UNKNOWN: Self = Ends { known: false, ..Self::ZERO };
 
     fn exact(words: Words<L>) -> Self {
         Ends { lo: words, hi: words, known: true }
@@ -202,6 +202,10 @@ impl<const L: usize> Ends<L> {
         if !x.is_finite() {
             return Self::UNKNOWN;
         }
+        // Also -0.
+        if x == 0.0 {
+            return Self::ZERO;
+        }
         if x < 0.0 {
             return -Self::of(-x);
         }
@@ -211,9 +215,6 @@ impl<const L: usize> Ends<L> {
             if field == 0 { (bits, -1074) } else { (bits | 1 << 52, field - 1075) };
         let mut words = [0; L];
         let shift = exponent + Self::BITS as i64;
-        if mantissa == 0 {
-            return Self::ZERO;
-        }
         if shift < 0 {
             let cut = shift.unsigned_abs().min(63);
             words[0] = mantissa >> cut;
@@ -295,7 +296,7 @@ impl<const L: usize> Ends<L> {
     }
 
     /// All numbers within |e| of one of these.
-    fn widened(self, e: Self) -> Self {
+    pub(crate) fn widened(self, e: Self) -> Self {
         let (a, b) = (self - e, self + e);
         if !(a.known && b.known) {
             return Self::UNKNOWN;

@@ -51,12 +51,12 @@ pub(crate) struct Instance {
 const LONGEST_HEADER: usize = 100_000_000;
 
 /// A tensor of the header: its place in the data, which is in bounds.
-struct Tensor {
-    name: String,
-    dtype: String,
-    shape: Vec<usize>,
-    begin: usize,
-    end: usize,
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) dtype: String,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) begin: usize,
+    pub(crate) end: usize,
 }
 
 fn fail<T>(why: impl Into<String>) -> Result<T, Unreadable> {
@@ -65,17 +65,7 @@ fn fail<T>(why: impl Into<String>) -> Result<T, Unreadable> {
 
 impl Instance {
     pub(crate) fn read(bytes: &[u8]) -> Result<Instance, Unreadable> {
-        let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
-            return fail("is no safetensors file: it is shorter than 8 bytes");
-        };
-        let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
-        if length > LONGEST_HEADER || length > rest.len() {
-            return fail(format!(
-                "is no complete safetensors file: a header of {length} bytes does not fit"
-            ));
-        }
-        let (header, data) = rest.split_at(length);
-        let (tensors, kernel) = tensors(header, data.len())?;
+        let (tensors, kernel, data) = parts(bytes)?;
         let of = |name: &str| {
             let tensor = tensors.iter().find(|tensor| tensor.name == name);
             tensor.map_or_else(
@@ -109,6 +99,27 @@ impl Instance {
         }
         Ok(Instance { dims, kernel, X, y, W_Q, W_K, W_V, W_O })
     }
+}
+
+/// The tensors of a file, its kernel, and the data.
+fn parts(bytes: &[u8]) -> Result<(Vec<Tensor>, Kernel, &[u8]), Unreadable> {
+    let Some((length, rest)) = bytes.split_first_chunk::<8>() else {
+        return fail("is no safetensors file: it is shorter than 8 bytes");
+    };
+    let length = usize::try_from(u64::from_le_bytes(*length)).unwrap_or(usize::MAX);
+    if length > LONGEST_HEADER || length > rest.len() {
+        return fail(format!(
+            "is no complete safetensors file: a header of {length} bytes does not fit"
+        ));
+    }
+    let (header, data) = rest.split_at(length);
+    let (tensors, kernel) = tensors(header, data.len())?;
+    Ok((tensors, kernel, data))
+}
+
+/// The tensors of a file, and the data.
+pub(crate) fn open(bytes: &[u8]) -> Result<(Vec<Tensor>, &[u8]), Unreadable> {
+    parts(bytes).map(|(tensors, _, data)| (tensors, data))
 }
 
 /// The header's tensors, filling `room` bytes, and the kernel of its metadata.
@@ -154,21 +165,18 @@ fn tensors(header: &[u8], room: usize) -> Result<(Vec<Tensor>, Kernel), Unreadab
     Ok((tensors, kernel))
 }
 
-/// A tensor of rank 3 as one matrix for each leading index.
-fn matrices(tensor: &Tensor, data: &[u8]) -> Result<Vec<Matrix<f64>>, Unreadable> {
+/// The numbers of a tensor, all finite.
+pub(crate) fn numbers(tensor: &Tensor, data: &[u8]) -> Result<Vec<f64>, Unreadable> {
     let Tensor { name, dtype, shape, .. } = tensor;
-    let &[count, rows, cols] = &shape[..] else {
-        return fail(format!("tensor {name} has rank {}, not 3", shape.len()));
-    };
     let size = match dtype.as_str() {
         "F64" => 8,
         "F32" => 4,
         other => return fail(format!("tensor {name} is {other:?}, not F64 or F32")),
     };
-    let bytes = [count, rows, cols].iter().try_fold(size, |a: usize, b| a.checked_mul(*b));
-    if bytes != Some(data.len()) || data.is_empty() {
+    let bytes = shape.iter().try_fold(size, |a: usize, b| a.checked_mul(*b));
+    if bytes != Some(data.len()) {
         return fail(format!(
-            "tensor {name} has {} bytes, which do not make the shape {shape:?} of positive sizes",
+            "tensor {name} has {} bytes, which do not make the shape {shape:?}",
             data.len()
         ));
     }
@@ -180,6 +188,21 @@ fn matrices(tensor: &Tensor, data: &[u8]) -> Result<Vec<Matrix<f64>>, Unreadable
     if let Some(x) = numbers.iter().find(|x| !x.is_finite()) {
         return fail(format!("tensor {name} holds {x}, which is not a finite number"));
     }
+    Ok(numbers)
+}
+
+/// A tensor of rank 3 as one matrix for each leading index.
+fn matrices(tensor: &Tensor, data: &[u8]) -> Result<Vec<Matrix<f64>>, Unreadable> {
+    let Tensor { name, shape, .. } = tensor;
+    let &[_, rows, cols] = &shape[..] else {
+        return fail(format!("tensor {name} has rank {}, not 3", shape.len()));
+    };
+    if data.is_empty() {
+        return fail(format!(
+            "tensor {name} has 0 bytes, which do not make the shape {shape:?} of positive sizes"
+        ));
+    }
+    let numbers = numbers(tensor, data)?;
     let matrix = |data: &[f64]| Matrix { rows, cols, data: data.to_vec() };
     Ok(numbers.chunks_exact(rows * cols).map(matrix).collect())
 }

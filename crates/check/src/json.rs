@@ -8,6 +8,8 @@ use std::collections::HashSet;
 pub(crate) fn object(text: &[u8], what: &str) -> Result<Value, Unreadable> {
     let fail = |why: String| Unreadable::new(format!("{what} {why}"));
     let text = std::str::from_utf8(text).map_err(|_| fail("is not UTF-8 text".into()))?;
+    // Some editors begin a file with a byte order mark.
+    let text = text.trim_start_matches('\u{feff}');
     let value: Value = serde_json::from_str(text).map_err(|e| fail(format!("is not JSON: {e}")))?;
     if let Some(name) = repeated_name(text) {
         return Err(fail(format!("has the field {name:?} twice")));

@@ -16,6 +16,7 @@
 //! | [`rate`], [`obstruction`] | which inequalities make a certificate, and are its numbers what they are called? |
 //! | [`orbit`] | where is exact gradient descent from M_0, and how large is the loss there? |
 //! | [`descent`], [`ends`] | one step of it, in numbers of many bits |
+//! | [`model`] | the same for a model of any kind, by its graph |
 //! | [`claims`] | proven, refuted or hidden by rounding? in which precision? |
 //! | [`curvature`] | how large is D^2F over a ball or box? |
 //! | [`point`] | what are scores, weights, residual and Jacobian at the weights? |
@@ -43,6 +44,7 @@ mod gram;
 mod instance;
 mod json;
 mod matrix;
+mod model;
 mod number;
 mod obstruction;
 mod orbit;
@@ -56,8 +58,8 @@ mod threads;
 mod words;
 
 pub use certificate::{
-    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, Obstructed, Orbit,
-    Reading, Reason, Refuted, SCHEMA, TheoremA, Trained,
+    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, ModelRate, ModelRef,
+    ModelRefuted, Obstructed, Orbit, Reading, Reason, Refuted, SCHEMA, TheoremA, Trained,
 };
 pub use threads::limit_threads;
 pub use words::Proven;
@@ -142,6 +144,8 @@ impl Certificate {
             Certificate::TheoremA(c) => rate::rate(c, read),
             Certificate::Obstructed(c) => obstruction::obstructed(c, read),
             Certificate::Refuted(c) => rate::refuted(c, read),
+            Certificate::ModelRate(c) => model::proof::rate(c, read),
+            Certificate::ModelRefuted(c) => model::proof::refuted(c, read),
         };
         match proof {
             Ok(()) => Ok(Checked::Valid(Proven::new(self.clone(), None))),

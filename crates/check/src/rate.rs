@@ -13,10 +13,11 @@ use super::orbit::Path;
 use super::point::{Part, Point};
 
 pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
-    signs(c)?;
+    signs(&numbers!(c))?;
+    signs_of_box(c)?;
     // The inequalities of the box need the matrix H and have to wait for it.
     if c.region.is_none() {
-        ball_inequalities(c)?;
+        ball_inequalities(&numbers!(c))?;
     }
     let instance = read(&c.instance, c.kernel, files)?;
     let moved = if c.centre.t == 0 && c.centre.file_ref() == c.instance {
@@ -27,7 +28,7 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
     if let Some(centre) = &moved {
         same_problem(c, &instance, centre)?;
     }
-    reading_applies(c.reading, c.trained, instance.dims)?;
+    reading_applies(&c.reading, c.trained, instance.dims)?;
 
     let start = Site::new(&instance);
     let there = moved.as_ref().map(Site::new);
@@ -41,7 +42,7 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
     residual(at.fast()).or(|| residual(at.precise())).proof()?;
     curvature(c, at, &near)?;
     let value = jacobian(c, at, &near)?;
-    let claim = Claim { reading: c.reading, trained: c.trained, beta: c.beta };
+    let claim = Claim { reading: &c.reading, trained: c.trained, beta: c.beta };
     if c.centre.t == 0 {
         return beta(&claim, &start, value, c.reading == Reading::Ntk);
     }
@@ -120,22 +121,24 @@ pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
         format!("bound_upper = {bound:?} is not below loss_lower = {loss:?}: nothing is exceeded")
     })?;
     let instance = read(&c.instance, c.kernel, files)?;
-    reading_applies(c.reading, c.trained, instance.dims)?;
+    reading_applies(&c.reading, c.trained, instance.dims)?;
     let start = Site::new(&instance);
     // With eta beta < 1 the bound is the smaller the larger beta is.
     let most = (1.0 / c.eta * (1.0 - power(-40))).min(f64::MAX);
     require((ball(c.eta) * ball(most)).below(ball(1.0)), || {
         format!("eta = {:?} is out of range", c.eta)
     })?;
-    let claim = |beta: f64| Claim { reading: c.reading, trained: c.trained, beta };
-    beta_at_least(&claim(c.beta), &start)?;
-    beta(&claim(most), &start, Value::Unknown, true).map_err(|stop| match stop {
-        Stop::Unproven(_) => {
-            let why = "eta beta is not proven to be below 1, so the bound may mean nothing";
-            Stop::Unproven(why.to_owned())
-        }
-        unreadable => unreadable,
-    })?;
+    let claim = |beta: f64| Claim { reading: &c.reading, trained: c.trained, beta };
+    let means_nothing = "eta beta is not proven to be below 1, so the bound may mean nothing";
+    if c.reading.is_own() {
+        require(c.beta <= most, || means_nothing.to_owned())?;
+    } else {
+        beta_at_least(&claim(c.beta), &start)?;
+        beta(&claim(most), &start, Value::Unknown, true).map_err(|stop| match stop {
+            Stop::Unproven(_) => Stop::Unproven(means_nothing.to_owned()),
+            unreadable => unreadable,
+        })?;
+    }
     let factor = ball(1.0) - ball(c.eta) * ball(c.beta);
     let Refuted { trained, eta, t, bits, .. } = *c;
     let path = Path { instance: &instance, trained, eta, steps: t, bits, centre: None };
@@ -152,9 +155,47 @@ pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
     })
 }
 
-/// Every number is finite and has the sign its meaning gives it; blocks that are not trained have
-/// zeros.
-fn signs(c: &TheoremA) -> Proof {
+/// The numbers of a certificate of Theorem A.
+pub(crate) struct Numbers<'a> {
+    pub(crate) beta: f64,
+    pub(crate) alpha_lower: f64,
+    pub(crate) jacobian_norm_upper: f64,
+    pub(crate) residual_norm_upper: f64,
+    pub(crate) rho: f64,
+    pub(crate) h_rho_upper: f64,
+    pub(crate) alpha: f64,
+    pub(crate) smoothness: f64,
+    pub(crate) eta: f64,
+    pub(crate) rate_lower: f64,
+    pub(crate) margin: f64,
+    pub(crate) t: u64,
+    pub(crate) orbit: Option<&'a Orbit>,
+}
+
+/// Of a certificate with these fields.
+macro_rules! numbers {
+    ($c:expr) => {
+        $crate::rate::Numbers {
+            beta: $c.beta,
+            alpha_lower: $c.alpha_lower,
+            jacobian_norm_upper: $c.jacobian_norm_upper,
+            residual_norm_upper: $c.residual_norm_upper,
+            rho: $c.rho,
+            h_rho_upper: $c.h_rho_upper,
+            alpha: $c.alpha,
+            smoothness: $c.smoothness,
+            eta: $c.eta,
+            rate_lower: $c.rate_lower,
+            margin: $c.margin,
+            t: $c.centre.t,
+            orbit: $c.orbit.as_ref(),
+        }
+    };
+}
+pub(crate) use numbers;
+
+/// Every number is finite and has the sign its meaning gives it.
+pub(crate) fn signs(c: &Numbers) -> Proof {
     let positive = [
         ("beta", c.beta),
         ("alpha_lower", c.alpha_lower),
@@ -170,44 +211,48 @@ fn signs(c: &TheoremA) -> Proof {
         require(holds, || format!("{name} = {x:?} is not a positive number"))?;
     }
     if let Some(Orbit { steps, distance, .. }) = c.orbit {
-        let t = c.centre.t;
-        require(steps > 0 && steps == t, || {
+        let t = c.t;
+        require(*steps > 0 && *steps == t, || {
             format!("orbit.steps = {steps} is not the centre's t = {t} > 0")
         })?;
-        let holds = distance >= 0.0 && distance.is_finite();
+        let holds = *distance >= 0.0 && distance.is_finite();
         require(holds, || format!("orbit.distance = {distance:?} is negative or not finite"))?;
     }
-    let on = c.trained.flags();
-    let mut others = vec![
-        ("residual_norm_upper", c.residual_norm_upper, true),
-        ("h_rho_upper", c.h_rho_upper, true),
-        ("margin", c.margin, true),
+    let others = [
+        ("residual_norm_upper", c.residual_norm_upper),
+        ("h_rho_upper", c.h_rho_upper),
+        ("margin", c.margin),
     ];
-    if let Some(region) = &c.region {
-        let (A, trained) = (region.resolved, c.trained);
-        let inside = (0..3).all(|b| on[b] || !A.flags()[b]);
-        require(inside, || {
-            format!("box.resolved = {A} is not within the trained blocks {trained}")
-        })?;
-        for b in 0..3 {
-            others.push(("box.radii", region.radii[b], on[b]));
-            let norms = region.jacobian_norms_upper;
-            others.push(("box.jacobian_norms_upper", norms[b], on[b]));
+    others.into_iter().try_for_each(|(name, x)| not_negative(name, x))
+}
+
+fn not_negative(name: &str, x: f64) -> Proof {
+    let holds = x >= 0.0 && x.is_finite();
+    require(holds, || format!("{name} = {x:?} is negative or not finite"))
+}
+
+/// The same for a box; blocks that are not trained have zeros.
+fn signs_of_box(c: &TheoremA) -> Proof {
+    let Some(region) = &c.region else { return Ok(()) };
+    let on = c.trained.flags();
+    let (A, trained) = (region.resolved, c.trained);
+    let inside = (0..3).all(|b| on[b] || !A.flags()[b]);
+    require(inside, || format!("box.resolved = {A} is not within the trained blocks {trained}"))?;
+    for b in 0..3 {
+        let norms = region.jacobian_norms_upper;
+        for (name, x) in [("box.radii", region.radii[b]), ("box.jacobian_norms_upper", norms[b])] {
+            not_negative(name, x)?;
+            require(on[b] || x == 0.0, || {
+                format!("{name} = {x:?} is not 0, but its block is not trained")
+            })?;
         }
-    }
-    for (name, x, on) in others {
-        let holds = x >= 0.0 && x.is_finite();
-        require(holds, || format!("{name} = {x:?} is negative or not finite"))?;
-        require(on || x == 0.0, || {
-            format!("{name} = {x:?} is not 0, but its block is not trained")
-        })?;
     }
     Ok(())
 }
 
 /// Theorem A of theory.md section 4. With a smaller alpha and a larger L than the formulas give,
 /// its proof stands.
-fn ball_inequalities(c: &TheoremA) -> Proof {
+pub(crate) fn ball_inequalities(c: &Numbers) -> Proof {
     let [alpha_c, alpha, rho, h] = [c.alpha_lower, c.alpha, c.rho, c.h_rho_upper].map(ball);
     let [J, R, L] = [c.jacobian_norm_upper, c.residual_norm_upper, c.smoothness].map(ball);
     at_most("alpha", alpha, "alpha_lower - rho h", alpha_c - rho * h)?;
@@ -231,7 +276,7 @@ fn box_inequalities(c: &TheoremA, region: &Box3, H: &BlockMatrix) -> Proof {
     let largest = J + norm(e.into_iter());
     let smoothness = largest * largest + R * block_norm(H);
     at_most("(|J| + |e|)^2 + |r| |H|", smoothness, "smoothness", L)?;
-    let contraction = step_and_rate(c)?;
+    let contraction = step_and_rate(&numbers!(c))?;
     let tau = ball(2.0) * R / ((alpha_c + alpha) * contraction);
     at_most("the length of the path", tau, "rho", rho)?;
     for b in (0..3).filter(|&b| c.trained.flags()[b]) {
@@ -246,7 +291,7 @@ fn box_inequalities(c: &TheoremA, region: &Box3, H: &BlockMatrix) -> Proof {
 
 /// eta L < 2 and eta beta <= rate_lower <= 2 eta alpha^2 (1 - eta L/2), eta beta < 1; gives 1 - eta
 /// L/2.
-fn step_and_rate(c: &TheoremA) -> Proof<Ball> {
+fn step_and_rate(c: &Numbers) -> Proof<Ball> {
     let [alpha, L, eta, rate] = [c.alpha, c.smoothness, c.eta, c.rate_lower].map(ball);
     let contraction = ball(1.0) - eta * L / ball(2.0);
     require(ball(0.0).below(contraction), || {
@@ -283,17 +328,16 @@ fn same_problem(c: &TheoremA, instance: &Instance, centre: &Instance) -> Proof {
 
 /// Theory.md section 2: when a reading of beta means something. That beta > 0 is a matter of
 /// numbers, see [`beta`].
-fn reading_applies(reading: Reading, trained: Trained, dims: Dims) -> Proof {
+fn reading_applies(reading: &Reading, trained: Trained, dims: Dims) -> Proof {
     let Dims { D, d, H, p, .. } = dims;
     let of_B = matches!(reading, Reading::Stacked | Reading::PerHead);
-    require(reading == Reading::Ntk || trained.flags()[2], || {
-        format!("the reading {reading} needs W^V trained")
-    })?;
+    let of_V = of_B || *reading == Reading::Value;
+    require(!of_V || trained.flags()[2], || format!("the reading {reading} needs W^V trained"))?;
     let (width, rows) = (H * D, dims.tokens());
     require(!of_B || width >= rows, || {
         format!("the reading {reading} needs H D >= N n, but H D = {width} and N n = {rows}")
     })?;
-    require(reading != Reading::PerHead || d >= p, || {
+    require(*reading != Reading::PerHead || d >= p, || {
         format!("the reading per_head needs d >= p, but d = {d} and p = {p}")
     })
 }
@@ -431,8 +475,8 @@ fn alpha<T: Real>(c: &TheoremA, least: Ball, at: &Point, parts: &[Part], J: Gram
 }
 
 /// A number that is held against a reading's beta at M_0.
-struct Claim {
-    reading: Reading,
+struct Claim<'a> {
+    reading: &'a Reading,
     trained: Trained,
     beta: f64,
 }
@@ -454,6 +498,7 @@ fn reading_of(c: &Claim, W_O: &[Matrix<f64>]) -> ([Ball; 2], Vec<Part>) {
         }
         Reading::Value => (one, vec![Part::V]),
         Reading::Ntk => (one, Part::of(c.trained.flags())),
+        Reading::Own(_) => unreachable!("nothing is to be proven about a number that is given"),
     }
 }
 
@@ -473,6 +518,9 @@ fn beta_at_least(c: &Claim, start: &Site) -> Proof {
 /// beta >= the reading's beta at M_0, as theory.md section 2 defines it, and the reading applies:
 /// its beta is not 0, which need not be proven if it is `positive`.
 fn beta(c: &Claim, start: &Site, value: Value, positive: bool) -> Proof {
+    if c.reading.is_own() {
+        return Ok(());
+    }
     let W_O = &start.fast().instance.W_O;
     let ([least, factor], parts) = reading_of(c, W_O);
     require(ball(0.0).below(least), || {

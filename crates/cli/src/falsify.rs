@@ -147,10 +147,13 @@ fn counterexample_files(
         found,
         &origin,
         &title,
-        search.reading,
+        search.reading.name(),
         &Format::SCREEN,
     )?;
-    files.push((LISTING, listing(search, counterexample).into_bytes()));
+    files.push((
+        LISTING.to_owned(),
+        listing(search, counterexample).into_bytes(),
+    ));
     Ok(files
         .into_iter()
         .map(|(name, bytes)| (format!("{FOLDER}/{name}"), bytes))

@@ -6,11 +6,13 @@
 
 mod certify;
 mod check;
+mod claims;
 mod data;
 mod explain;
 mod falsify;
 mod instance;
 mod landscape;
+mod model;
 mod orbit;
 mod out;
 mod plot;
@@ -138,7 +140,11 @@ fn dispatch(args: Vec<OsString>) -> u8 {
         return complain(&format!("cannot handle signals: {e}"));
     }
     let line = command_line(&args);
-    match in_pool(cli, &line) {
+    let done = in_pool(cli, &line);
+    if !matches!(done, Err(ref e) if !matches!(e, Error::Cancelled)) {
+        say::under_way();
+    }
+    match done {
         Ok(Outcome::Fine) => 0,
         Ok(Outcome::Refuted) => 1,
         Ok(Outcome::Stopped) => 130,

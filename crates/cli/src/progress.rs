@@ -1,6 +1,6 @@
 //! Progress: a bar on a terminal, now and then a plain line otherwise.
 
-use super::say::{is_quiet, say};
+use super::say::{is_quiet, say, under_way};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -24,6 +24,9 @@ pub(super) struct Progress {
 
 impl Progress {
     pub(super) fn new(what: &str, total: usize) -> Self {
+        if std::io::stderr().is_terminal() {
+            under_way();
+        }
         let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
             let style = ProgressStyle::with_template(
                 "{msg} {wide_bar} {pos}/{len} {per_sec} {eta} {prefix}",
@@ -68,7 +71,10 @@ impl Progress {
         match &self.bar {
             Some(bar) => bar.println(line),
             None if is_quiet() => {}
-            None => say(line),
+            None => {
+                under_way();
+                say(line);
+            }
         }
     }
 
@@ -89,6 +95,7 @@ impl Progress {
                 && done.is_multiple_of(self.stride)
                 && self.last.elapsed() > EVERY =>
             {
+                under_way();
                 self.last = Instant::now();
                 let spent = self.started.elapsed().as_secs_f64();
                 let pace = spent / done.saturating_sub(self.first).max(1) as f64;

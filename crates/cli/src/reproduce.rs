@@ -301,11 +301,11 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
         &found,
         &origin,
         &name,
-        run.reading,
+        run.reading.name(),
         &Format::SCREEN,
     )?;
     folder.replace(files)?;
-    Ok(VerdictFile::new(&found, &origin, run.reading))
+    Ok(VerdictFile::new(&found, &origin, run.reading.name()))
 }
 
 fn show(summary: &Summary, experiment: &Experiment) {

@@ -17,8 +17,20 @@ pub(super) static QUIET: AtomicBool = AtomicBool::new(false);
 /// Why something could not be printed.
 static LOST: Mutex<Option<String>> = Mutex::new(None);
 
+/// Notes that wait until a command is under way: of one that refuses its input nothing is said but why. `None` from then on.
+static NOTES: Mutex<Option<Vec<String>>> = Mutex::new(Some(Vec::new()));
+
+/// Says the notes that waited; later ones are said at once.
+pub(super) fn under_way() {
+    let waited = NOTES.lock().ok().and_then(|mut notes| notes.take());
+    for line in waited.into_iter().flatten() {
+        say(&line);
+    }
+}
+
 /// Prints what was asked for: JSON, a text, a script. Names and strings of files do not steer the terminal.
 pub(super) fn print(text: &str) {
+    under_way();
     if !WITHIN.load(Ordering::Relaxed) {
         let mut stdout = std::io::stdout().lock();
         let printed = stdout.write_all(printable(text).as_bytes());
@@ -40,8 +52,13 @@ pub(super) fn say(line: &str) {
 
 /// A line on stderr that one can do without.
 pub(super) fn note(line: &str) {
-    if !is_quiet() {
-        say(&format!("gdcert: {line}"));
+    if is_quiet() {
+        return;
+    }
+    let line = format!("gdcert: {line}");
+    match NOTES.lock().as_deref_mut() {
+        Ok(Some(waiting)) => waiting.push(line),
+        _ => say(&line),
     }
 }
 

@@ -1,16 +1,18 @@
 //! `gdcert verify`: does the bound hold on this instance?
 
+use super::claims::ClaimArgs;
 use super::instance::{InstanceArgs, READINGS};
+use super::model::{self, ModelArgs};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::plot::formats;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
+use gdcert::certificate::called;
 use gdcert::check_room;
 use gdcert::descent::{End, Steps};
-use gdcert::spectrum::Reading;
-use gdcert::verdict::Verdict;
+use gdcert::verdict::{Claim, Verdict};
 use gdcert::verify::{Event, Settings, verify};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_report::{summary, verification_files};
@@ -29,7 +31,7 @@ const VERDICTS: [&str; 8] = [
 
 /// Runs exact gradient descent on one instance and holds every reading of beta against it
 ///
-/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, certificate.json if the bound could be proven for every t or refuted, and refuted-READING.json for other readings that are refuted.
+/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, certificate.json if the bound could be proven for every t or refuted, and refuted-NAME.json for other readings and claims that are refuted.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --kernel gaussian --init lazy --scale 10"
@@ -37,6 +39,8 @@ const VERDICTS: [&str; 8] = [
 pub(super) struct Args {
     #[command(flatten)]
     instance: InstanceArgs,
+    #[command(flatten)]
+    model: ModelArgs,
     /// Step: auto (0.5 / |J_0|^2), certified (the one Theorem A chooses at M_0) or a number
     #[arg(
         long,
@@ -50,10 +54,12 @@ pub(super) struct Args {
     /// Run exactly this many steps [default: to 2000 or to the rounding floor]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>)]
     steps: Option<usize>,
-    /// The reading that decides the exit code: stacked, per_head, value or ntk
+    /// The reading that decides the exit code: stacked, per_head, value, ntk or the name of a --claim
     /// [default: per_head when QKV are trained, else ntk]
     #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
     reading: Option<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
     /// Exit with 0 if the deciding reading has one of these verdicts, else with 1
     #[arg(
         long,
@@ -69,7 +75,8 @@ pub(super) struct Args {
         value_name = "R,R",
         value_delimiter = ',',
         allow_hyphen_values = true,
-        default_value = "0"
+        default_value = "0",
+        conflicts_with = "model"
     )]
     curvature_at: Vec<f64>,
     /// Arithmetic of the run: f64, or double-double (about 32 digits) for losses below f64's rounding floor
@@ -78,7 +85,8 @@ pub(super) struct Args {
         value_name = "P",
         default_value = "f64",
         value_parser = one_of(&["f64", "double-double"]),
-        hide_possible_values = true
+        hide_possible_values = true,
+        conflicts_with = "model"
     )]
     precision: String,
     /// Formats of the figure: svg, png, pdf; gdcert plot draws it in another size
@@ -94,23 +102,36 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
-    let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
     let expect: Vec<Verdict> = args
         .expect
         .iter()
         .map(|name| name.parse())
         .collect::<Result<_>>()?;
+    let steps = args.steps.map_or(Steps::UpTo(2000), Steps::Exactly);
+    if let Some(path) = args.model.file() {
+        let settings = gdcert::graph::Settings {
+            eta: args.eta.parse()?,
+            steps,
+            reading: args.reading.clone(),
+            claims: args.claims.read()?,
+            orbit: args.orbit.settings()?,
+            certify: true,
+        };
+        return model::run_verify(path, &settings, &expect, common, line);
+    }
     let settings = Settings {
         trained: args.instance.trained()?,
         eta: args.eta.parse()?,
-        steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
-        reading,
+        steps,
+        reading: args.reading.clone(),
+        claims: args.claims.read()?,
         precision: args.precision.parse()?,
         orbit: args.orbit.settings()?,
         certify: true,
         curvature_at: args.curvature_at.clone(),
     };
     let formats = formats(&args.format)?;
+    settings.check()?;
     let source = args
         .instance
         .load(|dims| check_room(dims, settings.trained, settings.steps, settings.precision))?;
@@ -142,24 +163,40 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         &found,
         &origin,
         &source.title,
-        deciding,
+        &deciding,
         &formats,
     )?;
     out.replace(files)?;
     if common.json {
-        print(&VerdictFile::new(&found, &origin, deciding).to_text()?);
+        print(&VerdictFile::new(&found, &origin, &deciding).to_text()?);
     } else {
-        tell(&summary(&found, &source.title, deciding));
+        tell(&summary(&found, &source.title, &deciding));
         tell(&format!("Files in {}\n", out.path().display()));
     }
 
-    let claim = found.claim(deciding);
+    let diverged = found.trajectory.end == End::Diverged;
+    Ok(outcome(
+        &deciding,
+        found.claim(&deciding),
+        diverged,
+        &expect,
+    ))
+}
+
+/// What the verdict that decides means for the exit code; says why if that is bad.
+pub(super) fn outcome(
+    deciding: &str,
+    claim: &Claim,
+    diverged: bool,
+    expect: &[Verdict],
+) -> Outcome {
     let verdict = claim.verdict;
-    Ok(match &expect[..] {
-        [] if verdict.holds() && found.trajectory.end != End::Diverged => Outcome::Fine,
+    match expect {
+        [] if verdict.holds() && !diverged => Outcome::Fine,
         [] => {
             say(&format!(
-                "gdcert: the reading {deciding} is {verdict}: {}",
+                "gdcert: {} is {verdict}: {}",
+                called(deciding),
                 claim.reason
             ));
             Outcome::Refuted
@@ -168,10 +205,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         expected => {
             let names: Vec<_> = expected.iter().map(|v| v.name()).collect();
             say(&format!(
-                "gdcert: expected {} for the reading {deciding}, found {verdict}",
-                names.join(" or ")
+                "gdcert: expected {} for {}, found {verdict}",
+                names.join(" or "),
+                called(deciding)
             ));
             Outcome::Refuted
         }
-    })
+    }
 }

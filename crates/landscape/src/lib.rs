@@ -25,6 +25,7 @@ pub use directions::{Choice, Directions};
 pub use files::RESULT;
 pub use files::{Finished, Header, Passed, Samples, Source, Spectrum};
 pub(crate) use gdcert_base::{Error, Result};
+pub use gdcert_numbers::Interval;
 pub use loss::{Blocks, Loss, check_size};
 pub use roughness::Roughness;
 pub use run::{Event, Run, aim, refuse_another, run};

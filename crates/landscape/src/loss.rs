@@ -22,10 +22,7 @@ pub trait Loss: Send {
     ///
     /// # Errors
     /// Vectors of another size.
-    fn hessian_enclosure(&mut self, weights: &[f64], v: &[f64]) -> Result<Option<Vec<Interval>>> {
-        let _ = (weights, v);
-        Ok(None)
-    }
+    fn hessian_enclosure(&mut self, weights: &[f64], v: &[f64]) -> Result<Option<Vec<Interval>>>;
 
     /// A value's rounding error relative to it: differences below are noise.
     fn noise(&self) -> f64;

@@ -11,6 +11,8 @@
 //! 1 + 2^-48 ([`up`]): more than their relative roundings, each at most 2^-53. Where such a product may underflow, a
 //! number above 1 is added to it.
 
+mod smooth;
+
 use crate::Scalar;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
 use std::sync::OnceLock;

@@ -3,6 +3,7 @@
 //! | question | where |
 //! |---|---|
 //! | What must a number do so that the model's formulas run on it? | [`Scalar`]; with comparisons, [`Bound`] |
+//! | Logarithms, tanh, erf, sines: what other models need | [`Smooth`] |
 //! | Derivatives, 32 digits, enclosures, enclosures of any precision | [`Dual`], [`DoubleDouble`], [`Interval`], [`Fixed`] |
 //! | Proven bounds of the extreme singular values | [`sigma_min_lower`], [`sigma_min_upper`], [`sigma_max_upper`] |
 //! | Approximate eigenvalues and singular values | [`linalg`], [`lanczos`] |
@@ -20,6 +21,7 @@ pub mod linalg;
 #[cfg(feature = "oracle")]
 pub mod oracle;
 mod scalar;
+mod smooth;
 mod unit;
 pub mod verified;
 
@@ -30,5 +32,6 @@ pub use fixed::{Fixed, scale_up};
 pub(crate) use gdcert_base::{Error, Result};
 pub use interval::Interval;
 pub use scalar::Scalar;
+pub use smooth::{Sign, Smooth};
 pub use unit::{U, exponent, gamma, gamma_of, norm, scale_by};
 pub use verified::{NotResolved, sigma_max_upper, sigma_min_lower, sigma_min_upper};

@@ -1,7 +1,7 @@
 //! 400-bit numbers (`dashu-float`): what the tests hold evaluations against.
 
 use crate::Bound;
-use crate::Scalar;
+use crate::{Scalar, Sign, Smooth};
 use dashu_float::{FBig, round::mode::HalfEven};
 use std::cell::RefCell;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub, SubAssign};
@@ -96,5 +96,90 @@ impl Bound for Oracle {
     }
     fn upper(self) -> f64 {
         self.value()
+    }
+}
+
+impl Oracle {
+    /// The sum of a series whose terms come to shrink.
+    fn series(mut term: Big, mut next: impl FnMut(u32, Big) -> Big) -> Big {
+        let mut sum = term.clone();
+        let small = big(2f64.powi(-500));
+        for k in 1.. {
+            term = next(k, term);
+            sum += term.clone();
+            if k > 400 && term.clone() < small && -term.clone() < small {
+                break;
+            }
+        }
+        sum
+    }
+
+    /// Taylor's series of sin (odd = 1) or cos (odd = 0): for arguments up to 20 or so.
+    fn wave(self, odd: u32) -> Self {
+        let x = self.get();
+        let square = x.clone() * x.clone();
+        let first = if odd == 1 { x } else { big(1.0) };
+        Oracle::new(Oracle::series(first, |k, term| {
+            -term * square.clone() / big(f64::from((2 * k - 1 + odd) * (2 * k + odd)))
+        }))
+    }
+}
+
+/// By the functions' definitions, for arguments of moderate size.
+impl Smooth for Oracle {
+    const ENCLOSES: bool = false;
+
+    fn log(self) -> Self {
+        Oracle::new(self.get().ln())
+    }
+    fn log1p(self) -> Self {
+        Oracle::new((self.get() + big(1.0)).ln())
+    }
+    fn expm1(self) -> Self {
+        Oracle::new(self.get().exp() - big(1.0))
+    }
+    fn tanh(self) -> Self {
+        let one = Oracle::from_f64(1.0);
+        let e = (self + self).exp();
+        (e - one) / (e + one)
+    }
+    fn logistic(self) -> Self {
+        let one = Oracle::from_f64(1.0);
+        one / (one + (-self).exp())
+    }
+    fn softplus(self) -> Self {
+        (Oracle::from_f64(1.0) + self.exp()).log()
+    }
+    /// 2 / sqrt(pi) e^(-x^2) sum_k x (2 x^2)^k / (1 3 5 ... (2k + 1)).
+    fn erf(self) -> Self {
+        let x = self.get();
+        let twice = big(2.0) * x.clone() * x.clone();
+        let sum = Oracle::series(x, |k, term| {
+            term * twice.clone() / big(f64::from(2 * k + 1))
+        });
+        Self::two_over_root_pi() * (-(self * self)).exp() * Oracle::new(sum)
+    }
+    fn erfc(self) -> Self {
+        Oracle::from_f64(1.0) - self.erf()
+    }
+    fn sin(self) -> Self {
+        self.wave(1)
+    }
+    fn cos(self) -> Self {
+        self.wave(0)
+    }
+    /// pi / 6 = arcsin(1/2) = sum_k (2k choose k) / ((2k + 1) 2^(4k + 1)).
+    fn two_over_root_pi() -> Self {
+        let mut term = big(0.5);
+        let mut sum = term.clone();
+        for k in 1..400u32 {
+            term = term * big(f64::from(2 * k - 1)) / big(f64::from(8 * k));
+            sum += term.clone() / big(f64::from(2 * k + 1));
+        }
+        let pi = Oracle::new(big(6.0) * sum);
+        Oracle::from_f64(2.0) / pi.sqrt()
+    }
+    fn sign(self) -> Sign {
+        self.value().sign()
     }
 }

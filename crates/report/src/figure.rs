@@ -52,7 +52,7 @@ impl Hover {
             return None;
         };
         let file = VerdictFile::read(&folder.join("verdict.json")).ok()?;
-        let name = file.deciding().name();
+        let name = file.deciding();
         let rows: Vec<String> = samples(folder, name, last, STEPS)
             .ok()?
             .into_iter()

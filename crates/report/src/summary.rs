@@ -17,13 +17,14 @@ const WIDTH: usize = 80;
 ///
 /// `title` says what `found` does not know: the initialization and seed, or the file's name. Rates are
 /// per step: the claim is f_{t+1} <= (1 - rate) f_t on average. `deciding` is marked with a star.
-pub fn summary(found: &Verification, title: &str, deciding: Reading) -> String {
+pub fn summary(found: &Verification, title: &str, deciding: &str) -> String {
     let mut text = String::new();
     for (name, words) in head(found, title) {
         text += &paragraph(&format!("{name:<10}"), "          ", &words);
     }
     text.push('\n');
-    text += &table(found, deciding);
+    let rates = found.measured_rates();
+    text += &table(&found.claims, rates, found.loss0(), deciding);
     text.push('\n');
     for sentence in remarks(found, deciding) {
         text += &paragraph("- ", "  ", &sentence);
@@ -34,19 +35,6 @@ pub fn summary(found: &Verification, title: &str, deciding: Reading) -> String {
 fn head(found: &Verification, title: &str) -> [(&'static str, String); 4] {
     let eta = found.trajectory.eta;
     let last = found.last();
-    let measured = match found.measured_rates() {
-        Some((whole, _)) if whole < 0.0 => {
-            format!("the loss grew by a share of {} a step", digits(-whole))
-        }
-        Some((whole, tail)) => format!(
-            "the loss fell by a share of {} a step over the run, {} over its last quarter",
-            digits(whole),
-            digits(tail)
-        ),
-        None => {
-            "no rate: no step has a loss that is finite and above its rounding floor".to_owned()
-        }
-    };
     [
         (
             "Instance",
@@ -78,19 +66,44 @@ fn head(found: &Verification, title: &str) -> [(&'static str, String); 4] {
                 digits(last.loss)
             ),
         ),
-        ("Measured", measured),
+        ("Measured", measured(found.measured_rates())),
     ]
 }
 
-fn table(found: &Verification, deciding: Reading) -> String {
+/// The measured rates in words.
+pub(super) fn measured(rates: Option<(f64, f64)>) -> String {
+    match rates {
+        Some((whole, _)) if whole < 0.0 => {
+            format!("the loss grew by a share of {} a step", digits(-whole))
+        }
+        Some((whole, tail)) => format!(
+            "the loss fell by a share of {} a step over the run, {} over its last quarter",
+            digits(whole),
+            digits(tail)
+        ),
+        None => {
+            "no rate: no step has a loss that is finite and above its rounding floor".to_owned()
+        }
+    }
+}
+
+/// One row a claim: what it claims, what was measured, and the verdict.
+pub(super) fn table(
+    claims: &[Claim],
+    rates: Option<(f64, f64)>,
+    loss0: f64,
+    deciding: &str,
+) -> String {
+    let names = claims.iter().map(|claim| claim.name.len() + 1);
+    let width = names.fold(9, usize::max);
     let mut text = format!(
-        "  {:<9}{:>11}{:>11}{:>13}{:>9}  {}\n",
+        "  {:<width$}{:>11}{:>11}{:>13}{:>9}  {}\n",
         "reading", "claimed", "measured", "last quarter", "ratio", "verdict"
     );
-    let (whole, tail) = found.measured_rates().unzip();
+    let (whole, tail) = rates.unzip();
     let shown = |x: Option<f64>| x.map_or("-".to_owned(), digits);
-    for claim in &found.claims {
-        let applies = claim.bound(0, found.loss0()).is_some();
+    for claim in claims {
+        let applies = claim.bound(0, loss0).is_some();
         let ratio = whole
             .filter(|w| applies && *w >= 0.0)
             .map(|w| w / claim.rate);
@@ -98,12 +111,12 @@ fn table(found: &Verification, deciding: Reading) -> String {
             Some(t) if claim.verdict.fails() => format!("{} at t = {t}", claim.verdict),
             _ => claim.verdict.to_string(),
         };
-        let star = if claim.reading == deciding { '*' } else { ' ' };
+        let star = if claim.name == deciding { '*' } else { ' ' };
         // Writing to a String can not fail.
         let _ = writeln!(
             text,
-            "{star} {:<9}{:>11}{:>11}{:>13}{:>9}  {verdict}",
-            claim.reading.name(),
+            "{star} {:<width$}{:>11}{:>11}{:>13}{:>9}  {verdict}",
+            claim.name,
             digits(claim.rate),
             shown(whole),
             shown(tail),
@@ -114,7 +127,7 @@ fn table(found: &Verification, deciding: Reading) -> String {
     text
 }
 
-fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
+fn remarks(found: &Verification, deciding: &str) -> Vec<String> {
     let claim = found.claim(deciding);
     let mut remarks = vec![match found.obstruction {
         Some(obstruction) => obstruction_words(obstruction, found.trained),
@@ -139,10 +152,10 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
             orbit.run_distance,
         ));
     }
-    for (reading, certificate) in &found.refutations {
+    for (name, certificate) in &found.refutations {
         remarks.push(format!(
             "{}: {}",
-            refutation_file(*reading),
+            refutation_file(name),
             certificate.statement()
         ));
     }
@@ -152,14 +165,14 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
             certificate.statement()
         ));
     }
-    remarks.push(floor(found));
+    remarks.push(floor(&found.claims, found.last().loss_error));
     remarks
 }
 
-fn floor(found: &Verification) -> String {
-    let reached = |c: &Claim| c.floor_at.map(|t| format!("{} from t = {t}", c.reading));
-    let reached: Vec<_> = found.claims.iter().filter_map(reached).collect();
-    let last = found.last();
+/// Where rounding hides the loss.
+pub(super) fn floor(claims: &[Claim], last_error: f64) -> String {
+    let reached = |c: &Claim| c.floor_at.map(|t| format!("{} from t = {t}", c.name));
+    let reached: Vec<_> = claims.iter().filter_map(reached).collect();
     if !reached.is_empty() {
         return format!(
             "Rounding floor: the error of f_t is above {FLOOR_SHARE} of the bound, and nothing is \
@@ -167,10 +180,10 @@ fn floor(found: &Verification) -> String {
             reached.join(", ")
         );
     }
-    if last.loss_error.is_finite() {
+    if last_error.is_finite() {
         format!(
             "Rounding floor: f_T is known to within {}; no comparison was lost to it.",
-            digits(last.loss_error)
+            digits(last_error)
         )
     } else {
         "Rounding floor: the last loss has no error bound.".to_owned()
@@ -226,7 +239,7 @@ mod tests {
     }
 
     fn text(found: &Verification) -> String {
-        let text = summary(found, "a title", deciding_reading(found.trained));
+        let text = summary(found, "a title", deciding_reading(found.trained).name());
         assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
         assert!(text.is_ascii() && text.ends_with('\n'));
         text

@@ -3,7 +3,7 @@
 use crate::classifier::{self, Architecture, Classifier, Dropout, Parameters, Real};
 use crate::data::{Batch, Sample, fill};
 use crate::{Error, Result};
-use gdcert_landscape::{Blocks, Loss, check_size};
+use gdcert_landscape::{Blocks, Interval, Loss, check_size};
 
 /// Those of a classifier: the query and key weights of all its attention layers, biases left out; all
 /// parameters.
@@ -154,6 +154,10 @@ impl<T: Real> Loss for ClassifierLoss<T> {
             self.add_gradient(side / (2.0 * step), &mut product)?;
         }
         Ok(product)
+    }
+
+    fn hessian_enclosure(&mut self, _: &[f64], _: &[f64]) -> Result<Option<Vec<Interval>>> {
+        Ok(None)
     }
 
     fn noise(&self) -> f64 {

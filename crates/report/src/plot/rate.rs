@@ -59,11 +59,11 @@ const HULL: Rgb = (170, 110, 0);
 /// let dims = Dims { N: 2, n: 3, D: 6, d: 3, H: 2, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
 /// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
-/// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained))?;
+/// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name())?;
 /// assert!(figure.svg.starts_with("<svg"));
 /// # Ok::<(), gdcert::Error>(())
 /// ```
-pub fn rate_vs_bound(found: &Verification, title: &str, deciding: Reading) -> Result<Figure> {
+pub fn rate_vs_bound(found: &Verification, title: &str, deciding: &str) -> Result<Figure> {
     rate_vs_bound_as(found, title, deciding, &Look::screen())
 }
 
@@ -74,7 +74,7 @@ pub fn rate_vs_bound(found: &Verification, title: &str, deciding: Reading) -> Re
 pub fn rate_vs_bound_as(
     found: &Verification,
     title: &str,
-    deciding: Reading,
+    deciding: &str,
     look: &Look,
 ) -> Result<Figure> {
     draw(&Story::of(found, deciding), title, look)
@@ -484,10 +484,10 @@ impl RateVsBound<'_> {
     }
 
     fn style(&self, name: &str) -> Line {
-        if let Ok(reading) = name.parse::<Reading>() {
+        if let Some(reading) = Reading::named(name) {
             return style(reading);
         }
-        let is_own = |claim: &&story::Line| claim.name.parse::<Reading>().is_err();
+        let is_own = |claim: &&story::Line| Reading::named(&claim.name).is_none();
         let own = self.story.claims.iter().filter(is_own);
         let at = own.map(|c| &c.name).position(|other| other == name);
         let (color, dashes) = OWN[at.unwrap_or(0) % OWN.len()];
@@ -1207,7 +1207,7 @@ mod tests {
 
     /// Draws, checks both files, and returns the SVG.
     fn draw(found: &Verification) -> String {
-        let deciding = deciding_reading(found.trained);
+        let deciding = deciding_reading(found.trained).name();
         let figure = rate_vs_bound(found, "a <title> & \"more\"\u{1}", deciding).unwrap();
         let svg = figure.svg().unwrap();
         assert_well_formed(&svg);

@@ -6,7 +6,6 @@ use gdcert::bounds::Reason;
 use gdcert::certificate::Certificate;
 use gdcert::descent::{End, FLOOR_SHARE};
 use gdcert::model::{Precision, Trained};
-use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::verify::{VerdictFile, Verification};
 use gdcert_base::input;
@@ -68,7 +67,7 @@ pub(super) struct Line {
 }
 
 impl Story {
-    pub fn of(found: &Verification, deciding: Reading) -> Self {
+    pub fn of(found: &Verification, deciding: &str) -> Self {
         let start = found.spectrum.sigma_min_B0;
         let steps = found.trajectory.points.iter().map(|p| Step {
             t: p.t,
@@ -81,7 +80,7 @@ impl Story {
         });
         let f0 = found.loss0();
         let claims = found.claims.iter().map(|claim| Line {
-            name: claim.reading.name().to_owned(),
+            name: claim.name.clone(),
             verdict: claim.verdict,
             rate: claim.rate,
             reason: claim.reason.clone(),
@@ -102,7 +101,7 @@ impl Story {
             last: found.last().t,
             points: steps.collect(),
             claims: claims.collect(),
-            deciding: deciding.name().to_owned(),
+            deciding: deciding.to_owned(),
             proven: found
                 .proven
                 .as_ref()
@@ -163,7 +162,7 @@ impl Story {
             (Certificate::TheoremA(c), Standing::Proven(_)) => Some((c.centre.t, c.rate_lower)),
             _ => None,
         });
-        let from_start = file.claims.get(file.deciding()).verdict == Verdict::Certified;
+        let from_start = file.claims[file.deciding()].verdict == Verdict::Certified;
         let enclosed = match proven {
             Some((t, _)) if from_start => rows.iter().take(t + 1).map(|row| row.loss).collect(),
             _ => Vec::new(),
@@ -192,9 +191,7 @@ impl Story {
             eta: number(&file.eta),
             last,
             points: points.collect(),
-            deciding: own["deciding"]
-                .as_str()
-                .map_or(file.deciding().name().to_owned(), str::to_owned),
+            deciding: file.deciding().to_owned(),
             proven,
             enclosed,
             orbit: file

@@ -152,12 +152,24 @@ impl Settings {
         // One by one, so that a complaint names the entry.
         for (key, value) in table {
             let mut all = settings.table()?;
-            // A whole number is a number.
+            // A whole number is a number, and 1e4 is a whole number.
             let value = match (all.get(&key), value) {
                 (Some(toml::Value::Float(_)), toml::Value::Integer(i)) => {
                     toml::Value::Float(i as f64)
                 }
+                (Some(toml::Value::Integer(_)), toml::Value::Float(x))
+                    if x.fract() == 0.0 && x.abs() < 9e15 =>
+                {
+                    toml::Value::Integer(x as i64)
+                }
                 (_, value) => value,
+            };
+            // Names of kernels and the like are read as on the command line.
+            let value = match value {
+                toml::Value::String(name) => {
+                    toml::Value::String(name.to_lowercase().replace('_', "-"))
+                }
+                value => value,
             };
             let said = format!("{key} = {value}");
             all.insert(key, value);
@@ -235,7 +247,8 @@ impl Settings {
                 Ok(())
             } else {
                 Err(Error::input(format!(
-                    "{name} = {} must be {range}",
+                    "--{}: {name} = {} must be {range}",
+                    name.replace('_', "-"),
                     gdcert_base::number::exact(value)
                 )))
             }
@@ -244,6 +257,10 @@ impl Settings {
             ("batch", self.batch as u64),
             ("steps", self.steps),
             ("length", self.length as u64),
+            ("width", self.width as u64),
+            ("heads", self.heads as u64),
+            ("hidden", self.hidden as u64),
+            ("blocks", self.blocks as u64),
             ("eval_every", self.eval_every),
             ("log_every", self.log_every),
             ("checkpoint_every", self.checkpoint_every),
@@ -256,6 +273,12 @@ impl Settings {
             self.length as f64,
             self.length <= 1 << 24,
             "at most 16777216, the most positions there are",
+        )?;
+        within(
+            "width",
+            self.width as f64,
+            self.width.is_multiple_of(self.heads),
+            &format!("a multiple of --heads {}", self.heads),
         )?;
         // Steps are counted in f64 by the schedule.
         within(
@@ -385,6 +408,14 @@ mod tests {
             assert_eq!(back, settings);
             assert!(settings.difference(&back).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn counts_may_be_written_with_an_exponent() {
+        let overlay = |text: &str| Settings::preset(Task::Imdb).overlay(text.parse().unwrap());
+        assert_eq!(overlay("steps = 1e4").unwrap().steps, 10_000);
+        assert!(overlay("steps = 1.5").is_err());
+        assert_eq!(overlay("lr = 1").unwrap().lr, 1.0);
     }
 
     #[test]

@@ -1,0 +1,22 @@
+//! Certificates about models of any kind: own reader, own evaluation, own bounds.
+//!
+//! | module | question |
+//! |---|---|
+//! | [`proof`] | are the numbers of a certificate what they are called? |
+//! | [`orbit`] | where is exact gradient descent from M_0? |
+//! | [`file`] | what stands in a model's files? |
+//! | [`values`], [`functions`] | values and gradients, in balls or in numbers of many bits |
+//! | [`curvature`] | how large is D^2F over a ball? |
+//! | [`centre`], [`slopes`], [`table`] | rows of derivatives, functions over intervals, numbers for parts of arrays |
+
+pub(crate) mod centre;
+pub(crate) mod curvature;
+pub(crate) mod file;
+pub(crate) mod functions;
+pub(crate) mod orbit;
+pub(crate) mod proof;
+pub(crate) mod slopes;
+pub(crate) mod table;
+#[cfg(test)]
+mod tests;
+pub(crate) mod values;

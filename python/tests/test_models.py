@@ -1,0 +1,192 @@
+"""Models traced from JAX: residual, gradient and Jacobian against JAX's own, and what can not be taken."""
+
+import importlib.util
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gdcert
+
+jax = pytest.importorskip("jax")
+import jax.numpy as jnp  # noqa: E402
+
+from gdcert._trace import in_float64  # noqa: E402
+
+GALLERY = sorted((Path(__file__).parents[2] / "examples" / "models").glob("*.py"))
+
+
+def gallery(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.model
+
+
+def agree(residual, params, model=None):
+    """The traced model against JAX at M_0, to rounding."""
+    model = model or gdcert.Model.from_jax(residual, params)
+    flat, tree = jax.tree_util.tree_flatten(params)
+    with in_float64(jax):
+        leaves = [jnp.asarray(leaf, dtype=np.float64) for leaf in flat]
+        r = np.asarray(residual(tree.unflatten(leaves)))
+        J = jax.jacobian(lambda *leaves: residual(tree.unflatten(leaves)), argnums=tuple(range(len(leaves))))(*leaves)
+    J = np.concatenate([np.asarray(block).reshape(r.size, -1) for block in J], axis=1)
+    assert model.residual().shape == r.shape
+    assert (model.m, model.P) == J.shape
+    close = dict(rtol=1e-10, atol=1e-10 * max(1.0, abs(J).max()))
+    np.testing.assert_allclose(model.residual(), r, **close)
+    np.testing.assert_allclose(model.jacobian(), J, **close)
+    gradient = np.concatenate([block.ravel() for block in model.gradient().values()])
+    np.testing.assert_allclose(gradient, J.T @ r.ravel(), **close)
+    assert model.loss() == pytest.approx(0.5 * (r**2).sum(), rel=1e-12)
+    return model
+
+
+@pytest.mark.parametrize("path", GALLERY, ids=lambda p: p.stem)
+def test_gallery_agrees_with_jax(path):
+    for seed in range(2):
+        residual, params = gallery(path)(seed=seed)
+        agree(residual, params)
+
+
+def test_gallery_is_all_there():
+    assert len(GALLERY) == 11
+
+
+def test_blocks_are_named_by_their_path():
+    residual, params = gallery(next(p for p in GALLERY if p.stem == "residual_block"))()
+    model = gdcert.Model.from_jax(residual, params)
+    assert model.blocks["layers.0.W"] == (8, 16)
+    assert list(model.blocks)[:2] == ["attention.K", "attention.O"]
+    np.testing.assert_array_equal(model.start["readout"], params["readout"])
+    assert repr(model).startswith("gdcert.Model(m=8, P=")
+
+
+def test_files_and_pickles_hold_all(tmp_path):
+    for path in GALLERY:
+        residual, params = gallery(path)()
+        model = gdcert.Model.from_jax(residual, params)
+        model.save(tmp_path / "model.json")
+        assert gdcert.Model.load(tmp_path / "model.json") == model
+        assert pickle.loads(pickle.dumps(model)) == model
+
+
+def test_other_points():
+    residual, params = gallery(next(p for p in GALLERY if p.stem == "matrix_factorisation"))()
+    model = gdcert.Model.from_jax(residual, params)
+    other = {"A": 2 * params["A"]}
+    expected = model.residual() + params["A"] @ params["B"]
+    np.testing.assert_allclose(model.residual(other), expected, rtol=1e-12)
+    np.testing.assert_allclose(model.residual(np.concatenate([2 * params["A"], params["B"]])), expected, rtol=1e-12)
+    for wrong in ({"C": 1.0}, {"A": np.zeros(3)}, np.zeros(5)):
+        with pytest.raises(gdcert.InputError, match="params"):
+            model.residual(wrong)
+
+
+g = np.random.default_rng(7).standard_normal
+X, M = g((5, 4)), g((4, 6))
+mask = np.tril(np.ones((5, 6), bool))
+
+
+def scanned(p):
+    def step(h, x):
+        h = jnp.tanh(x @ p + h)
+        return h, h * h
+
+    last, all_of_them = jax.lax.scan(step, jnp.zeros(6), jnp.asarray(X))
+    return jnp.concatenate([last, all_of_them.ravel()])
+
+
+@jax.custom_jvp
+def doubled(x):
+    return 2.0 * x
+
+
+doubled.defjvp(lambda x, t: (2.0 * x[0], 2.0 * t[0]))
+
+TAKEN = {
+    "log_softmax": lambda p: jax.nn.log_softmax(X @ p, axis=-1),
+    "log_softmax, first axis": lambda p: jax.nn.log_softmax(X @ p, axis=0),
+    "logsumexp": lambda p: jax.nn.logsumexp(X @ p, axis=1),
+    "softmax by hand": lambda p: jnp.exp(X @ p - (X @ p).max(1, keepdims=True)),
+    "masked scores": lambda p: jax.nn.softmax(jnp.where(mask, X @ p, -1e9), axis=-1),
+    "masked scores, -inf": lambda p: jax.nn.softmax(jnp.where(mask, X @ p, -jnp.inf), axis=-1),
+    "masked by where=": lambda p: jax.nn.softmax(X @ p, axis=-1, where=mask),
+    "softplus": lambda p: jax.nn.softplus(X @ p),
+    "logaddexp": lambda p: jnp.logaddexp(X @ p, X @ (p * p)),
+    "silu": lambda p: jax.nn.silu(X @ p),
+    "gelu, tanh": lambda p: jax.nn.gelu(X @ p),
+    "gelu, erf": lambda p: jax.nn.gelu(X @ p, approximate=False),
+    "powers": lambda p: (p**2 + 1.0) ** 1.5 + p**3 + 1.0 / (1.0 + p**2) + (2.0 + p * p) ** -2,
+    "sin, cos, tan": lambda p: jnp.sin(p) * jnp.cos(2 * p) + jnp.tan(0.1 * p),
+    "log1p, expm1": lambda p: jnp.log1p(p * p) + jnp.expm1(0.1 * p),
+    "indices": lambda p: p[np.array([0, 2, 2])] * p[1] + p[::2, 1:4].sum() + p[-1, -2],
+    "take along": lambda p: jnp.take_along_axis(p, np.array([[0, 3], [1, 1], [2, 5], [4, 0]]), axis=1),
+    "cumsum": lambda p: jnp.cumsum(p, axis=0) * jnp.cumsum(p, axis=1),
+    "pad, flip, roll": lambda p: jnp.pad(p, ((1, 0), (0, 2)))[:4, :6] * jnp.flip(p, 1) + jnp.roll(p, 1, axis=0),
+    "split, stack": lambda p: jnp.stack(jnp.split(p, 2, axis=1)) ** 2,
+    "mean, var, norm": lambda p: jnp.array([1.0, 2.0]) * p.mean() + p.var() + jnp.linalg.norm(p),
+    "scan": scanned,
+    "jit and remat": lambda p: jax.jit(lambda q: jnp.tanh(q))(jax.checkpoint(jnp.sin)(p)),
+    "custom derivative": lambda p: doubled(p) * p,
+    "vmap": lambda p: jax.vmap(lambda x: jnp.tanh(x @ p).sum())(X),
+    "einsum": lambda p: jnp.einsum("ij,kj,il->kl", p, X[:, :3] @ p[:3], p),
+    "layer norm": lambda p: (p - p.mean(1, keepdims=True)) / jnp.sqrt(p.var(1, keepdims=True) + 1e-6),
+    "abs, maximum, minimum": lambda p: jnp.abs(p) + jnp.maximum(p, 0.3) * jnp.minimum(p, p * p),
+    "leaves of one number": lambda p: p[0, 0] * jnp.ones(3),
+}
+
+
+@pytest.mark.parametrize("name", TAKEN)
+def test_what_is_taken(name):
+    if name == "softmax by hand":
+
+        def residual(p):
+            e = TAKEN[name](p)
+            return e / e.sum(1, keepdims=True)
+
+    else:
+        residual = TAKEN[name]
+    agree(residual, M)
+
+
+REFUSED = {
+    "stop_gradient": lambda p: jax.lax.stop_gradient(p) * p,
+    "reduce_max": lambda p: (X @ p).max(1),
+    "sort": lambda p: jnp.sort(p),
+    "while": lambda p: jax.lax.while_loop(lambda x: x.sum() < 1e3, lambda x: 2 * x, p),
+    "cond": lambda p: jax.lax.cond(p[0, 0] > 0, jnp.sin, jnp.cos, p),
+    "select_n": lambda p: jnp.where(p > 0, p, 2 * p),
+    "float32": lambda p: p.astype(np.float32) * 2,
+    "lgamma": lambda p: jax.scipy.special.gammaln(p * p + 1),
+    "-inf outside": lambda p: jnp.where(np.eye(4, 6) > 0, -np.inf, p),
+    "not finite": lambda p: p * np.array([1.0, 2.0, np.inf, 0.0, 0.0, 0.0]),
+    "values of parameters": lambda p: p if p[0, 0] > 0 else 2 * p,
+    "pow": lambda p: jnp.abs(p) ** p,
+    "does not depend": lambda p: jnp.ones(3),
+    "one array": lambda p: (p, p),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_is_named(name):
+    with pytest.raises(gdcert.InputError, match=name) as refused:
+        gdcert.Model.from_jax(REFUSED[name], M)
+    message = str(refused.value)
+    assert "\n" not in message
+    if name not in ("values of parameters", "does not depend", "one array"):
+        assert "test_models.py:" in message, message
+
+
+def test_a_single_number_is_a_block():
+    model = agree(lambda p: p["a"] * p["b"] - 1.0, {"a": np.float64(2.0), "b": np.arange(3.0)})
+    assert model.blocks == {"a": (), "b": (3,)}
+
+
+def test_integer_parameters_are_refused():
+    with pytest.raises(gdcert.InputError, match="parameter b has dtype int"):
+        gdcert.Model.from_jax(lambda p: p["a"] * p["b"], {"a": np.ones(2), "b": np.arange(2)})
+    with pytest.raises(gdcert.InputError, match="no array"):
+        gdcert.Model.from_jax(lambda p: jnp.ones(2), {})

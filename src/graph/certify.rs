@@ -1,0 +1,178 @@
+//! From a model to a certificate.
+
+use super::Graph;
+use super::subject::{Certificate, GraphClaims, check, missing, ntk};
+use crate::certificate::theorem_a::Step;
+use crate::certificate::{Constant, Grounds, OwnClaim, Refusal};
+use crate::eta::{AUTO, Eta, THETA};
+use crate::orbit;
+use crate::settle::{self, Certified, Unproven, Wanted, refused};
+use crate::spectrum::Reading;
+use crate::{Error, Result};
+use gdcert_base::number::exact;
+use gdcert_graph::{Bounds, Evaluation};
+use gdcert_numbers::linalg::singular_values;
+use nalgebra::DMatrix;
+use std::ops::ControlFlow;
+
+/// What to certify on a model.
+#[derive(Clone, Debug)]
+pub struct Goal {
+    /// The name of the claim that is to be proven; `None`: `ntk`.
+    pub reading: Option<String>,
+    /// Claims of the user's own, for `reading` to name one.
+    pub claims: Vec<OwnClaim>,
+    /// The step.
+    pub eta: Eta,
+    /// Where Theorem A does not close at M_0: run gradient descent for at most this many steps until it does.
+    pub tail: usize,
+    /// How much an enclosure of the exact orbit up to a tail may cost, so that what is proven starts at M_0; `None`: a tail is
+    /// proven from a computed M_T on.
+    pub orbit: Option<orbit::Settings>,
+}
+
+impl Default for Goal {
+    /// `ntk` at M_0, eta = 0.5 / |J_0|^2.
+    fn default() -> Self {
+        Goal {
+            reading: None,
+            claims: Vec::new(),
+            eta: Eta::Auto,
+            tail: 0,
+            orbit: Some(orbit::Settings::QUICK),
+        }
+    }
+}
+
+impl Goal {
+    /// The name of the claim that is to be proven.
+    pub fn deciding(&self) -> &str {
+        self.reading.as_deref().unwrap_or(Reading::Ntk.name())
+    }
+}
+
+/// Proves, if it can, that f(M_t) <= (1 - eta beta)^t f(M_0) for every t, or that it is not so; where the exact orbit can not be
+/// enclosed, that f(M_t) <= (1 - eta beta)^(t - T) f(M_T) for every t >= T.
+///
+/// # Errors
+/// A setting that makes no sense, a kink at M_0 (named), or [`Error::Cancelled`] if `observe`, which sees every step of a
+/// tail's run, breaks.
+pub fn certify(
+    graph: &Graph,
+    goal: &Goal,
+    observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
+) -> Result<Certified<Certificate, Vec<f64>>> {
+    let name = goal.deciding();
+    check(&goal.claims, name)?;
+    if goal.tail > 0 && goal.eta == Eta::Certified {
+        return Err(Error::input(
+            "--eta certified is the step of a proof at M_0 and can not be known before a tail's run; give --eta auto or a number",
+        ));
+    }
+    let bounds = Bounds::new(graph, &graph.start())?;
+    let ntk = ntk(&bounds);
+    if name == Reading::Ntk.name() && ntk.lo() <= 0.0 {
+        let why = match missing(graph) {
+            Some(missing) => format!("the reading ntk does not apply: it {missing}"),
+            None => format!(
+                "the reading ntk needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
+                Reading::Ntk.formula(),
+                ntk.hi()
+            ),
+        };
+        return Ok(Certified::Refused(Unproven::at(0, why)));
+    }
+    // The step is not known yet.
+    let mut claims = GraphClaims::new(graph, &goal.claims, f64::NAN, bounds)?;
+    let chosen = match goal.eta {
+        Eta::Certified => match with_certified_step(&claims, name) {
+            Ok(proof) => Some(proof),
+            Err(refusal) => return Ok(Certified::Refused(refused(&refusal, name, 0))),
+        },
+        _ => None,
+    };
+    claims.eta = match &chosen {
+        Some(proof) => proof.eta(),
+        None => step(graph, goal.eta)?,
+    };
+    let wanted = Wanted {
+        name,
+        chosen,
+        tail: goal.tail,
+        orbit: goal.orbit.as_ref(),
+    };
+    settle::certify(&mut claims, wanted, observe)
+}
+
+/// The largest rate for every t that a search over steps and radii finds to be provable at M_0, as a claim of its own with the
+/// name `best`.
+///
+/// # Errors
+/// A kink at M_0, named.
+pub fn best_rate(graph: &Graph) -> Result<Certified<Certificate, Vec<f64>>> {
+    let bounds = Bounds::new(graph, &graph.start())?;
+    let mut claims = GraphClaims::new(graph, &[], f64::NAN, bounds)?;
+    let proof = match claims.grounds.best() {
+        Ok(proof) => proof,
+        Err(refusal) => {
+            return Ok(Certified::Refused(refused(&refusal, settle::BEST, 0)));
+        }
+    };
+    let own = [settle::best(&proof)?];
+    claims.own = &own;
+    claims.eta = proof.eta();
+    let wanted = Wanted {
+        name: settle::BEST,
+        chosen: Some(proof),
+        tail: 0,
+        orbit: None,
+    };
+    settle::certify(&mut claims, wanted, &mut |_| ControlFlow::Continue(()))
+}
+
+/// The proof at M_0 with the step that Theorem A chooses.
+pub(super) fn with_certified_step(
+    claims: &GraphClaims,
+    name: &str,
+) -> std::result::Result<crate::certificate::Proof, Refusal> {
+    let beta = match claims.own.iter().find(|own| own.name() == name) {
+        Some(own) => match own.constant() {
+            Constant::Beta(beta) => beta,
+            Constant::Rate(_) => f64::INFINITY,
+        },
+        None => claims.ntk.hi(),
+    };
+    claims.grounds.prove(Step::Theta(THETA), beta)
+}
+
+/// The number that a step stands for, where it is known before any proof.
+pub(super) fn step(graph: &Graph, eta: Eta) -> Result<f64> {
+    let multiple = match eta {
+        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => return Ok(eta),
+        Eta::Fixed(eta) => {
+            return Err(Error::input(format!(
+                "the step eta must be a finite number above 0, not {}",
+                exact(eta)
+            )));
+        }
+        Eta::Relative(multiple) => multiple,
+        Eta::Auto | Eta::Certified => AUTO,
+    };
+    let norm = jacobian_norm(graph)?;
+    let eta = multiple / (norm * norm);
+    if eta.is_normal() {
+        return Ok(eta);
+    }
+    Err(Error::input(format!(
+        "--eta auto: |J_0| = {norm:e} gives no step; give --eta a number"
+    )))
+}
+
+/// |J_0| as computed.
+pub(super) fn jacobian_norm(graph: &Graph) -> Result<f64> {
+    let mut at = Evaluation::<f64>::new(graph);
+    at.forward();
+    let J = DMatrix::from_row_slice(graph.m(), graph.P(), &at.jacobian());
+    let all = singular_values(&J)?;
+    Ok(all.into_iter().fold(0.0, f64::max))
+}

@@ -1,0 +1,177 @@
+//! Models of the user's own on the command line: `verify --model`, `certify --model`, `check`.
+
+use crate::common::{gdcert, refused};
+use gdcert::graph::{Builder, Graph};
+use serde_json::{Value, json};
+use std::path::Path;
+
+fn run(folder: &Path, line: &str) -> (Option<i32>, String) {
+    let args: Vec<&str> = line.split_whitespace().collect();
+    let output = gdcert(folder, &args);
+    let text = String::from_utf8(output.stdout).unwrap();
+    (
+        output.status.code(),
+        text + &String::from_utf8(output.stderr).unwrap(),
+    )
+}
+
+fn read(path: &Path) -> Value {
+    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+}
+
+/// Numbers that look random, the same everywhere.
+fn numbers(count: usize, seed: f64, scale: f64) -> Vec<f64> {
+    let wave = |i: usize| ((i as f64 + 1.0) * 12.9898 + seed * 78.233).sin() * 43758.5453;
+    (0..count)
+        .map(|i| scale * 2.0 * (wave(i).fract() - wave(i + count).fract()))
+        .collect()
+}
+
+/// r = tanh(X W + b) v - y on m samples of 4 features.
+fn tanh_net(m: usize, width: usize) -> Graph {
+    let build = || -> gdcert::Result<Graph> {
+        let mut b = Builder::new();
+        let W = b.parameter("W", &[4, width], &numbers(4 * width, 1.0, 0.5))?;
+        let bias = b.parameter("b", &[width], &numbers(width, 2.0, 0.5))?;
+        let scale = 1.0 / (width as f64).sqrt();
+        let v = b.parameter("v", &[width], &numbers(width, 3.0, scale))?;
+        let X = b.constant(&[m, 4], &numbers(4 * m, 4.0, 1.0))?;
+        let y = b.constant(&[m], &numbers(m, 5.0, 0.5))?;
+        let z = b.matmul(X, W)?;
+        let bias = b.broadcast_in_dim(bias, &[m, width], &[1])?;
+        let z = b.add(z, bias)?;
+        let features = b.tanh(z)?;
+        let outputs = b.dot_general(features, v, [&[1], &[0]], [&[], &[]])?;
+        let r = b.sub(outputs, y)?;
+        b.finish(r)
+    };
+    build().unwrap()
+}
+
+#[test]
+fn a_network_is_certified_from_its_start_and_checked() {
+    let folder = tempfile::tempdir().unwrap();
+    tanh_net(4, 24)
+        .save(&folder.path().join("net.json"))
+        .unwrap();
+    let (code, text) = run(
+        folder.path(),
+        "verify --model net.json --claim slow=rate:1e-4 --claim fast=rate:0.9 --out v",
+    );
+    assert_eq!(code, Some(0), "{text}");
+    for words in [
+        "Model     net.json",
+        "W [4, 24]",
+        "* ntk",
+        "slow",
+        "certified",
+        "refuted at t = ",
+    ] {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let v = folder.path().join("v");
+    let verdict = read(&v.join("verdict.json"));
+    assert_eq!(verdict["schema"], "gdcert.verdict/1");
+    assert_eq!(verdict["model"]["m"], 4);
+    assert_eq!(verdict["model"]["P"], 144);
+    assert_eq!(verdict["model"]["blocks"]["W"], json!([4, 24]));
+    assert_eq!(verdict["trained"], json!(["W", "b", "v"]));
+    assert_eq!(verdict["claims"]["ntk"]["verdict"], "certified");
+    assert_eq!(verdict["claims"]["slow"]["verdict"], "certified");
+    assert_eq!(verdict["claims"]["fast"]["verdict"], "refuted");
+    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
+    let valid =
+        |schema: &str, json: &Value| jsonschema::is_valid(&read(&schemas.join(schema)), json);
+    assert!(valid("model-verdict.json", &verdict));
+    for name in ["certificate.json", "refuted-fast.json"] {
+        assert!(valid("certificate.json", &read(&v.join(name))), "{name}");
+    }
+    let csv = std::fs::read_to_string(v.join("trajectory.csv")).unwrap();
+    let header = "t,loss,bound_ntk,bound_slow,bound_fast,grad_norm,moved_W,moved_b,moved_v";
+    assert_eq!(csv.lines().next(), Some(header));
+    assert!(v.join("rate-vs-bound.png").is_file() && v.join("rate-vs-bound.svg").is_file());
+    for name in ["certificate.json", "refuted-fast.json"] {
+        let (code, text) = run(&v, &format!("check {name}"));
+        assert_eq!(code, Some(0), "{name}: {text}");
+    }
+    // From M_0 on.
+    let certificate = read(&v.join("certificate.json"));
+    assert!(certificate["orbit"]["steps"].as_u64() > Some(0));
+    // A number that is not true is not accepted.
+    for (field, share) in [
+        ("alpha_lower", 1.01),
+        ("jacobian_norm_upper", 0.99),
+        ("residual_norm_upper", 0.99),
+        ("h_rho_upper", 0.5),
+        ("rate_lower", 1.01),
+        ("beta", 0.99),
+        ("beta", 2.0),
+    ] {
+        let mut lie = certificate.clone();
+        lie[field] = (share * lie[field].as_f64().unwrap()).into();
+        std::fs::write(v.join("lie.json"), lie.to_string()).unwrap();
+        let (code, text) = run(&v, "check lie.json");
+        assert_eq!(code, Some(1), "{field}: {text}");
+    }
+}
+
+#[test]
+fn certify_proves_refutes_or_says_why_not() {
+    let folder = tempfile::tempdir().unwrap();
+    tanh_net(4, 24)
+        .save(&folder.path().join("net.json"))
+        .unwrap();
+    let (code, text) = run(folder.path(), "certify --model net.json");
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("Theorem A does not close at M_0"), "{text}");
+    assert!(
+        !folder
+            .path()
+            .join("gdcert-out/certify/certificate.json")
+            .exists()
+    );
+    let tail = "certify --model net.json --tail --claim a=rate:1e-4 --reading a --out a";
+    let (code, text) = run(folder.path(), tail);
+    assert_eq!(code, Some(0), "{text}");
+    let certificate = read(&folder.path().join("a/certificate.json"));
+    assert_eq!(certificate["reading"], "a");
+    assert_eq!(run(folder.path(), "check a").0, Some(0));
+    let tail = "certify --model net.json --tail --claim a=rate:0.9 --reading a --out b";
+    let (code, text) = run(folder.path(), tail);
+    assert_eq!(code, Some(1), "{text}");
+    assert_eq!(
+        read(&folder.path().join("b/certificate.json"))["kind"],
+        "refuted"
+    );
+    assert_eq!(run(folder.path(), "check b").0, Some(0));
+}
+
+#[test]
+fn what_makes_no_sense_for_a_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path();
+    tanh_net(2, 3).save(&path.join("net.json")).unwrap();
+    let refused = |args: &[&str], words: &str| {
+        refused(
+            path,
+            &[&["verify", "--model", "net.json"][..], args].concat(),
+            &[words],
+        );
+    };
+    refused(&["--reading", "stacked"], "defined for attention alone");
+    refused(&["--reading", "x"], "unknown reading 'x'");
+    refused(&["--train", "Q"], "cannot be used with");
+    refused(&["-N", "2"], "cannot be used with");
+    refused(&["--precision", "double-double"], "cannot be used with");
+    refused(&["--eta", "-1"], "must be");
+    crate::common::refused(path, &["verify", "--model", "no.json"], &["no.json"]);
+    // A kink at the start has its name.
+    let build = || -> gdcert::Result<Graph> {
+        let mut b = Builder::new();
+        let w = b.parameter("w", &[2], &[0.0, 1.0])?;
+        let r = b.relu(w)?;
+        b.finish(r)
+    };
+    build().unwrap().save(&path.join("kink.json")).unwrap();
+    crate::common::refused(path, &["verify", "--model", "kink.json"], &["relu"]);
+}
