@@ -2,8 +2,8 @@
 
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Line, Rgb, fitted};
-use super::number::{grouped, scientific};
 use super::look::Look;
+use super::number::{grouped, scientific};
 use super::panel::{BLACK, GREY, Panel, SMALL, TITLE};
 use super::place::Rect;
 use super::{Drawing, Figure, reading_style, render};
@@ -217,13 +217,12 @@ impl ModelRate<'_> {
         let low = ends.filter(finite).fold(low, f64::min);
         let panel = self.panel(self.loss_top(), LOSS, Axis::log(low, high));
         panel.draw_axes(canvas, false)?;
-        let curve =
-            |canvas: &mut Canvas, line: Line, series: Vec<(f64, f64)>| -> Result<()> {
-                for path in panel.paths(series.into_iter()) {
-                    canvas.line(&path, line)?;
-                }
-                Ok(())
-            };
+        let curve = |canvas: &mut Canvas, line: Line, series: Vec<(f64, f64)>| -> Result<()> {
+            for path in panel.paths(series.into_iter()) {
+                canvas.line(&path, line)?;
+            }
+            Ok(())
+        };
         if let Some(proven) = &self.found.proven
             && let Some(point) = points.get(proven.t)
         {
