@@ -139,10 +139,10 @@ fn a_paper_compiles() {
     let folder = Folder::new();
     folder.fine(&[&VERIFY[..], &["--kernel", "gaussian", "--out", "v"]].concat());
     folder.fine(&[
-        "plot", "v", "--format", "pdf", "--width", "3.25in", "--title", "none", "--out", "p",
+        "plot", "v", "--format", "pdf", "--width", "3.1in", "--title", "none", "--out", "p",
     ]);
     folder.fine(&[
-        "plot", "v", "--format", "pdf", "--width", "7in", "--panels", "loss", "--legend", "inside",
+        "plot", "v", "--format", "pdf", "--width", "6.4in", "--panels", "loss", "--legend", "inside",
         "--out", "q",
     ]);
     let tables = folder.fine(&["explain", "v", "--format", "latex"]);

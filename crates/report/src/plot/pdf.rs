@@ -43,6 +43,8 @@ pub(super) fn write(figure: &Figure) -> Result<Vec<u8>> {
     let mut next = || Ref::new(ids.next().unwrap_or(1));
     let (catalog, pages, page, stream, info) = (next(), next(), next(), next(), next());
     let mut pdf = Pdf::new();
+    // As pdfTeX takes it; nothing here is younger.
+    pdf.set_version(1, 5);
     pdf.catalog(catalog).pages(pages);
     pdf.pages(pages).kids([page]).count(1);
     pdf.document_info(info)
