@@ -15,6 +15,7 @@ use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{remove, shell_line, write_atomic};
 use gdcert_base::input;
 use gdcert_base::schema::to_text;
+use gdcert_report::plot::Format;
 use gdcert_report::{
     PAGE, RUN, cases_table, drawn_title, page, paragraph, read, verification_files,
 };
@@ -340,7 +341,14 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
         init: Some(run.init),
     };
     let name = drawn_title(run.init, run.seed);
-    let files = verification_files(&instance, &found, &origin, &name, run.reading.name())?;
+    let files = verification_files(
+        &instance,
+        &found,
+        &origin,
+        &name,
+        run.reading.name(),
+        &Format::SCREEN,
+    )?;
     folder.replace(files)?;
     Ok(VerdictFile::new(&found, &origin, run.reading.name()))
 }

@@ -27,7 +27,9 @@ pub(super) fn verdict_words(
     let deciding = file.deciding();
     let claim = &file.claims[deciding];
     let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
+    // The verdict leads.
     let mut words = vec![
+        verdict(file, deciding, proof, unproven),
         format!(
             "Instance: {} attention, {}, {}. Exact gradient descent on {} with step eta = {}{}, {} steps.",
             file.kernel,
@@ -56,7 +58,6 @@ pub(super) fn verdict_words(
             },
             shown(claim.rate),
         ),
-        verdict(file, deciding, proof, unproven),
     ];
     if let (Some(f0), Some(last)) = (file.loss0, file.final_loss) {
         let mut measured = format!(

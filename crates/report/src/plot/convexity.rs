@@ -2,16 +2,20 @@
 
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Line, Xy};
-use super::panel::{BLACK, GREY, Panel};
-use super::sweep::{COLUMNS, KERNELS, WIDTH, frame, ground, legend, of_kernel};
+use super::look::Look;
+use super::panel::{BLACK, GREY, Panel, SMALL};
+use super::sweep::{KERNELS, Page, frame, of_kernel};
 use super::{Drawing, Figure, render};
 use crate::Result;
 use gdcert::Kernel;
 use gdcert::experiment::convexity::Convexity;
-use plotters_backend::DrawingBackend;
 
-const HEIGHT: f64 = 400.0;
-const ROWS: (f64, f64) = (84.0, 322.0);
+/// Of a panel, of what is above it, and below it.
+const PANEL: f64 = 238.0;
+const ABOVE: f64 = 22.0;
+const BELOW: f64 = 74.0;
+/// Left of a panel.
+const LEFT: f64 = 76.0;
 
 /// Left: minus the smallest eigenvalue of the Hessian over |J_0|^2, what is proven (lines with points) and what is measured (thin).
 /// Right: how far the weights move over |M_0|, and over the radius of the proven region (thin).
@@ -19,11 +23,22 @@ const ROWS: (f64, f64) = (84.0, 322.0);
 /// # Errors
 /// Nothing to draw.
 pub fn convexity(all: &[Convexity]) -> Result<Figure> {
-    render(&Convex { all })
+    let look = &Look::screen();
+    let page = Page {
+        title: "How nearly convex the loss is along gradient descent, and how far the weights move"
+            .to_owned(),
+        legend: KERNELS
+            .map(|kernel| (kernel.to_string(), of_kernel(kernel)))
+            .to_vec(),
+        notes: Vec::new(),
+        look,
+    };
+    render(&Convex { all, page }, look)
 }
 
 struct Convex<'a> {
     all: &'a [Convexity],
+    page: Page<'a>,
 }
 
 type Of = fn(&Convexity) -> Option<f64>;
@@ -78,22 +93,20 @@ impl Convex<'_> {
 }
 
 impl Drawing for Convex<'_> {
-    fn size(&self) -> (u32, u32) {
-        (WIDTH as u32, HEIGHT as u32)
+    fn size(&self) -> (f64, f64) {
+        let height = self.page.top() + ABOVE + PANEL + BELOW + self.page.foot();
+        (self.page.width(), height)
     }
 
     fn description(&self) -> String {
-        "How nearly convex the loss is along gradient descent, and how far the weights move"
-            .to_owned()
+        self.page.title.clone()
     }
 
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        ground(canvas, &self.description(), HEIGHT)?;
-        let named = KERNELS.map(|kernel| (kernel.to_string(), of_kernel(kernel)));
-        legend(canvas, &named, 50.0)?;
-        // The right panel's own y axis needs room.
-        let [first, (left, right)] = COLUMNS;
-        for (part, column) in PARTS.iter().zip([first, (left + 40.0, right)]) {
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+        self.page.draw(canvas, self.size().1)?;
+        let top = self.page.top() + ABOVE;
+        let rows = (top, top + PANEL);
+        for (part, column) in PARTS.iter().zip(self.page.columns(PARTS.len(), LEFT)) {
             let all: Vec<Xy> = KERNELS
                 .into_iter()
                 .flat_map(|kernel| part.series.map(|(_, of)| self.series(kernel, of)))
@@ -110,7 +123,7 @@ impl Drawing for Convex<'_> {
                 continue; // nothing at two scales at least
             }
             let panel = Panel {
-                frame: frame(column, ROWS),
+                frame: frame(column, rows),
                 x: Axis::log(x.0, x.1),
                 y: Axis::log(y.0, y.1),
             };
@@ -135,24 +148,24 @@ impl Drawing for Convex<'_> {
                 }
             }
             panel.draw_frame(canvas)?;
-            let (left, top) = (column.0, ROWS.0);
+            let left = column.0;
             canvas.text(part.title, (left, top - 8.0), 12.5, BLACK, Align::Left)?;
             let middle = 0.5 * (column.0 + column.1);
-            let below = ROWS.1;
+            let below = rows.1;
             let name = "omega, the scale of the output weights";
             canvas.text(name, (middle, below + 37.0), 12.5, BLACK, Align::Center)?;
             let [(thick, _), (thin, _)] = part.series;
             canvas.text(
                 &format!("points: {thick}"),
                 (left, below + 54.0),
-                10.5,
+                SMALL,
                 GREY,
                 Align::Left,
             )?;
             canvas.text(
                 &format!("thin: {thin}"),
                 (left, below + 68.0),
-                10.5,
+                SMALL,
                 GREY,
                 Align::Left,
             )?;
