@@ -12,7 +12,7 @@ pub(crate) use file::SCHEMA;
 pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
-use crate::certificate::{Certificate, Grounds, OwnClaim, Proven, Refusal, Site};
+use crate::certificate::{Certificate, OwnClaim, Proven, Refusal, Site};
 use crate::certify::{AttentionClaims, check_refuses, obstructed_certificate, with_certified_step};
 use crate::descent::{Point, Steps, Trajectory, descend, descend_in, descend_lanes};
 use crate::eta::{ANY_STEP, AUTO};

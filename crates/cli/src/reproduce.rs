@@ -314,8 +314,8 @@ fn run_convexity(
     let figure = gdcert_report::plot::convexity(&found)?;
     folder.replace(vec![
         ("near-convex.csv", convexity_csv(&found)?),
-        ("near-convex.svg", figure.svg.into_bytes()),
-        ("near-convex.png", figure.png),
+        ("near-convex.svg", figure.svg()?.into_bytes()),
+        ("near-convex.png", figure.png()?),
     ])?;
     Ok(convexity_numbers(&found))
 }
