@@ -3,7 +3,7 @@
 use crate::errors::{not_certified, raise, refused};
 use crate::instance::{PyInstance, Source};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::verify::{eta, object, reading, trained};
+use crate::verify::{eta, object, orbit, reading, trained};
 use crate::work::{Asked, quiet, run, size};
 use gdcert::certificate::{Certificate, Checked, check as check_file};
 use gdcert::{CERTIFICATE_FILES, Certified, Goal, Instance, Precision, Steps, certificate_files};
@@ -105,6 +105,15 @@ impl PyCertificate {
             Certificate::Obstructed(_) => None,
         }
     }
+    /// The reading of beta that the claim is about; None for an obstruction.
+    #[getter]
+    fn reading(&self) -> Option<String> {
+        match &self.certificate {
+            Certificate::TheoremA(a) => Some(a.reading.to_string()),
+            Certificate::Refuted(r) => Some(r.reading.to_string()),
+            Certificate::Obstructed(_) => None,
+        }
+    }
     /// The step of the centre that the proof starts from, or the one at which the bound is refuted.
     #[getter]
     fn t(&self) -> usize {
@@ -195,11 +204,12 @@ impl PyCertificate {
     }
 }
 
-/// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that no convergence to 0 is possible.
+/// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that this is not so, or that no convergence to 0 is possible.
 ///
 /// theorem, train, eta, reading: as in gdcert.verify. search_scale: find the smallest scale of the law that the instance
 /// was drawn from (Instance.random) at which the proof closes at M_0; then .instance is the one drawn there. tail: run
-/// gradient descent for at most steps (2000) until it closes. threads, progress: as in gdcert.verify.
+/// gradient descent for at most steps (2000) until it closes, with its exact orbit enclosed up to there, so that what is proven
+/// starts at M_0. orbit, bits, threads, progress: as in gdcert.verify.
 ///
 /// Returns a Certificate. Raises NotCertified (with .condition, .factor, .t) if nothing closes.
 ///
@@ -211,9 +221,9 @@ impl PyCertificate {
 /// >>> bool(gdcert.check(smallest))
 /// True
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None, orbit = "auto", bits = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None, orbit='auto', bits=4096)"
 )]
 #[allow(clippy::too_many_arguments)]
 pub fn certify(
@@ -228,6 +238,8 @@ pub fn certify(
     steps: Option<&Bound<'_, PyAny>>,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
+    orbit: &str,
+    bits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyCertificate> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     if steps.is_some() && !tail {
@@ -240,7 +252,7 @@ pub fn certify(
         reading: self::reading(reading)?,
         eta: self::eta(eta)?,
         tail: if tail { steps.unwrap_or(2000) } else { 0 },
-        orbit: Some(gdcert::orbit::Settings::QUICK),
+        orbit: self::orbit(orbit, bits)?,
     };
     let law = match (search_scale, inst.law()) {
         (false, _) => None,

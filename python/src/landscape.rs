@@ -10,7 +10,7 @@ use gdcert::landscape::{
     Choice, Event, Finished, Grid, Header, InstanceLoss, Run, Source, aim, instance_blocks,
     instance_weights, run as make,
 };
-use gdcert_base::files::sha256;
+use gdcert_base::files::{sha256, write_all};
 use gdcert_report::plot::{self, Figure, Landscape};
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
@@ -119,7 +119,7 @@ impl PyLandscape {
 /// grid: points to a side, odd. span: the surface reaches from -span to span; 1 is a step as long as the weights.
 /// directions: "random" or "hessian" (the sharpest in each block). direction_seeds: one surface for each.
 /// lanczos_steps: of Lanczos' method on the Hessian; 0 leaves it out. out: a folder for surface.json, surface.csv and
-/// spectrum.csv; resume: go on there. theorem, train, threads, progress: as in gdcert.verify.
+/// spectrum.csv, and contour and relief as svg and png; resume: go on there. theorem, train, threads, progress: as in gdcert.verify.
 ///
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, kernel="gaussian")
 /// >>> land = gdcert.landscape(inst, grid=5, lanczos_steps=4)
@@ -199,18 +199,29 @@ pub fn landscape<'py>(
         progress,
     };
     let scratch = py.import("tempfile")?.call_method0("TemporaryDirectory")?;
-    let folder: PathBuf = match out {
-        Some(out) => out,
+    let folder: PathBuf = match &out {
+        Some(out) => out.clone(),
         None => scratch.getattr("name")?.extract()?,
     };
     let found = run(py, &asked, |watch| {
         surfaces(inner, &header, trained, &folder, resume, watch)
     });
     scratch.call_method0("cleanup")?;
-    Ok(PyLandscape {
+    let made = PyLandscape {
         found: found?,
         title: instance.title(),
-    })
+    };
+    if let Some(out) = out {
+        let (contour, relief) = (made.draw(py, false)?, made.draw(py, true)?);
+        let figures = [
+            ("contour.svg", contour.svg.into_bytes()),
+            ("contour.png", contour.png),
+            ("relief.svg", relief.svg.into_bytes()),
+            ("relief.png", relief.png),
+        ];
+        write_all(&out, &figures, &|| Ok(())).map_err(raise)?;
+    }
+    Ok(made)
 }
 
 fn surfaces(

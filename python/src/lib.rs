@@ -33,6 +33,7 @@ fn _gdcert(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<numerics::PySpectrum>()?;
     m.add_class::<verify::PyVerification>()?;
     m.add_class::<verify::PyClaim>()?;
+    m.add_class::<verify::PyOrbit>()?;
     m.add_class::<certificate::PyCertificate>()?;
     m.add_class::<certificate::PyChecked>()?;
     m.add_function(wrap_pyfunction!(numerics::outputs, m)?)?;

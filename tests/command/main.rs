@@ -9,5 +9,6 @@ mod extreme_sizes;
 mod falsify;
 mod landscape;
 mod report;
+mod rocq;
 mod sweep;
 mod training;
