@@ -4,8 +4,9 @@ mod exact;
 
 use crate::bounds::{Obstruction, obstruction};
 use crate::certificate::{
-    Centre, Certificate, Checked, FileRef, MARGIN, Obstructed, OrbitRecord, Proven, Refusal,
-    ScaleSearch, Site, prove_from, recheck, statement,
+    Centre, Certificate, Checked, Claimed, Claims, Constant, FileRef, MARGIN, Obstructed,
+    OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, prove_from, recheck,
+    statement,
     theorem_a::{Failure, Step},
 };
 use crate::eta::{AUTO, Eta, THETA};
@@ -17,14 +18,17 @@ use crate::{Error, Result};
 use gdcert_base::files::sha256;
 use gdcert_base::number::{exact, short};
 use std::ops::ControlFlow;
+use std::slice;
 
 /// What to certify on an instance.
 #[derive(Clone, Debug)]
 pub struct Goal {
     /// The blocks gradient descent moves.
     pub trained: Trained,
-    /// The reading whose claim is to be proven; `None`: the deciding one.
-    pub reading: Option<Reading>,
+    /// The name of the reading or claim that is to be proven; `None`: see [`deciding_reading`].
+    pub reading: Option<String>,
+    /// Claims of the user's own, for `reading` to name one.
+    pub claims: Vec<OwnClaim>,
     /// The step.
     pub eta: Eta,
     /// Where Theorem A does not close at M_0: run gradient descent for at most this many steps until it does.
@@ -40,10 +44,27 @@ impl Default for Goal {
         Goal {
             trained: Trained::QKV,
             reading: None,
+            claims: Vec::new(),
             eta: Eta::Auto,
             tail: 0,
             orbit: Some(orbit::Settings::QUICK),
         }
+    }
+}
+
+impl Goal {
+    /// Whether the claims can be told apart, and what is to be proven is one of them or a reading.
+    ///
+    /// # Errors
+    /// A name that is given twice, or to nothing.
+    pub fn check(&self) -> Result<()> {
+        OwnClaim::check(&self.claims, &self.deciding())
+    }
+
+    /// The name of the reading or claim that is to be proven.
+    pub fn deciding(&self) -> String {
+        let own = self.reading.clone();
+        own.unwrap_or_else(|| deciding_reading(self.trained).into())
     }
 }
 
@@ -119,20 +140,17 @@ pub fn certify(
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Certified> {
     let Goal { trained, tail, .. } = *goal;
-    if let Some(found) = obstruction(instance, trained) {
-        let certificate = obstructed_certificate(instance, trained, &found)?;
-        return Ok(match check_refuses(&certificate, instance, None)? {
-            None => Certified::Obstructed(certificate),
-            Some(why) => Certified::Refused(Unproven::at(0, not_rechecked(&why))),
-        });
+    let name = goal.deciding();
+    goal.check()?;
+    let reading = Reading::named(&name);
+    if let Some(found) = obstructed(instance, trained)? {
+        return Ok(found);
     }
-    let reading = goal.reading.unwrap_or(deciding_reading(trained));
-    if let Some(missing) = reading.missing_hypothesis(instance.dims(), trained) {
-        return Ok(Certified::Refused(Unproven {
-            condition: format!("the reading {reading} does not apply: it {missing}"),
-            factor: None,
-            t: 0,
-        }));
+    if let Some(missing) = reading.and_then(|r| r.missing_hypothesis(instance.dims(), trained)) {
+        return Ok(Certified::Refused(Unproven::at(
+            0,
+            format!("{} does not apply: it {missing}", called(&name)),
+        )));
     }
     if tail > 0 && goal.eta == Eta::Certified {
         return Err(Error::input(
@@ -140,28 +158,51 @@ pub fn certify(
         ));
     }
     let site = Site::new(instance, trained);
-    let exact = site.enclosure().beta(reading);
-    // NaN never appears as an end.
-    if exact.lo() <= 0.0 {
-        return Ok(Certified::Refused(Unproven::at(
-            0,
-            format!(
-                "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
-                reading.formula(),
-                exact.hi()
-            ),
-        )));
+    if let Some(reading) = reading {
+        let exact = site.enclosure().beta(reading);
+        // NaN never appears as an end.
+        if exact.lo() <= 0.0 {
+            return Ok(Certified::Refused(Unproven::at(
+                0,
+                format!(
+                    "the reading {reading} needs beta > 0, but beta = {} is not resolved from 0: it lies between 0 and {:e}",
+                    reading.formula(),
+                    exact.hi()
+                ),
+            )));
+        }
     }
-    let beta = site.beta_upper(reading);
+    let (eta, chosen) = match goal.eta {
+        Eta::Certified => match with_certified_step(&site, &goal.claims, &name)? {
+            Ok(proof) => (proof.eta(), Some(proof)),
+            Err(refusal) => return Ok(Certified::Refused(refused(&refusal, &name, 0))),
+        },
+        eta => (fixed(eta, &site)?, None),
+    };
+    let claims = Claims {
+        site: &site,
+        own: &goal.claims,
+        eta,
+    };
+    let claimed = claims.get(&name)?;
     let mut stopped = None;
-    let found = match goal.eta {
-        Eta::Certified => covered(&site, Step::Theta(THETA), beta),
-        _ if tail > 0 => {
-            let eta = fixed(goal.eta, &site)?;
+    let found = match (chosen, tail) {
+        (Some(proof), _) => covering(proof, claimed.upper()),
+        (None, 0) => site
+            .prove(Step::Eta(eta), claimed.upper())
+            .and_then(|proof| covering(proof, claimed.upper())),
+        (None, _) => {
             if let Some(settings) = &goal.orbit {
-                match enclosed(&site, &[reading], eta, tail, settings, observe)? {
+                match enclosed(
+                    &site,
+                    slice::from_ref(&claimed),
+                    eta,
+                    tail,
+                    settings,
+                    observe,
+                )? {
                     Ok(orbit) => {
-                        if let Some(found) = settled(&site, &orbit, eta, reading)? {
+                        if let Some(found) = settled(&claims, &orbit, &name)? {
                             return Ok(found);
                         }
                         stopped = orbit.stopped;
@@ -170,10 +211,10 @@ pub fn certify(
                 }
             }
             drop(site);
-            match prove_from(instance, trained, eta, beta, tail, observe)? {
+            match prove_from(instance, trained, eta, claimed.upper(), tail, observe)? {
                 Ok(proven) => Ok(proven),
                 Err(not) => {
-                    let mut why = refused(&not.refusal, reading, not.t);
+                    let mut why = refused(&not.refusal, &name, not.t);
                     if let Some(stopped) = stopped {
                         why.condition += &format!("; {stopped}");
                     }
@@ -181,51 +222,55 @@ pub fn certify(
                 }
             }
         }
-        _ => covered(&site, Step::Eta(fixed(goal.eta, &site)?), beta),
     };
+    let rate = eta * claimed.upper();
     match found {
-        Ok(proven) if proven.proof.eta() * beta < 1.0 => {
-            let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
-            if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-                return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
-            }
-            Ok(Certified::Rate {
-                certificate,
-                stopped: stopped.filter(|_| proven.t > 0),
-                proven: Box::new(proven),
-            })
-        }
+        Ok(proven) if rate < 1.0 => certified(instance, proven, &claimed, stopped),
         Ok(proven) => Ok(Certified::Refused(Unproven {
             condition: format!(
                 "eta beta = {} >= 1 makes the claim meaningless; choose a smaller --eta",
-                short(proven.proof.eta() * beta)
+                short(rate)
             ),
-            factor: Some(proven.proof.eta() * beta),
+            factor: Some(rate),
             t: proven.t,
         })),
-        Err(refusal) => Ok(Certified::Refused(refused(&refusal, reading, 0))),
+        Err(refusal) => Ok(Certified::Refused(refused(&refusal, &name, 0))),
     }
 }
 
-/// Encloses the exact orbit, as far as it takes to settle the readings; the first is the deciding one. `Err` says why not
+/// The proof at M_0 with the step that Theorem A chooses for the claim of this name. A claimed rate is no beta before there is
+/// a step: for it the proof of the largest rate is taken.
+///
+/// # Errors
+/// There is no such claim.
+pub(crate) fn with_certified_step(
+    site: &Site,
+    own: &[OwnClaim],
+    name: &str,
+) -> Result<std::result::Result<Proof, Refusal>> {
+    let beta = match own.iter().find(|own| own.name() == name) {
+        Some(own) => match own.constant() {
+            Constant::Beta(beta) => beta,
+            Constant::Rate(_) => f64::INFINITY,
+        },
+        None => site.claimed(name.parse()?).upper(),
+    };
+    Ok(site.prove(Step::Theta(THETA), beta))
+}
+
+/// Encloses the exact orbit, as far as it takes to settle the claims; the first is the deciding one. `Err` says why not
 /// one step of it could be enclosed.
 pub(crate) fn enclosed(
     site: &Site,
-    readings: &[Reading],
+    claims: &[Claimed],
     eta: f64,
     limit: usize,
     settings: &orbit::Settings,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<std::result::Result<Orbit, String>> {
     settings.check()?;
-    let meaningful = |reading: &&Reading| {
-        site.enclosure().beta(**reading).lo() > 0.0 && eta * site.beta_upper(**reading) < 1.0
-    };
-    let claims: Vec<_> = readings
-        .iter()
-        .filter(meaningful)
-        .map(|&reading| (reading, site.enclosure().beta(reading)))
-        .collect();
+    let meaningful = claims.iter().filter(|claim| claim.is_meaningful(eta));
+    let claims: Vec<Claimed> = meaningful.cloned().collect();
     if claims.is_empty() {
         return Ok(Err(
             "the exact orbit has no claim to be held against".to_owned()
@@ -239,13 +284,13 @@ pub(crate) fn enclosed(
     }
 }
 
-/// What the orbit says of a reading, if that settles it.
-fn settled(site: &Site, orbit: &Orbit, eta: f64, reading: Reading) -> Result<Option<Certified>> {
-    let Some((certificate, proven)) = orbit.certificate(site, eta, reading)? else {
+/// What the orbit says of a claim, if that settles it.
+fn settled(claims: &Claims, orbit: &Orbit, name: &str) -> Result<Option<Certified>> {
+    let Some((certificate, proven)) = orbit.certificate(claims, name)? else {
         return Ok(None);
     };
     let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-    if let Some(why) = check_refuses(&certificate, site.instance(), centre)? {
+    if let Some(why) = check_refuses(&certificate, claims.site.instance(), centre)? {
         return Ok(Some(Certified::Refused(Unproven::at(
             0,
             not_rechecked(&why),
@@ -318,8 +363,73 @@ fn not_rechecked(why: &str) -> String {
     format!("a proof was found, but the independent check does not accept its certificate: {why}")
 }
 
-fn covered(site: &Site, step: Step, beta: f64) -> std::result::Result<Proven, Refusal> {
-    let proof = site.prove(step, beta)?;
+/// A proven claim with its certificate, if the independent check accepts it.
+fn certified(
+    instance: &Instance,
+    proven: Proven,
+    claimed: &Claimed,
+    stopped: Option<String>,
+) -> Result<Certified> {
+    let certificate = rate_certificate(instance, &proven, claimed, None)?;
+    if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
+        return Ok(Certified::Refused(Unproven::at(0, not_rechecked(&why))));
+    }
+    Ok(Certified::Rate {
+        certificate,
+        stopped: stopped.filter(|_| proven.t > 0),
+        proven: Box::new(proven),
+    })
+}
+
+/// The name of the claim that [`best_rate`] proves.
+const BEST: &str = "best";
+
+/// The largest rate for every t that a search over steps and regions finds to be provable at M_0, as a claim of its own with the
+/// name `best`: the answer to what can be proven, whatever was claimed.
+///
+/// # Errors
+/// None is expected.
+///
+/// ```
+/// use gdcert::{best_rate, Certified, Dims, Init, Instance, Kernel, Trained};
+/// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
+/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0)?;
+/// let Certified::Rate { proven, .. } = best_rate(&instance, Trained::QKV)? else { panic!("closes") };
+/// println!("{} a step with eta = {}", proven.proof.rate_lower(), proven.proof.eta());
+/// # Ok::<(), gdcert::Error>(())
+/// ```
+pub fn best_rate(instance: &Instance, trained: Trained) -> Result<Certified> {
+    if let Some(found) = obstructed(instance, trained)? {
+        return Ok(found);
+    }
+    let site = Site::new(instance, trained);
+    let proof = match site.best() {
+        Ok(proof) => proof,
+        Err(refusal) => return Ok(Certified::Refused(refused(&refusal, BEST, 0))),
+    };
+    // Below the proven rate by more than the roundings of eta beta, whoever forms it.
+    let beta = proof.rate_lower() / proof.eta() * (1.0 - 8.0 * f64::EPSILON);
+    let claimed = OwnClaim::new(BEST, Constant::Beta(beta))?.at(proof.eta());
+    match covering(proof, claimed.upper()) {
+        Ok(proven) => certified(instance, proven, &claimed, None),
+        Err(refusal) => Ok(Certified::Refused(refused(&refusal, BEST, 0))),
+    }
+}
+
+/// The proof that no convergence to 0 is possible, if there is one.
+fn obstructed(instance: &Instance, trained: Trained) -> Result<Option<Certified>> {
+    let Some(found) = obstruction(instance, trained) else {
+        return Ok(None);
+    };
+    let certificate = obstructed_certificate(instance, trained, &found)?;
+    Ok(Some(match check_refuses(&certificate, instance, None)? {
+        None => Certified::Obstructed(certificate),
+        Some(why) => Certified::Refused(Unproven::at(0, not_rechecked(&why))),
+    }))
+}
+
+/// A proof at M_0, if it covers this beta.
+fn covering(proof: Proof, beta: f64) -> std::result::Result<Proven, Refusal> {
     proof.covers(beta).map_err(Refusal::Condition)?;
     Ok(Proven {
         t: 0,
@@ -345,10 +455,13 @@ fn fixed(eta: Eta, site: &Site) -> Result<f64> {
     Eta::relative(multiple, site, &mut norm)
 }
 
-fn refused(refusal: &Refusal, reading: Reading, t: usize) -> Unproven {
+fn refused(refusal: &Refusal, name: &str, t: usize) -> Unproven {
     let (condition, factor) = match refusal {
         Refusal::Condition(failure @ Failure::Rate { .. }) => (
-            format!("Theorem A closes at M_{t}, but not for the reading {reading}: {failure}"),
+            format!(
+                "Theorem A closes at M_{t}, but not for {}: {failure}",
+                called(name)
+            ),
             Some(failure.factor()),
         ),
         other => (
@@ -415,8 +528,7 @@ pub fn search_scale(
 pub fn rate_certificate(
     instance: &Instance,
     proven: &Proven,
-    reading: Reading,
-    beta: f64,
+    claimed: &Claimed,
     orbit: Option<OrbitRecord>,
 ) -> Result<Certificate> {
     let instance_file = instance_ref(instance)?;
@@ -432,9 +544,7 @@ pub fn rate_certificate(
             sha256: sha256(&centre.to_bytes()?),
         },
     };
-    let mut certificate = proven
-        .proof
-        .certificate(reading, beta, instance_file, centre);
+    let mut certificate = proven.proof.certificate(claimed, instance_file, centre);
     if orbit.is_some() {
         certificate.orbit = orbit;
         certificate.statement = statement(&Certificate::TheoremA(certificate.clone()));
@@ -468,14 +578,9 @@ const CERTIFICATE: &str = "certificate.json";
 /// What [`certificate_files`] and [`refutation_file`] may write; a name may end at a `*`.
 pub const CERTIFICATE_FILES: [&str; 3] = [CERTIFICATE, CENTRE, "refuted-*"];
 
-/// The name of the certificate of a refuted reading that is not the deciding one.
-pub fn refutation_file(reading: Reading) -> &'static str {
-    match reading {
-        Reading::Stacked => "refuted-stacked.json",
-        Reading::PerHead => "refuted-per_head.json",
-        Reading::Value => "refuted-value.json",
-        Reading::Ntk => "refuted-ntk.json",
-    }
+/// The name of the certificate of a refuted claim that is not the deciding one.
+pub fn refutation_file(name: &str) -> String {
+    format!("refuted-{name}.json")
 }
 
 pub(crate) fn instance_ref(instance: &Instance) -> Result<FileRef> {

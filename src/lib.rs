@@ -31,6 +31,7 @@
 //! | From an instance to a verdict | [`mod@verify`] |
 //! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The loss around an instance, and how rough it is | [`landscape`] |
+//! | Random instances for property tests of one's own (feature `proptest`) | `testing` |
 //!
 //! Beside it stand the crates `gdcert-numbers` (here [`numbers`]), `gdcert-check` (re-proves certificates, depends on nothing
 //! here), `gdcert-landscape`, `gdcert-train` (a Transformer classifier and its data), `gdcert-report` (figures, words, pages)
@@ -80,12 +81,14 @@ pub mod model;
 pub mod orbit;
 pub mod problem;
 pub mod spectrum;
+#[cfg(any(test, feature = "proptest"))]
+pub mod testing;
 pub mod verdict;
 pub mod verify;
 
 pub use certify::{
-    CERTIFICATE_FILES, Certified, Goal, Unproven, certificate_files, certificate_text, certify,
-    refutation_file, search_scale,
+    CERTIFICATE_FILES, Certified, Goal, Unproven, best_rate, certificate_files, certificate_text,
+    certify, refutation_file, search_scale,
 };
 pub use descent::Steps;
 pub use eta::Eta;

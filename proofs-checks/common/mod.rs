@@ -8,6 +8,7 @@ pub mod theorem_a;
 use gdcert::descent::{Steps, descend};
 use gdcert::model::{self, Dual, Scalar};
 use gdcert::spectrum::{Reading, Spectrum};
+pub use gdcert::testing::{Draw, draws, inits, kernels, scales, trained as subsets};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
@@ -20,87 +21,9 @@ pub const SUBSETS: [&str; 7] = ["Q", "K", "V", "QK", "QV", "KV", "QKV"];
 /// Unit roundoff.
 pub const U: f64 = f64::EPSILON / 2.0;
 
-/// A seeded random instance: what is drawn, shrunk and printed on a failure.
-#[derive(Clone, Copy, Debug)]
-pub struct Draw {
-    pub dims: Dims,
-    pub kernel: Kernel,
-    pub init: Init,
-    /// W^Q and W^K are multiplied by this: from uniform to saturated attention.
-    pub tau: f64,
-    pub seed: u64,
-}
-
-impl Draw {
-    pub fn instance(&self) -> Instance {
-        let instance = Instance::random(self.dims, self.kernel, self.init, self.seed)
-            .expect("the strategies draw valid sizes");
-        let mut W = instance.W().clone();
-        for w in W.Q.iter_mut().chain(&mut W.K) {
-            *w *= self.tau;
-        }
-        instance.with_weights(W).unwrap()
-    }
-}
-
-pub fn kernels() -> impl Strategy<Value = Kernel> {
-    prop::sample::select(&KERNELS[..])
-}
-
-pub fn subsets() -> impl Strategy<Value = Trained> {
-    prop::sample::select(&SUBSETS[..]).prop_map(trained)
-}
-
 /// The subset of that name.
 pub fn trained(name: &str) -> Trained {
     name.parse().unwrap()
-}
-
-/// Positive numbers, uniform in the exponent.
-pub fn scales(exponents: std::ops::Range<f64>) -> impl Strategy<Value = f64> {
-    exponents.prop_map(|e| 10f64.powf(e))
-}
-
-pub fn inits() -> impl Strategy<Value = Init> {
-    prop_oneof![
-        Just(Init::Lecun),
-        scales(-1.0..3.0).prop_map(|omega| Init::Lazy { omega }),
-        scales(-1.0..3.0).prop_map(|s| Init::Paired { s }),
-        scales(-1.0..3.0).prop_map(|s| Init::ConstantValue { s }),
-    ]
-}
-
-/// Small sizes, every one of them from 1.
-pub fn sizes() -> impl Strategy<Value = Dims> {
-    (
-        1..=3usize,
-        1..=4usize,
-        1..=5usize,
-        1..=4usize,
-        1..=3usize,
-        1..=3usize,
-    )
-        .prop_map(|(N, n, D, d, H, p)| Dims { N, n, D, d, H, p })
-}
-
-/// All schemes, kernels and small sizes; `lazy` gets d >= p and the paired schemes an even H.
-pub fn draws() -> impl Strategy<Value = Draw> {
-    (sizes(), kernels(), inits(), scales(-2.0..1.0), any::<u64>()).prop_map(
-        |(mut dims, kernel, init, tau, seed)| {
-            match init {
-                Init::Lecun => {}
-                Init::Lazy { .. } => dims.d = dims.d.max(dims.p),
-                Init::Paired { .. } | Init::ConstantValue { .. } => dims.H *= 2,
-            }
-            Draw {
-                dims,
-                kernel,
-                init,
-                tau,
-                seed,
-            }
-        },
-    )
 }
 
 /// A runner whose failures are kept in `proptest-regressions/FILE.txt`.

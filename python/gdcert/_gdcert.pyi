@@ -14,6 +14,7 @@ Reading = Literal["stacked", "per_head", "value", "ntk"]
 Init = Literal["lecun", "lazy", "paired", "constant-value"]
 Precision = Literal["f64", "double-double"]
 OrbitMode = Literal["auto", "always", "never"]
+Claims = Mapping[str, Union[float, tuple[Literal["rate"], float]]]
 Eta = Union[float, Literal["auto", "certified"]]
 Progress = Union[bool, Callable[[int, int], object], None]
 
@@ -153,11 +154,11 @@ class Verification:
     @property
     def verdict(self) -> str: ...
     @property
-    def reading(self) -> Reading: ...
+    def reading(self) -> str: ...
     @property
-    def claims(self) -> dict[Reading, Claim]: ...
+    def claims(self) -> dict[str, Claim]: ...
     @property
-    def betas(self) -> dict[Reading, float]: ...
+    def betas(self) -> dict[str, float]: ...
     @property
     def eta(self) -> float: ...
     @property
@@ -266,12 +267,13 @@ def verify(
     train: str | None = None,
     eta: Eta = "auto",
     steps: int | None = None,
-    reading: Reading | None = None,
+    reading: str | None = None,
     precision: Precision = "f64",
     certify: bool = True,
     curvature_at: Sequence[float] = (0.0,),
     threads: int | None = None,
     progress: Progress = None,
+    claims: Claims | None = None,
     orbit: OrbitMode = "auto",
     bits: int = 4096,
 ) -> Verification: ...
@@ -280,12 +282,14 @@ def certify(
     theorem: Literal[1, 2] = 1,
     train: str | None = None,
     eta: Eta = "auto",
-    reading: Reading | None = None,
+    reading: str | None = None,
     search_scale: bool = False,
     tail: bool = False,
     steps: int | None = None,
     threads: int | None = None,
     progress: Progress = None,
+    claims: Claims | None = None,
+    best_rate: bool = False,
     orbit: OrbitMode = "auto",
     bits: int = 4096,
 ) -> Certificate: ...

@@ -13,6 +13,8 @@ READINGS = {
     "value": ("#009e73", 2.0, (9, 3, 2, 3)),
     "ntk": ("#cc79a7", 1.8, (2.5, 3)),
 }
+OWN = ("#5a3ca0", 2.2)
+OWN_DASHES = [(1.5, 4), (14, 3, 2, 3), (4, 2), (10, 8)]
 
 
 def new_axes():
@@ -37,7 +39,9 @@ def plot(v, ax=None):
     if certificate is not None and certificate.kind == "obstructed" and v.f_hull:
         ax.axhline(v.f_hull, label="hull bound", zorder=1, **HULL)
     ax.plot(t, masked(loss), label="loss", zorder=3, **LOSS)
-    for reading, (color, width, dashes) in READINGS.items():
+    own = [name for name in v.claims if name not in READINGS]
+    styles = READINGS | {name: (*OWN, OWN_DASHES[i % len(OWN_DASHES)]) for i, name in enumerate(own)}
+    for reading, (color, width, dashes) in styles.items():
         bound = trajectory[f"bound_{reading}"]
         if np.isnan(bound).all():
             continue

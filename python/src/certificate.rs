@@ -3,7 +3,7 @@
 use crate::errors::{not_certified, raise, refused};
 use crate::instance::{PyInstance, Source};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::verify::{eta, object, orbit, reading, trained};
+use crate::verify::{claims, eta, object, orbit, reading, trained};
 use crate::work::{Asked, quiet, run, size};
 use gdcert::certificate::{Certificate, Checked, check as check_file};
 use gdcert::{CERTIFICATE_FILES, Certified, Goal, Instance, Precision, Steps, certificate_files};
@@ -47,7 +47,7 @@ impl PyCertificate {
 /// Writes a result's files and run.json, and takes away the optional files of an earlier one.
 pub fn write(
     folder: &Path,
-    mut files: Vec<(&'static str, Vec<u8>)>,
+    files: Vec<(impl AsRef<str>, Vec<u8>)>,
     subcommand: &str,
     command: &str,
     seed: Option<u64>,
@@ -63,7 +63,9 @@ pub fn write(
         "subcommand": subcommand,
         "seed": seed,
     });
-    files.push((RUN, format!("{run:#}\n").into_bytes()));
+    let named = |(name, bytes): (_, Vec<u8>)| (AsRef::<str>::as_ref(&name).to_owned(), bytes);
+    let mut files: Vec<_> = files.into_iter().map(named).collect();
+    files.push((RUN.to_owned(), format!("{run:#}\n").into_bytes()));
     let stale = || {
         for name in CERTIFICATE_FILES {
             let path = folder.join(name);
@@ -206,7 +208,8 @@ impl PyCertificate {
 
 /// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that this is not so, or that no convergence to 0 is possible.
 ///
-/// theorem, train, eta, reading: as in gdcert.verify. search_scale: find the smallest scale of the law that the instance
+/// theorem, train, eta, reading, claims: as in gdcert.verify. best_rate: the largest rate that can be found at M_0, over steps
+/// and regions, whatever it was claimed to be. search_scale: find the smallest scale of the law that the instance
 /// was drawn from (Instance.random) at which the proof closes at M_0; then .instance is the one drawn there. tail: run
 /// gradient descent for at most steps (2000) until it closes, with its exact orbit enclosed up to there, so that what is proven
 /// starts at M_0. orbit, bits, threads, progress: as in gdcert.verify.
@@ -221,9 +224,9 @@ impl PyCertificate {
 /// >>> bool(gdcert.check(smallest))
 /// True
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None, orbit = "auto", bits = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None, claims = None, best_rate = false, orbit = "auto", bits = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None, orbit='auto', bits=4096)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None, claims=None, best_rate=False, orbit='auto', bits=4096)"
 )]
 #[allow(clippy::too_many_arguments)]
 pub fn certify(
@@ -238,6 +241,8 @@ pub fn certify(
     steps: Option<&Bound<'_, PyAny>>,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
+    claims: Option<&Bound<'_, PyAny>>,
+    best_rate: bool,
     orbit: &str,
     bits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyCertificate> {
@@ -247,9 +252,16 @@ pub fn certify(
             "steps says how far a tail may begin; give tail=True",
         ));
     }
+    let chosen = eta.is_some() || reading.is_some() || claims.is_some();
+    if best_rate && (chosen || search_scale || tail) {
+        return Err(refused(
+            "best_rate chooses the step and the claim at M_0; drop eta, reading, claims, search_scale and tail",
+        ));
+    }
     let goal = Goal {
         trained: trained(theorem, train)?,
-        reading: self::reading(reading)?,
+        reading: self::reading(reading),
+        claims: self::claims(claims)?,
         eta: self::eta(eta)?,
         tail: if tail { steps.unwrap_or(2000) } else { 0 },
         orbit: self::orbit(orbit, bits)?,
@@ -278,7 +290,10 @@ pub fn certify(
     let (instance, found) = run(py, &asked, |watch| match law {
         None => {
             let mut observe = |t| watch.at(t, goal.tail);
-            let found = gdcert::certify(&inst.inner, &goal, &mut observe)?;
+            let found = match best_rate {
+                true => gdcert::best_rate(&inst.inner, goal.trained)?,
+                false => gdcert::certify(&inst.inner, &goal, &mut observe)?,
+            };
             Ok((inst.clone(), found))
         }
         Some((init, seed)) => {

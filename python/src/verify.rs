@@ -6,7 +6,7 @@ use crate::errors::{raise, refused, shown};
 use crate::instance::PyInstance;
 use crate::pickle::{Pickled, pickled, unpickled};
 use crate::work::{Asked, list, number, quiet, run, size, whole};
-use gdcert::certificate::{Certificate, Proven};
+use gdcert::certificate::{Certificate, Constant, OwnClaim, Proven};
 use gdcert::descent::Steps;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Claim;
@@ -55,8 +55,46 @@ pub fn eta(given: Option<&Bound<'_, PyAny>>) -> PyResult<Eta> {
     }
 }
 
-pub fn reading(given: Option<&str>) -> PyResult<Option<Reading>> {
-    given.map(str::parse).transpose().map_err(raise)
+/// A reading, however it is written, or the name of a claim.
+pub fn reading(given: Option<&str>) -> Option<String> {
+    given.map(|name| match name.parse::<Reading>() {
+        Ok(reading) => reading.into(),
+        Err(_) => name.to_owned(),
+    })
+}
+
+/// Claims by name: a beta, or ("rate", X).
+pub fn claims(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<OwnClaim>> {
+    let Some(given) = given else {
+        return Ok(Vec::new());
+    };
+    let Ok(given) = given.cast::<PyDict>() else {
+        return Err(refused(format!(
+            "claims = {} must be a dict of names and numbers beta, or (\"rate\", X)",
+            shown(given)
+        )));
+    };
+    let one = |(name, constant): (Bound<'_, PyAny>, Bound<'_, PyAny>)| {
+        let constant = match (constant.extract(), constant.extract::<(String, f64)>()) {
+            (Ok(beta), _) => Constant::Beta(beta),
+            (_, Ok((kind, rate))) if kind == "rate" => Constant::Rate(rate),
+            _ => {
+                return Err(refused(format!(
+                    "the claim {} must be a number beta or (\"rate\", X), not {}",
+                    shown(&name),
+                    shown(&constant)
+                )));
+            }
+        };
+        let name: String = name.extract().map_err(|_| {
+            refused(format!(
+                "the claim {} needs a str as its name",
+                shown(&name)
+            ))
+        })?;
+        OwnClaim::new(&name, constant).map_err(raise)
+    };
+    given.iter().map(one).collect()
 }
 
 /// How much the enclosure of the exact orbit may cost: "auto", "always" or "never", and the most bits.
@@ -115,7 +153,6 @@ pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>
 #[pyclass(name = "Claim", module = "gdcert", frozen)]
 pub struct PyClaim {
     claim: Claim,
-    beta: f64,
 }
 
 #[pymethods]
@@ -130,10 +167,10 @@ impl PyClaim {
     fn rate(&self) -> f64 {
         self.claim.rate
     }
-    /// beta at M_0.
+    /// beta at M_0, or the number that is claimed.
     #[getter]
     fn beta(&self) -> f64 {
-        self.beta
+        self.claim.beta
     }
     /// Why, in a sentence.
     #[getter]
@@ -155,7 +192,7 @@ impl PyClaim {
     fn min_slack(&self) -> Option<f64> {
         self.claim.min_slack
     }
-    /// The last step up to which the bound is proven for exact gradient descent, or None: not at all, or (certified) for ever.
+    /// The last step of the run up to which the bound is proven for exact gradient descent from M_0, or None.
     #[getter]
     fn proven_to(&self) -> Option<usize> {
         self.claim.proven_to
@@ -168,7 +205,7 @@ impl PyClaim {
     fn __repr__(&self) -> String {
         format!(
             "gdcert.Claim(reading='{}', verdict='{}', rate={:e}, beta={:e})",
-            self.claim.reading, self.claim.verdict, self.claim.rate, self.beta
+            self.claim.name, self.claim.verdict, self.claim.rate, self.claim.beta
         )
     }
 }
@@ -245,21 +282,21 @@ impl PyOrbit {
 pub struct PyVerification {
     found: Arc<Verification>,
     instance: PyInstance,
-    deciding: Reading,
+    deciding: String,
     title: String,
     command: String,
     drawn: OnceLock<Figure>,
 }
 
 /// What a pickle holds, beside the instance.
-type Kept<'a> = (&'a Verification, Reading, &'a str, &'a str);
-type Restored = (Verification, Reading, String, String);
+type Kept<'a> = (&'a Verification, &'a str, &'a str, &'a str);
+type Restored = (Verification, String, String, String);
 
 impl PyVerification {
     pub fn new(
         instance: PyInstance,
         found: Verification,
-        deciding: Reading,
+        deciding: String,
         title: String,
         command: String,
     ) -> Self {
@@ -283,7 +320,7 @@ impl PyVerification {
     }
 
     fn file(&self) -> VerdictFile {
-        VerdictFile::new(&self.found, &self.origin(), self.deciding)
+        VerdictFile::new(&self.found, &self.origin(), &self.deciding)
     }
 
     fn figure(&self, py: Python<'_>) -> PyResult<&Figure> {
@@ -291,7 +328,7 @@ impl PyVerification {
             return Ok(figure);
         }
         let figure = quiet(py, || {
-            rate_vs_bound(&self.found, &self.title, self.deciding)
+            rate_vs_bound(&self.found, &self.title, &self.deciding)
         })?;
         let figure = figure.map_err(raise)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
@@ -303,9 +340,11 @@ impl PyVerification {
 /// theorem: 1 trains W_Q, W_K, W_V, 2 trains W_Q. train: any subset such as "QK" instead. eta: "auto" (0.5 / |J_0|^2),
 /// "certified" (the step that Theorem A chooses) or a number. steps: exactly so many; None: to 2000 or to the rounding
 /// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk"; None: per_head when QKV are trained,
-/// else ntk. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
-/// to report the curvature bound. orbit: enclose exact gradient descent from M_0, which decides every reading for it: "auto" (a
-/// few seconds at most), "always" (whatever it costs) or "never"; bits: the most bits it may take. threads: None for all cores; results do not depend on it. progress: True, False,
+/// else ntk. claims: claims of your own by name, each a number beta or ("rate", X), beside the readings; reading may name
+/// one. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
+/// to report the curvature bound. orbit: enclose exact gradient descent from M_0, which decides every claim for it: "auto" (a
+/// few seconds at most), "always" (whatever it costs) or "never"; bits: the most bits it may take.
+/// threads: None for all cores; results do not depend on it. progress: True, False,
 /// None (where someone sees it) or a callable that gets (done, total).
 ///
 /// Returns a Verification. Raises InputError for settings that make no sense and KeyboardInterrupt for Ctrl-C.
@@ -313,13 +352,13 @@ impl PyVerification {
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0, seed=19)
 /// >>> v = gdcert.verify(inst)
 /// >>> v.verdict
-/// 'certified_tail'
+/// 'certified'
 /// >>> v.claims["stacked"].verdict, v.claims["stacked"].first_violation
-/// ('violated', 182)
+/// ('refuted', 182)
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None, orbit = "auto", bits = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None, claims = None, orbit = "auto", bits = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None, orbit='auto', bits=4096)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None, claims=None, orbit='auto', bits=4096)"
 )]
 #[allow(clippy::too_many_arguments)]
 pub fn verify(
@@ -335,6 +374,7 @@ pub fn verify(
     curvature_at: Option<&Bound<'_, PyAny>>,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
+    claims: Option<&Bound<'_, PyAny>>,
     orbit: &str,
     bits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<PyVerification> {
@@ -343,7 +383,8 @@ pub fn verify(
         trained: trained(theorem, train)?,
         eta: self::eta(eta)?,
         steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
-        reading: self::reading(reading)?,
+        reading: self::reading(reading),
+        claims: self::claims(claims)?,
         precision: precision.parse().map_err(raise)?,
         certify,
         orbit: self::orbit(orbit, bits)?,
@@ -376,6 +417,9 @@ pub fn verify(
         command += &format!(", steps={steps}");
     }
     command += &format!(", reading='{deciding}'");
+    if let Some(claims) = claims {
+        command += &format!(", claims={}", shown(claims));
+    }
     if settings.precision != Precision::F64 {
         command += &format!(", precision='{}'", settings.precision);
     }
@@ -404,32 +448,29 @@ impl PyVerification {
     /// The verdict of the deciding reading.
     #[getter]
     fn verdict(&self) -> String {
-        self.found.claim(self.deciding).verdict.to_string()
+        self.found.claim(&self.deciding).verdict.to_string()
     }
     /// The reading that decides.
     #[getter]
     fn reading(&self) -> String {
-        self.deciding.to_string()
+        self.deciding.clone()
     }
-    /// One Claim for each reading, by name.
+    /// One Claim for each reading and each claim of your own, by name.
     #[getter]
     fn claims<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for reading in Reading::ALL {
-            let claim = PyClaim {
-                claim: self.found.claim(reading).clone(),
-                beta: self.found.spectrum.beta(reading).value,
-            };
-            dict.set_item(reading.to_string(), Py::new(py, claim)?)?;
+        for claim in &self.found.claims {
+            let claim = claim.clone();
+            dict.set_item(claim.name.clone(), Py::new(py, PyClaim { claim })?)?;
         }
         Ok(dict)
     }
-    /// beta by reading.
+    /// beta by reading, and by the names of your own claims.
     #[getter]
     fn betas<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
-        for reading in Reading::ALL {
-            dict.set_item(reading.to_string(), self.found.spectrum.beta(reading).value)?;
+        for claim in &self.found.claims {
+            dict.set_item(&claim.name, claim.beta)?;
         }
         Ok(dict)
     }
@@ -487,13 +528,15 @@ impl PyVerification {
         add("t", points.iter().map(|p| p.t as f64).collect())?;
         add("loss", points.iter().map(|p| p.loss).collect())?;
         let f0 = self.found.loss0();
-        for reading in Reading::ALL {
-            let claim = self.found.claim(reading);
-            let bounds = points
-                .iter()
-                .map(|p| claim.bound(p.t, f0).unwrap_or(f64::NAN));
-            add(&format!("bound_{reading}"), bounds.collect())?;
-        }
+        let bound = |claim: &Claim| {
+            let at = |p: &gdcert::descent::Point| claim.bound(p.t, f0).unwrap_or(f64::NAN);
+            add(
+                &format!("bound_{}", claim.name),
+                points.iter().map(at).collect(),
+            )
+        };
+        let (readings, own) = self.found.claims.split_at(Reading::ALL.len());
+        readings.iter().try_for_each(bound)?;
         for (b, name) in ["q", "k", "v"].into_iter().enumerate() {
             let norms = points.iter().map(|p| p.grad_norms[b]).collect();
             add(&format!("grad_norm_{name}"), norms)?;
@@ -504,6 +547,7 @@ impl PyVerification {
             let moved = points.iter().map(|p| p.moved[b]).collect();
             add(&format!("moved_{name}"), moved)?;
         }
+        own.iter().try_for_each(bound)?;
         py.import("gdcert._table")?
             .getattr("Trajectory")?
             .call1((columns,))
@@ -525,22 +569,18 @@ impl PyVerification {
     fn orbit(&self) -> Option<PyOrbit> {
         self.found.orbit.clone().map(PyOrbit)
     }
-    /// Proofs that the bound is exceeded: a Certificate for each refuted reading, by name.
+    /// Proofs that the bound is exceeded: a Certificate for each refuted reading or claim, by name.
     #[getter]
     fn refutations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let own = match &self.found.certificate {
-            Some(certificate @ Certificate::Refuted(_)) => Some((self.deciding, certificate)),
+            Some(certificate @ Certificate::Refuted(c)) => Some((&c.reading, certificate)),
             _ => None,
         };
-        let others = self
-            .found
-            .refutations
-            .iter()
-            .map(|(reading, c)| (*reading, c));
+        let others = self.found.refutations.iter().map(|(name, c)| (name, c));
         let dict = PyDict::new(py);
-        for (reading, certificate) in own.into_iter().chain(others) {
+        for (name, certificate) in own.into_iter().chain(others) {
             let held = PyCertificate::new(self.instance.clone(), certificate.clone(), None);
-            dict.set_item(reading.to_string(), Py::new(py, held)?)?;
+            dict.set_item(name, Py::new(py, held)?)?;
         }
         Ok(dict)
     }
@@ -556,7 +596,7 @@ impl PyVerification {
     }
     /// The words that the command prints.
     fn summary(&self) -> String {
-        gdcert_report::summary(&self.found, &self.title, self.deciding)
+        gdcert_report::summary(&self.found, &self.title, &self.deciding)
     }
     fn __str__(&self) -> String {
         self.summary()
@@ -575,7 +615,7 @@ impl PyVerification {
                 &self.found,
                 &self.origin(),
                 &self.title,
-                self.deciding,
+                &self.deciding,
             )?;
             crate::certificate::write(&folder, files, "verify", &self.command, self.origin().seed)
         };
@@ -611,7 +651,7 @@ impl PyVerification {
         slf
     }
     fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
-        let kept: Kept = (&self.found, self.deciding, &self.title, &self.command);
+        let kept: Kept = (&self.found, &self.deciding, &self.title, &self.command);
         pickled(&py.get_type::<Self>(), &(self.instance.kept(), kept))
     }
     #[staticmethod]

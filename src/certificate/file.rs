@@ -5,7 +5,6 @@
 
 use crate::bounds::{Blocks, Reason};
 use crate::model::{Kernel, Trained};
-use crate::spectrum::Reading;
 use crate::{Error, Result};
 use gdcert_base::input;
 use gdcert_base::schema::readable;
@@ -104,9 +103,9 @@ pub struct TheoremA {
     pub trained: Trained,
     /// Where the proof starts.
     pub centre: Centre,
-    /// Which beta the claim is read with.
-    pub reading: Reading,
-    /// beta at M_0 from above.
+    /// Which beta the claim is read with: a [`Reading`](crate::spectrum::Reading) by its name, or a claim of the user's own.
+    pub reading: String,
+    /// beta at M_0 from above; of a claim of the user's own the number that is claimed.
     pub beta: f64,
     /// sigma_min(J(M_c)') from below (of the blocks in `box.resolved`, if there is a box).
     pub alpha_lower: f64,
@@ -168,11 +167,11 @@ pub struct Refuted {
     pub kernel: Kernel,
     /// The blocks gradient descent moves.
     pub trained: Trained,
-    /// Which beta the claim is read with.
-    pub reading: Reading,
+    /// Which beta the claim is read with: a [`Reading`](crate::spectrum::Reading) by its name, or a claim of the user's own.
+    pub reading: String,
     /// The step.
     pub eta: f64,
-    /// beta at M_0 from below.
+    /// beta at M_0 from below; of a claim of the user's own the number that is claimed.
     pub beta: f64,
     /// Where the bound is exceeded.
     pub t: usize,

@@ -2,6 +2,7 @@
 //! rigorous numbers, and the file that says so.
 
 mod check;
+mod claimed;
 mod file;
 mod prove;
 mod search;
@@ -10,6 +11,8 @@ pub mod theorem_a;
 
 pub(crate) use check::recheck;
 pub use check::{Checked, Proven as Reproven, check};
+pub(crate) use claimed::Claims;
+pub use claimed::{Claimed, Constant, OwnClaim, called};
 pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,
     TheoremA, statement,

@@ -5,7 +5,7 @@
 //! with the closed form of h, the ball with the sharp H, then the box with every choice of A.
 
 use super::theorem_a::{Closed, Failure, Inputs, Region, Step, close};
-use super::{Box3, Centre, Certificate, FileRef, MARGIN, TheoremA, statement};
+use super::{Box3, Centre, Certificate, Claimed, FileRef, MARGIN, TheoremA, statement};
 use crate::bounds::sharp::affordable;
 use crate::bounds::{BlockMatrix, Blocks, Curvature, Enclosure, Sharp};
 use crate::model::Trained;
@@ -68,14 +68,8 @@ impl Proof {
         self.closed.covers(Interval::from_f64(beta))
     }
 
-    /// The certificate for a reading whose beta is at most `beta`, about files that hold the instance and the centre.
-    pub fn certificate(
-        &self,
-        reading: Reading,
-        beta: f64,
-        instance: FileRef,
-        centre: Centre,
-    ) -> TheoremA {
+    /// The certificate for a claim, about files that hold the instance and the centre.
+    pub fn certificate(&self, claimed: &Claimed, instance: FileRef, centre: Centre) -> TheoremA {
         let Closed {
             region,
             radii,
@@ -100,8 +94,8 @@ impl Proof {
             kernel: self.kernel,
             trained: self.trained,
             centre,
-            reading,
-            beta,
+            reading: claimed.name.clone(),
+            beta: claimed.upper(),
             alpha_lower: self.inputs.alpha,
             jacobian_norm_upper: self.inputs.jacobian,
             residual_norm_upper: self.inputs.residual,
@@ -194,9 +188,9 @@ impl<'a> Site<'a> {
         self.enclosure.get_or_init(evaluate)
     }
 
-    /// beta of a reading at this point from above, relaxed by [`MARGIN`].
-    pub fn beta_upper(&self, reading: Reading) -> f64 {
-        relax_up(self.enclosure().beta(reading).hi())
+    /// The claim of a reading at this point.
+    pub fn claimed(&self, reading: Reading) -> Claimed {
+        Claimed::reading(reading, self.enclosure().beta(reading))
     }
 
     /// Proves a rate for every t with this step, if possible one that covers `beta`.
@@ -234,6 +228,30 @@ impl<'a> Site<'a> {
             (None, Some(refusal)) => Err(refusal),
             (None, None) => Err(Refusal::NotResolved(NotResolved::NOTHING_KNOWN)),
         }
+    }
+
+    /// The proof with the largest rate that a search over forms and steps finds.
+    ///
+    /// # Errors
+    /// What fails with eta L = 1/2, in the form that came closest.
+    pub(crate) fn best(&self) -> Result<Proof, Refusal> {
+        let mut best: Option<Proof> = None;
+        for form in self.forms() {
+            let rate = |theta: f64| {
+                let proposed = self.propose(form, Step::Theta(theta));
+                proposed.map_or(0.0, |(_, closed)| closed.conditions.rate)
+            };
+            let Ok(proof) = self.attempt(form, Step::Theta(peak(rate))) else {
+                continue;
+            };
+            if best
+                .as_ref()
+                .is_none_or(|b| b.rate_lower() < proof.rate_lower())
+            {
+                best = Some(proof);
+            }
+        }
+        best.map_or_else(|| self.prove(Step::Theta(0.5), f64::INFINITY), Ok)
     }
 
     /// The largest share (at most 1) of this centre's |r| at which Theorem A would close and cover `beta` if nothing else
@@ -300,16 +318,16 @@ impl<'a> Site<'a> {
         forms
     }
 
-    fn attempt(&self, form: Form, step: Step) -> Result<Proof, Refusal> {
+    /// Radii and a step at which Theorem A closes in f64.
+    fn propose(&self, form: Form, step: Step) -> Result<(Inputs, Closed), Refusal> {
         let inputs = self.inputs(form).map_err(Refusal::NotResolved)?;
-        let proposed = close(
-            form.region(),
-            &inputs,
-            |radii| self.curvature(form, radii),
-            step,
-            [0.0; 3],
-        )
-        .map_err(Refusal::Condition)?;
+        let curvature = |radii: &_| self.curvature(form, radii);
+        let closed = close(form.region(), &inputs, curvature, step, [0.0; 3]);
+        Ok((inputs, closed.map_err(Refusal::Condition)?))
+    }
+
+    fn attempt(&self, form: Form, step: Step) -> Result<Proof, Refusal> {
+        let (inputs, proposed) = self.propose(form, step)?;
         let rigorous = Inputs {
             alpha: Interval::from_f64(inputs.alpha),
             resolved: inputs.resolved,
@@ -429,6 +447,33 @@ impl Form {
             Form::Box(_) => Region::Box,
         }
     }
+}
+
+/// Where in (0, 2) a function with one peak is largest, by golden sections. It is 0 from some point on: of equals the left one
+/// is taken.
+fn peak(f: impl Fn(f64) -> f64) -> f64 {
+    let share = 0.5 * (5.0f64.sqrt() - 1.0);
+    let (mut left, mut right) = (0.0, 2.0);
+    let inner = |left: f64, right: f64| {
+        [
+            right - share * (right - left),
+            left + share * (right - left),
+        ]
+    };
+    let mut at = inner(left, right);
+    let mut values = at.map(&f);
+    for _ in 0..30 {
+        if values[0] >= values[1] {
+            right = at[1];
+            at = inner(left, right);
+            values = [f(at[0]), values[0]];
+        } else {
+            left = at[0];
+            at = inner(left, right);
+            values = [values[1], f(at[1])];
+        }
+    }
+    at[usize::from(values[1] > values[0])]
 }
 
 /// x (1 + 2^-20); the rounding of the product is far inside the margin, and x itself was a bound.

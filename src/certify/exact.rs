@@ -1,26 +1,25 @@
-//! What an enclosed orbit proves of a reading, as a certificate.
+//! What an enclosed orbit proves of a claim, as a certificate.
 
 use crate::Result;
-use crate::certificate::{Certificate, MARGIN, OrbitRecord, Proven, Refuted, Site, statement};
+use crate::certificate::{Certificate, Claims, MARGIN, OrbitRecord, Proven, Refuted, statement};
 use crate::certify::{instance_ref, rate_certificate};
 use crate::orbit::{Fate, Orbit};
-use crate::spectrum::Reading;
 
 impl Orbit {
-    /// The certificate of a reading that is certified or refuted, and for a certified one the proof and its centre. `eta` is
-    /// the step that the orbit was enclosed with.
+    /// The certificate of a claim that is certified or refuted, and for a certified one the proof and its centre. `asked` is at
+    /// M_0, with the step that the orbit was enclosed with.
     ///
     /// # Errors
     /// None is expected.
-    pub fn certificate(
+    pub(crate) fn certificate(
         &self,
-        site: &Site,
-        eta: f64,
-        reading: Reading,
+        asked: &Claims,
+        name: &str,
     ) -> Result<Option<(Certificate, Option<Proven>)>> {
-        match self.fate(reading) {
+        let site = asked.site;
+        match self.fate(name) {
             Some(Fate::Certified { t }) => {
-                let Some(tail) = self.tail(reading) else {
+                let Some(tail) = self.tail(name) else {
                     return Ok(None);
                 };
                 let proven = Proven {
@@ -33,8 +32,8 @@ impl Orbit {
                     distance: tail.distance,
                     bits: self.bits,
                 });
-                let beta = site.beta_upper(reading);
-                let certificate = rate_certificate(site.instance(), &proven, reading, beta, orbit)?;
+                let claimed = asked.get(name)?;
+                let certificate = rate_certificate(site.instance(), &proven, &claimed, orbit)?;
                 Ok(Some((certificate, Some(proven))))
             }
             Some(Fate::Refuted(found)) => {
@@ -45,8 +44,8 @@ impl Orbit {
                     instance: instance_ref(site.instance())?,
                     kernel: site.instance().kernel(),
                     trained: site.trained(),
-                    reading,
-                    eta,
+                    reading: name.to_owned(),
+                    eta: asked.eta,
                     beta: found.beta,
                     t: found.t,
                     loss_lower: found.loss_lower * (1.0 - margin),

@@ -1,11 +1,10 @@
-//! The readings of the claim, held against the enclosed losses at every step.
+//! The claims, held against the enclosed losses at every step.
 
-use crate::certificate::MARGIN;
-use crate::spectrum::Reading;
+use crate::certificate::Claimed;
 use gdcert_numbers::{Bound, Interval, Scalar};
 use serde::{Deserialize, Serialize};
 
-/// What is proven about one reading for exact gradient descent from M_0.
+/// What is proven about one claim for exact gradient descent from M_0.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Fate {
     /// f_t <= (1 - eta beta)^t f_0 for every t: Theorem A closes from step t on (Theorem 6).
@@ -29,7 +28,7 @@ pub struct Refuted {
     pub t: usize,
     /// Whether the bound is proven to hold at every earlier step.
     pub first: bool,
-    /// The beta that the bound was taken with, not above the reading's.
+    /// The beta that the bound was taken with, not above the claim's.
     pub beta: f64,
     /// f_t is at least this.
     pub loss_lower: f64,
@@ -37,14 +36,11 @@ pub struct Refuted {
     pub bound_upper: f64,
 }
 
-/// One reading at the step that was reached.
+/// One claim at the step that was reached.
 #[derive(Clone, Debug)]
 pub(super) struct Claim {
-    pub reading: Reading,
-    /// What beta lies between.
-    beta: Interval,
-    /// The bound with beta itself, and with its ends moved by [`MARGIN`]: what a certificate says, so that other roundings
-    /// come to the same.
+    pub claimed: Claimed,
+    /// The bound with beta itself, and with its ends relaxed: what a certificate says, so that other roundings come to the same.
     bound: Interval,
     relaxed: Interval,
     /// Whether the bound held with beta, and with the relaxed one, at every step so far.
@@ -56,10 +52,9 @@ pub(super) struct Claim {
 
 impl Claim {
     /// At t = 0.
-    pub fn new(reading: Reading, beta: Interval) -> Self {
+    pub fn new(claimed: Claimed) -> Self {
         Claim {
-            reading,
-            beta,
+            claimed,
             bound: Interval::from_f64(1.0),
             relaxed: Interval::from_f64(1.0),
             held: true,
@@ -71,14 +66,7 @@ impl Claim {
 
     /// beta from above, relaxed: what a proven rate must cover.
     pub fn beta_upper(&self) -> f64 {
-        self.relaxed_beta().hi()
-    }
-
-    fn relaxed_beta(&self) -> Interval {
-        Interval::new(
-            self.beta.lo() * (1.0 - MARGIN),
-            self.beta.hi() * (1.0 + MARGIN),
-        )
+        self.claimed.upper()
     }
 
     /// Whether the bound held at every step so far, beta taken from above with the margin.
@@ -93,8 +81,8 @@ impl Claim {
         }
         let eta = Interval::from_f64(eta);
         let one = Interval::from_f64(1.0);
-        self.bound = self.bound * (one - eta * self.beta);
-        self.relaxed = self.relaxed * (one - eta * self.relaxed_beta());
+        self.bound = self.bound * (one - eta * self.claimed.beta);
+        self.relaxed = self.relaxed * (one - eta * self.claimed.relaxed());
         let (bound, relaxed) = (f0 * self.bound, f0 * self.relaxed);
         self.certifiable &= loss.hi() <= relaxed.lo();
         if loss.hi() <= bound.lo() {
@@ -106,8 +94,8 @@ impl Claim {
         if loss.lo() > bound.hi() {
             let with_margin = loss.lo() > relaxed.hi();
             let (beta, bound) = match with_margin {
-                true => (self.relaxed_beta(), relaxed),
-                false => (self.beta, bound),
+                true => (self.claimed.relaxed(), relaxed),
+                false => (self.claimed.beta, bound),
             };
             self.fate = Some(Fate::Refuted(Refuted {
                 t,

@@ -20,13 +20,12 @@ mod window;
 pub use claim::{Fate, Refuted};
 pub use tail::Tail;
 
+use crate::certificate::{Claimed, called};
 use crate::model::Trained;
 use crate::problem::Instance;
-use crate::spectrum::Reading;
 use crate::{Error, Result};
 use claim::Claim;
 use forecast::{forecast, growth};
-use gdcert_numbers::Interval;
 use model::{Attention, Model};
 use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
@@ -91,7 +90,7 @@ pub struct Orbit {
     /// Lower and upper ends of f_t of the exact orbit, t = 0 to `steps`.
     pub losses: Vec<[f64; 2]>,
     /// What is proven about each claim, in the order given.
-    pub fates: Vec<(Reading, Fate)>,
+    pub fates: Vec<(String, Fate)>,
     /// The tails that certify claims, in the order of their t.
     pub tails: Vec<Tail>,
     /// Why the enclosure or the search for a tail went no further, if the first claim is neither certified nor refuted.
@@ -99,15 +98,18 @@ pub struct Orbit {
 }
 
 impl Orbit {
-    /// What is proven about a reading, if it was claimed.
-    pub fn fate(&self, reading: Reading) -> Option<Fate> {
-        let found = self.fates.iter().find(|(claimed, _)| *claimed == reading);
+    /// What is proven about the claim of this name.
+    pub fn fate(&self, name: impl AsRef<str>) -> Option<Fate> {
+        let found = self
+            .fates
+            .iter()
+            .find(|(claimed, _)| claimed == name.as_ref());
         found.map(|(_, fate)| *fate)
     }
 
-    /// The tail that certifies a reading.
-    pub fn tail(&self, reading: Reading) -> Option<&Tail> {
-        match self.fate(reading)? {
+    /// The tail that certifies the claim of this name.
+    pub fn tail(&self, name: impl AsRef<str>) -> Option<&Tail> {
+        match self.fate(name)? {
             Fate::Certified { t } => self.tails.iter().find(|tail| tail.t == t),
             _ => None,
         }
@@ -127,7 +129,7 @@ const SCRAP: u64 = 16;
 const CHEAP_BITS: f64 = 704.0;
 
 /// Encloses exact gradient descent from the instance's weights with step `eta`, as far as it takes to settle the claims
-/// f_t <= (1 - eta beta)^t f_0 for each reading with its enclosure of beta, but not beyond `limit` steps. The first claim is the
+/// f_t <= (1 - eta beta)^t f_0, but not beyond `limit` steps. The first claim is the
 /// deciding one; every beta must be positive with eta beta < 1.
 ///
 /// `observe` sees every step of every pass, and stops by breaking.
@@ -138,13 +140,14 @@ const CHEAP_BITS: f64 = 704.0;
 /// ```
 /// use gdcert::orbit::{self, Fate};
 /// use gdcert::{Dims, Init, Instance, Kernel, Trained, bounds::Enclosure, spectrum::Reading};
+/// use gdcert::certificate::Claimed;
 /// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
 /// let enclosure = Enclosure::new(&instance, Trained::QKV);
 /// let eta = 0.5 / enclosure.jacobian_norm_upper().powi(2);
-/// let claims = [Reading::PerHead, Reading::Stacked].map(|r| (r, enclosure.beta(r)));
+/// let claims = [Reading::PerHead, Reading::Stacked].map(|r| Claimed::reading(r, enclosure.beta(r)));
 /// let through = &mut |_| ControlFlow::Continue(());
 /// let orbit = orbit::enclose(&instance, Trained::QKV, eta, &claims, 2000, &Default::default(), through)?;
 /// // Read per head the bound holds for every t, read literally it does not.
@@ -156,7 +159,7 @@ pub fn enclose(
     instance: &Instance,
     trained: Trained,
     eta: f64,
-    claims: &[(Reading, Interval)],
+    claims: &[Claimed],
     limit: usize,
     settings: &Settings,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
@@ -174,16 +177,14 @@ pub fn enclose(
     }
     let claims: Vec<_> = claims
         .iter()
-        .map(|&(reading, beta)| {
-            let claim = Claim::new(reading, beta);
-            match beta.lo() > 0.0 && eta * claim.beta_upper() < 1.0 {
-                true => Ok(claim),
-                false => Err(Error::input(format!(
-                    "the claim {reading} needs beta > 0 and eta beta < 1, but beta is between {:e} and {:e}",
-                    beta.lo(),
-                    beta.hi()
-                ))),
-            }
+        .map(|claimed| match claimed.is_meaningful(eta) {
+            true => Ok(Claim::new(claimed.clone())),
+            false => Err(Error::input(format!(
+                "{} needs beta > 0 and eta beta < 1, but beta is between {:e} and {:e}",
+                called(&claimed.name),
+                claimed.beta.lo(),
+                claimed.beta.hi()
+            ))),
         })
         .collect::<Result<_>>()?;
     let model = Attention { instance, trained };
@@ -274,7 +275,7 @@ pub fn enclose(
         fates: walk
             .claims
             .iter()
-            .map(|claim| (claim.reading, claim.fate()))
+            .map(|claim| (claim.claimed.name.clone(), claim.fate()))
             .collect(),
         tails: walk.tails,
         stopped,

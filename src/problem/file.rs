@@ -263,13 +263,14 @@ fn numbers(name: &str, tensor: &TensorView) -> Result<Tensor> {
 /// last one of y and W_O at p = 1.
 fn with_all_axes(shapes: [&[usize]; 6]) -> Result<[[usize; 3]; 6]> {
     let [X, y, Q, K, V, O] = shapes;
-    let wrong = |i: usize, wants: &str| {
-        Error::input(format!(
+    let wrong = |i: usize, wants: &str| Error::Shape {
+        tensor: NAMES[i].to_owned(),
+        what: format!(
             "tensor {} has rank {} and shape {:?} but must be {wants}",
             NAMES[i],
             shapes[i].len(),
             shapes[i]
-        ))
+        ),
     };
     let X = match *X {
         [N, n, D] => [N, n, D],

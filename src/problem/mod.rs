@@ -175,14 +175,17 @@ fn check_shapes(all: &[(&str, &[DMatrix<f64>]); 6], letters: &[&str; 6]) -> Resu
             .filter(|&j| j != i && letters[j].chars().any(|l| letters[i].contains(l)))
             .map(|j| format!("{} {:?}", all[j].0, shape(all[j].1)))
             .collect();
-        return Err(Error::input(format!(
-            "{} has shape {:?} but {} should be {:?} beside {}; make the shapes agree",
-            all[i].0,
-            shape(all[i].1),
-            symbols.join(", "),
-            wanted(i).0,
-            others.join(", ")
-        )));
+        return Err(Error::Shape {
+            tensor: all[i].0.to_owned(),
+            what: format!(
+                "{} has shape {:?} but {} should be {:?} beside {}; make the shapes agree",
+                all[i].0,
+                shape(all[i].1),
+                symbols.join(", "),
+                wanted(i).0,
+                others.join(", ")
+            ),
+        });
     }
     for (name, blocks) in all {
         let [_, rows, cols] = shape(blocks);
@@ -190,11 +193,14 @@ fn check_shapes(all: &[(&str, &[DMatrix<f64>]); 6], letters: &[&str; 6]) -> Resu
             .iter()
             .position(|block| block.shape() != (rows, cols))
         {
-            return Err(Error::input(format!(
-                "{name}[{b}] is {} x {} but should be {rows} x {cols} as {name}[0]; make the shapes agree",
-                blocks[b].nrows(),
-                blocks[b].ncols(),
-            )));
+            return Err(Error::Shape {
+                tensor: (*name).to_owned(),
+                what: format!(
+                    "{name}[{b}] is {} x {} but should be {rows} x {cols} as {name}[0]; make the shapes agree",
+                    blocks[b].nrows(),
+                    blocks[b].ncols(),
+                ),
+            });
         }
     }
     Ok(())
@@ -205,10 +211,11 @@ fn check_finite(name: &str, blocks: &[DMatrix<f64>]) -> Result<()> {
         for j in 0..block.ncols() {
             for i in 0..block.nrows() {
                 if !block[(i, j)].is_finite() {
-                    return Err(Error::input(format!(
-                        "{name}[{b},{i},{j}] is {}; every entry must be finite",
-                        block[(i, j)]
-                    )));
+                    return Err(Error::NotFinite {
+                        tensor: name.to_owned(),
+                        place: [b, i, j],
+                        value: block[(i, j)],
+                    });
                 }
             }
         }

@@ -43,6 +43,11 @@ impl Reading {
         }
     }
 
+    /// The reading of this name, as files have it.
+    pub fn named(name: &str) -> Option<Reading> {
+        Reading::ALL.into_iter().find(|r| r.name() == name)
+    }
+
     /// The formula, in plain text.
     pub fn formula(self) -> &'static str {
         match self {
@@ -92,6 +97,18 @@ impl Reading {
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
+    }
+}
+
+impl AsRef<str> for Reading {
+    fn as_ref(&self) -> &str {
+        self.name()
+    }
+}
+
+impl From<Reading> for String {
+    fn from(reading: Reading) -> String {
+        reading.name().to_owned()
     }
 }
 

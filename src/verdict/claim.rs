@@ -1,23 +1,36 @@
-//! One reading of the claim, held against a trajectory.
+//! A claim by its name, held against a trajectory.
 
 use super::Verdict;
 use crate::bounds::Obstruction;
 use crate::descent::{DIVERGED, End, FLOOR_SHARE, Point, Trajectory};
-use crate::model::Trained;
 use crate::orbit::Fate;
-use crate::problem::Dims;
-use crate::spectrum::{Estimate, Reading, Spectrum};
+use crate::spectrum::Estimate;
 use gdcert_base::number::short;
 use gdcert_numbers::U;
 use serde::{Deserialize, Serialize};
 
-/// The verdict on one reading, with what it rests on.
+/// What a claim says, before it is held against a run.
+pub(crate) struct Asserted {
+    /// The name of a reading of beta, or of a claim of the user's own.
+    pub name: String,
+    pub beta: Estimate,
+    /// Whether the ends of beta are proven.
+    pub proven: bool,
+    /// eta beta.
+    pub rate: f64,
+    /// The hypothesis about sizes and trained blocks that it needs and does not have, in words.
+    pub missing: Option<String>,
+}
+
+/// The verdict on one claim, with what it rests on.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claim {
-    /// Which beta the claim is read with.
-    pub reading: Reading,
+    /// The name of a [`Reading`](crate::spectrum::Reading) of beta, or of a claim of the user's own.
+    pub name: String,
     /// What was found.
     pub verdict: Verdict,
+    /// beta at M_0 as computed, whether or not the reading applies; of a claim of the user's own the number that is claimed.
+    pub beta: f64,
     /// The claimed rate eta beta.
     pub rate: f64,
     /// Why the verdict is what it is, in a sentence.
@@ -110,9 +123,9 @@ impl Claim {
         self.reason += &format!("; {why}");
     }
 
-    /// Takes note that the certificate is another reading's and does not cover it.
-    pub(crate) fn not_in_certificate(&mut self, reading: Reading) {
-        self.reason += &format!("; --reading {reading} writes its certificate");
+    /// Takes note that the certificate is another claim's and does not cover it.
+    pub(crate) fn not_in_certificate(&mut self) {
+        self.reason += &format!("; --reading {} writes its certificate", self.name);
     }
 
     /// Whether what it says rests on the ends of beta, so that proven ones are needed: a violation, and that beta can not be told from 0.
@@ -147,20 +160,19 @@ impl Claim {
         true
     }
 
-    /// Holds one reading against a trajectory.
+    /// Holds a claim against a trajectory. |J_0| is only for what is said of a run that diverges.
     pub(crate) fn new(
-        reading: Reading,
-        dims: Dims,
-        trained: Trained,
-        spectrum: &Spectrum,
+        asserted: Asserted,
+        jacobian_norm: f64,
         obstruction: Option<&Obstruction>,
         trajectory: &Trajectory,
     ) -> Self {
-        let beta = spectrum.beta(reading);
+        let beta = asserted.beta;
         let mut claim = Claim {
-            reading,
+            name: asserted.name,
             verdict: Verdict::NotApplicable,
-            rate: trajectory.eta * beta.value,
+            beta: beta.value,
+            rate: asserted.rate,
             reason: String::new(),
             checked_to: 0,
             first_violation: None,
@@ -171,16 +183,16 @@ impl Claim {
             applies: false,
             beta_hidden: false,
         };
-        let failing = hypothesis_failing(reading, dims, trained, spectrum, trajectory);
+        let failing = claim.hypothesis_failing(asserted.missing, beta, trajectory);
         let too_large = matches!(failing, Some(Failing::TooLarge));
         match &failing {
-            Some(failing) => claim.reason = failing.words(spectrum.beta(reading), claim.rate),
+            Some(failing) => claim.reason = failing.words(beta, claim.rate),
             None => {
                 claim.applies = true;
                 claim.compare(beta, trajectory);
                 if claim.verdict == Verdict::Violated {
                     let lower = beta.lower();
-                    claim.reason += &match spectrum.is_proven(reading) {
+                    claim.reason += &match asserted.proven {
                         true => format!("; beta is proven to be at least {lower:e}"),
                         false => format!(
                             "; beta is at least {lower:e} by an error model that is not proven"
@@ -200,8 +212,7 @@ impl Claim {
             if too_large {
                 claim.reason += &format!(" ({diverged})");
             } else {
-                let J = spectrum.jacobian_norm.value;
-                let step = trajectory.eta * J * J;
+                let step = trajectory.eta * jacobian_norm * jacobian_norm;
                 claim.verdict = Verdict::Diverged;
                 claim.reason = format!(
                     "{diverged}, with eta |J_0|^2 = {}{}; choose a smaller --eta",
@@ -282,6 +293,25 @@ impl Claim {
             ),
         };
         (self.verdict, self.reason) = self.conclude(decided, &close);
+    }
+
+    /// The first hypothesis that fails.
+    fn hypothesis_failing(
+        &self,
+        missing: Option<String>,
+        beta: Estimate,
+        trajectory: &Trajectory,
+    ) -> Option<Failing> {
+        if let Some(missing) = missing {
+            return Some(Failing::Missing(missing));
+        }
+        if beta.lower() <= 0.0 {
+            return Some(Failing::Zero);
+        }
+        if self.rate >= 1.0 {
+            return Some(Failing::TooLarge);
+        }
+        (trajectory.points[0].loss == 0.0).then_some(Failing::Nothing)
     }
 
     fn conclude(&self, decided: usize, close: &str) -> (Verdict, String) {
@@ -366,41 +396,11 @@ impl Failing {
     }
 }
 
-/// The first hypothesis of a reading that fails.
-fn hypothesis_failing(
-    reading: Reading,
-    dims: Dims,
-    trained: Trained,
-    spectrum: &Spectrum,
-    trajectory: &Trajectory,
-) -> Option<Failing> {
-    if let Some(missing) = reading.missing_hypothesis(dims, trained) {
-        return Some(Failing::Missing(missing));
-    }
-    let beta = spectrum.beta(reading);
-    if beta.lower() <= 0.0 {
-        return Some(Failing::Zero);
-    }
-    if trajectory.eta * beta.value >= 1.0 {
-        return Some(Failing::TooLarge);
-    }
-    (trajectory.points[0].loss == 0.0).then_some(Failing::Nothing)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::bounds::{Obstruction, Reason};
     use crate::model::Precision;
-
-    const DIMS: Dims = Dims {
-        N: 1,
-        n: 2,
-        D: 4,
-        d: 2,
-        H: 1,
-        p: 1,
-    };
 
     /// A run with the given losses and one error for all of them, held against eta beta = `rate`.
     fn claim(rate: f64, losses: &[f64], error: f64, beta_error: f64) -> Claim {
@@ -419,7 +419,6 @@ mod tests {
             value: rate,
             error: beta_error,
         };
-        let spectrum = Spectrum::of(beta, beta, [beta; 4]);
         let point = |(t, &loss)| Point {
             t,
             loss,
@@ -435,15 +434,14 @@ mod tests {
             points,
             end,
         };
-        let per_head = Reading::PerHead;
-        Claim::new(
-            per_head,
-            DIMS,
-            Trained::QKV,
-            &spectrum,
-            obstruction,
-            &trajectory,
-        )
+        let asserted = Asserted {
+            name: "mine".to_owned(),
+            beta,
+            proven: false,
+            rate,
+            missing: None,
+        };
+        Claim::new(asserted, rate, obstruction, &trajectory)
     }
 
     #[test]

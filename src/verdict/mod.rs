@@ -3,6 +3,7 @@
 
 mod claim;
 
+pub(crate) use claim::Asserted;
 pub use claim::Claim;
 
 use crate::{Error, Result};

@@ -7,7 +7,7 @@ use crate::problem::{Dims, Init};
 use crate::spectrum::Reading;
 use crate::spectrum::deciding_reading;
 use crate::verdict::{Claim, Verdict};
-use crate::verify::Verification;
+use crate::verify::{ByName, Verification};
 use crate::{Error, Result};
 use gdcert_base::schema;
 use serde::{Deserialize, Serialize};
@@ -27,40 +27,6 @@ pub struct Origin {
 
 /// The schema this version writes.
 const SCHEMA: &str = "gdcert.verdict/1";
-
-/// A value for each reading of beta.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct ByReading<T> {
-    /// See [`Reading::Stacked`].
-    pub stacked: T,
-    /// See [`Reading::PerHead`].
-    pub per_head: T,
-    /// See [`Reading::Value`].
-    pub value: T,
-    /// See [`Reading::Ntk`].
-    pub ntk: T,
-}
-
-impl<T> ByReading<T> {
-    fn new(of: impl Fn(Reading) -> T) -> Self {
-        ByReading {
-            stacked: of(Reading::Stacked),
-            per_head: of(Reading::PerHead),
-            value: of(Reading::Value),
-            ntk: of(Reading::Ntk),
-        }
-    }
-
-    /// The value for this reading.
-    pub fn get(&self, reading: Reading) -> &T {
-        match reading {
-            Reading::Stacked => &self.stacked,
-            Reading::PerHead => &self.per_head,
-            Reading::Value => &self.value,
-            Reading::Ntk => &self.ntk,
-        }
-    }
-}
 
 /// A value for each of W^Q, W^K, W^V.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,7 +48,7 @@ pub struct Radius {
     pub h: Option<f64>,
 }
 
-/// One reading's verdict, as the file has it; the fields are those of [`Claim`].
+/// One claim's verdict, as the file has it; the fields are those of [`Claim`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of Claim")]
 pub struct ClaimRecord {
@@ -166,8 +132,8 @@ pub struct VerdictFile {
     pub jacobian_norm: Option<f64>,
     /// |df/dW|_F at M_0, trained or not.
     pub grad_norms: ByBlock<Option<f64>>,
-    /// The four betas at M_0, whether or not the reading applies.
-    pub betas: ByReading<Option<f64>>,
+    /// The four betas at M_0, whether or not the reading applies, and those of the user's own claims.
+    pub betas: ByName<Option<f64>>,
     /// h at the radii asked for.
     pub curvature: Vec<Radius>,
     /// The hull bound (softmax only).
@@ -180,14 +146,14 @@ pub struct VerdictFile {
     /// The rate measured over its last quarter.
     #[serde(default)]
     pub measured_tail_rate: Option<f64>,
-    /// The reading that decided.
+    /// The name of the reading or claim that decided.
     #[serde(default)]
-    pub deciding: Option<Reading>,
+    pub deciding: Option<String>,
     /// Why no convergence to 0 is possible, if that was proven.
     #[serde(default)]
     pub obstruction: Option<Obstruction>,
-    /// One verdict a reading.
-    pub claims: ByReading<ClaimRecord>,
+    /// One verdict a reading, then one for each claim of the user's own.
+    pub claims: ByName<ClaimRecord>,
     /// The exact orbit, if it was enclosed.
     #[serde(default)]
     pub orbit: Option<OrbitFile>,
@@ -197,7 +163,7 @@ pub struct VerdictFile {
 
 impl VerdictFile {
     /// What the file says of a verification.
-    pub fn new(found: &Verification, origin: &Origin, deciding: Reading) -> Self {
+    pub fn new(found: &Verification, origin: &Origin, deciding: &str) -> Self {
         let (rate, tail_rate) = found.measured_rates().unzip();
         let [Q, K, V] = found.grad_norms.map(Some);
         let radius = |&(rho, h): &(f64, f64)| Radius {
@@ -222,15 +188,23 @@ impl VerdictFile {
             sigma_min_b0: Some(found.spectrum.sigma_min_B0.value),
             jacobian_norm: Some(found.spectrum.jacobian_norm.value),
             grad_norms: ByBlock { Q, K, V },
-            betas: ByReading::new(|reading| Some(found.spectrum.beta(reading).value)),
+            betas: found
+                .claims
+                .iter()
+                .map(|claim| (claim.name.clone(), Some(claim.beta)))
+                .collect(),
             curvature: found.curvature.iter().map(radius).collect(),
             f_hull: found.f_hull,
             final_loss: Some(found.last().loss),
             measured_rate: rate,
             measured_tail_rate: tail_rate,
-            deciding: Some(deciding),
+            deciding: Some(deciding.to_owned()),
             obstruction: found.obstruction,
-            claims: ByReading::new(|reading| found.claim(reading).into()),
+            claims: found
+                .claims
+                .iter()
+                .map(|claim| (claim.name.clone(), claim.into()))
+                .collect(),
             orbit: found.orbit.as_ref().map(|orbit| OrbitFile {
                 steps: orbit.steps,
                 bits: orbit.bits,
@@ -255,27 +229,42 @@ impl VerdictFile {
     /// # Errors
     /// Not a file, not JSON, a newer or another schema (named), a missing or mistyped field.
     pub fn read(path: &Path) -> Result<Self> {
-        schema::read(path, SCHEMA)
+        let file: VerdictFile = schema::read(path, SCHEMA)?;
+        let mut needed: Vec<&str> = Reading::ALL.into_iter().map(Reading::name).collect();
+        needed.push(file.deciding());
+        let missing = needed.into_iter().find_map(|name| {
+            let claim = file.claims.get(name).is_none().then_some("claims");
+            let beta = file.betas.get(name).is_none().then_some("betas");
+            claim.or(beta).map(|of| format!("{of}.{name}"))
+        });
+        match missing {
+            None => Ok(file),
+            Some(field) => Err(Error::file(
+                path,
+                format!("`{field}` is missing; give a verdict.json that gdcert wrote"),
+            )),
+        }
     }
 
-    /// The reading that decided; of an old file the one that decides when none is named.
-    pub fn deciding(&self) -> Reading {
-        self.deciding.unwrap_or(deciding_reading(self.trained))
+    /// The name of the reading or claim that decided; of an old file the one that decides when none is named.
+    pub fn deciding(&self) -> &str {
+        let default = || deciding_reading(self.trained).name();
+        self.deciding.as_deref().unwrap_or_else(default)
     }
 }
 
 /// `trajectory.csv`: one row a step; a bound that does not apply, and a number that was not
-/// recorded, are empty.
+/// recorded, are empty. Bounds of the user's own claims stand at the end.
 pub fn trajectory_csv(found: &Verification) -> Result<Vec<u8>> {
     let mut csv = csv::Writer::from_writer(Vec::new());
     let fail = |e: csv::Error| Error::Numerical(format!("cannot form trajectory.csv: {e}"));
-    csv.write_record([
-        "t",
-        "loss",
-        "bound_stacked",
-        "bound_per_head",
-        "bound_value",
-        "bound_ntk",
+    let (readings, own) = found.claims.split_at(Reading::ALL.len());
+    let bounds = |claims: &[Claim]| -> Vec<String> {
+        claims.iter().map(|c| format!("bound_{}", c.name)).collect()
+    };
+    let mut header = vec!["t".to_owned(), "loss".to_owned()];
+    header.extend(bounds(readings));
+    let numbers = [
         "grad_norm_q",
         "grad_norm_k",
         "grad_norm_v",
@@ -283,8 +272,10 @@ pub fn trajectory_csv(found: &Verification) -> Result<Vec<u8>> {
         "moved_q",
         "moved_k",
         "moved_v",
-    ])
-    .map_err(fail)?;
+    ];
+    header.extend(numbers.map(str::to_owned));
+    header.extend(bounds(own));
+    csv.write_record(&header).map_err(fail)?;
     let cell = |x: f64| {
         if x.is_nan() {
             String::new()
@@ -294,11 +285,12 @@ pub fn trajectory_csv(found: &Verification) -> Result<Vec<u8>> {
     };
     for point in &found.trajectory.points {
         let mut row = vec![point.t.to_string(), format!("{:e}", point.loss)];
-        let bounds = found.claims.iter().map(|c| c.bound(point.t, found.loss0()));
-        row.extend(bounds.map(|b| cell(b.unwrap_or(f64::NAN))));
+        let bound = |c: &Claim| cell(c.bound(point.t, found.loss0()).unwrap_or(f64::NAN));
+        row.extend(readings.iter().map(bound));
         row.extend(point.grad_norms.map(cell));
         row.push(cell(point.sigma_min_B.unwrap_or(f64::NAN)));
         row.extend(point.moved.map(cell));
+        row.extend(own.iter().map(bound));
         csv.write_record(&row).map_err(fail)?;
     }
     csv.into_inner()

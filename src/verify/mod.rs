@@ -1,5 +1,6 @@
 //! From an instance and settings to a verdict: one call.
 
+mod by_name;
 mod exact;
 mod file;
 #[cfg(test)]
@@ -7,19 +8,22 @@ mod proof_soundness;
 pub(crate) mod room;
 
 pub use crate::eta::{Eta, THETA};
-pub use file::{
-    ByBlock, ByReading, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv,
-};
+pub use by_name::ByName;
+pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
-use crate::certificate::{Certificate, Proven, Refusal, Site, prove_from, theorem_a::Step};
-use crate::certify::{check_refuses, obstructed_certificate, rate_certificate};
+use crate::certificate::{
+    Certificate, Claims, OwnClaim, Proven, Refusal, Site, prove_from, theorem_a::Step,
+};
+use crate::certify::{
+    check_refuses, obstructed_certificate, rate_certificate, with_certified_step,
+};
 use crate::descent::{End, Point, Steps, Trajectory, descend_in, descend_lanes};
 use crate::model::{self, Precision, Trained};
 use crate::orbit::{self, Orbit};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::{Estimate, Reading, Spectrum, deciding_reading};
-use crate::verdict::{Claim, Verdict};
+use crate::verdict::{Asserted, Claim, Verdict};
 use crate::{Error, Kernel, Result};
 use gdcert_numbers::norm;
 use serde::{Deserialize, Serialize};
@@ -34,8 +38,10 @@ pub struct Settings {
     pub eta: Eta,
     /// How long to run.
     pub steps: Steps,
-    /// The reading that decides, and that a certificate is sought for; `None`: see [`deciding_reading`].
-    pub reading: Option<Reading>,
+    /// The name of the reading or claim that decides, and that a certificate is sought for; `None`: see [`deciding_reading`].
+    pub reading: Option<String>,
+    /// Claims of the user's own, beside the readings.
+    pub claims: Vec<OwnClaim>,
     /// The arithmetic of the run; the constants (spectrum, curvature) are computed in f64 always. Without an orbit a tail is
     /// certified from a point M_T of the run in f64, so beside a run in double-double only M_0 is tried.
     pub precision: Precision,
@@ -50,9 +56,18 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// The reading that decides.
-    pub fn deciding(&self) -> Reading {
-        self.reading.unwrap_or(deciding_reading(self.trained))
+    /// Whether the claims can be told apart, and what decides is one of them or a reading.
+    ///
+    /// # Errors
+    /// A name that is given twice, or to nothing.
+    pub fn check(&self) -> Result<()> {
+        OwnClaim::check(&self.claims, &self.deciding())
+    }
+
+    /// The name of the reading or claim that decides.
+    pub fn deciding(&self) -> String {
+        let own = self.reading.clone();
+        own.unwrap_or_else(|| deciding_reading(self.trained).into())
     }
 }
 
@@ -64,6 +79,7 @@ impl Default for Settings {
             eta: Eta::Auto,
             steps: Steps::UpTo(2000),
             reading: None,
+            claims: Vec::new(),
             precision: Precision::F64,
             orbit: Some(orbit::Settings::QUICK),
             certify: true,
@@ -104,19 +120,20 @@ pub struct Verification {
     pub obstruction: Option<Obstruction>,
     /// The run.
     pub trajectory: Trajectory,
-    /// One claim per reading, in the order of [`Reading::ALL`].
-    pub claims: [Claim; 4],
+    /// One claim per reading, in the order of [`Reading::ALL`], then the user's own.
+    pub claims: Vec<Claim>,
     /// What was proven beyond the run: a rate for every t, or that no convergence to 0 is possible.
     pub certificate: Option<Certificate>,
     /// The proof and the centre of a rate's certificate.
     pub proven: Option<Proven>,
     /// The exact orbit from M_0, if it was enclosed.
     pub orbit: Option<Orbit>,
-    /// The certificates of refuted readings other than the deciding one.
-    pub refutations: Vec<(Reading, Certificate)>,
+    /// The certificates of refuted claims other than the deciding one, by name.
+    pub refutations: Vec<(String, Certificate)>,
 }
 
-/// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta.
+/// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta and every claim of the user's
+/// own.
 ///
 /// Prints nothing. `observe` sees every point of the run, then the search for a proof, and cancels by breaking; pass
 /// `&mut |_| ControlFlow::Continue(())` to run through.
@@ -161,20 +178,28 @@ pub fn verify(
         .map(|&rho| (rho, curvature.h(rho)));
     let mut spectrum = Spectrum::new(instance, trained)?;
     let deciding = settings.deciding();
+    settings.check()?;
     let site = Site::new(instance, trained);
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
         Eta::Auto => Eta::auto(&site, &mut spectrum.jacobian_norm)?,
         Eta::Relative(multiple) => Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?,
         Eta::Certified => {
-            let proof = site.prove(Step::Theta(THETA), site.beta_upper(deciding));
             let fail = |refusal: Refusal| {
                 Error::input(format!(
                     "--eta certified: Theorem A does not close at M_0: {refusal}; use --eta auto or a number"
                 ))
             };
-            proof.map_err(fail)?.eta()
+            with_certified_step(&site, &settings.claims, &deciding)?
+                .map_err(fail)?
+                .eta()
         }
+    };
+    let own = &settings.claims;
+    let claims = Claims {
+        site: &site,
+        own,
+        eta,
     };
     // Where the error model can not tell sigma_min(B_0) from 0, the enclosure may.
     if spectrum.sigma_min_B0.lower() == 0.0
@@ -193,7 +218,7 @@ pub fn verify(
         settings.steps,
         &mut |point| observe(Event::Point(point)),
     )?;
-    let mut found = start.conclude(&site, trajectory);
+    let mut found = start.conclude(&site, own, trajectory);
     found.curvature = curvature.collect();
     match &found.obstruction {
         Some(obstruction) => {
@@ -206,20 +231,19 @@ pub fn verify(
         }
         None if settings.certify => {
             let decided = match &settings.orbit {
-                Some(limits) => exact::settle(&site, deciding, limits, &mut found, observe)?,
+                Some(limits) => exact::settle(&claims, &deciding, limits, &mut found, observe)?,
                 None => exact::Decided::default(),
             };
             if found.certificate.is_none() {
                 (found.certificate, found.proven) = prove(
-                    instance,
-                    &site,
-                    deciding,
+                    &claims,
+                    &deciding,
                     &found.trajectory,
                     &mut found.claims,
                     observe,
                 )?;
             }
-            decided.conclude(&site, deciding, &mut found)?;
+            decided.conclude(&claims, &deciding, &mut found)?;
         }
         None => {}
     }
@@ -262,7 +286,7 @@ pub(crate) fn verify_lanes(
     let conclude = |start: Result<(Start, Site)>| {
         let (start, site) = start?;
         let run = runs.next().expect("a run for each that started");
-        Ok(start.conclude(&site, run))
+        Ok(start.conclude(&site, &[], run))
     };
     Ok(started.into_iter().map(conclude).collect())
 }
@@ -295,28 +319,47 @@ impl Start {
         }
     }
 
-    /// Holds every reading against a run. Curvature and certificates are not sought.
+    /// Holds every reading and every claim of the user's own against a run. Curvature and certificates are not sought.
     ///
     /// Betas are computed in f64 first; what would rest on their error model is decided again with proven ends.
-    fn conclude(mut self, site: &Site, trajectory: Trajectory) -> Verification {
+    fn conclude(mut self, site: &Site, own: &[OwnClaim], trajectory: Trajectory) -> Verification {
         let (instance, trained) = (site.instance(), site.trained());
-        let claims = Reading::ALL.map(|reading| {
-            let judge = |spectrum: &Spectrum| {
-                let obstruction = self.obstruction.as_ref();
-                let dims = instance.dims();
-                Claim::new(reading, dims, trained, spectrum, obstruction, &trajectory)
+        let eta = trajectory.eta;
+        let norm = self.spectrum.jacobian_norm.value;
+        let obstruction = self.obstruction.as_ref();
+        let judge = |asserted| Claim::new(asserted, norm, obstruction, &trajectory);
+        let mut claims = Vec::new();
+        for reading in Reading::ALL {
+            let asserted = |spectrum: &Spectrum| Asserted {
+                name: reading.into(),
+                beta: spectrum.beta(reading),
+                proven: spectrum.is_proven(reading),
+                rate: eta * spectrum.beta(reading).value,
+                missing: reading.missing_hypothesis(instance.dims(), trained),
             };
-            let mut claim = judge(&self.spectrum);
+            let mut claim = judge(asserted(&self.spectrum));
             if claim.needs_proven_beta() {
                 let beta = site.enclosure().beta(reading);
                 self.spectrum.enclose(reading, beta.lo(), beta.hi());
-                claim = judge(&self.spectrum);
+                claim = judge(asserted(&self.spectrum));
             }
-            if self.still {
+            claims.push(claim);
+        }
+        claims.extend(own.iter().map(|own| {
+            let beta = own.at(eta).beta;
+            judge(Asserted {
+                name: own.name().to_owned(),
+                beta: Estimate::enclosed(own.rate(eta) / eta, beta.lo(), beta.hi()),
+                proven: true,
+                rate: own.rate(eta),
+                missing: None,
+            })
+        }));
+        if self.still {
+            for claim in &mut claims {
                 claim.reason += "; J_0 = 0 exactly, so that nothing moves whatever the step";
             }
-            claim
-        });
+        }
         Verification {
             dims: instance.dims(),
             kernel: instance.kernel(),
@@ -339,32 +382,33 @@ impl Start {
 
 /// Theorem A at M_0, else at some M_T of the run; marks the claims that the proven rate covers.
 fn prove(
-    instance: &Instance,
-    site: &Site,
-    deciding: Reading,
+    asked: &Claims,
+    deciding: &str,
     trajectory: &Trajectory,
-    claims: &mut [Claim; 4],
+    claims: &mut [Claim],
     observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
 ) -> Result<(Option<Certificate>, Option<Proven>)> {
     if trajectory.end == End::Diverged || !claims.iter().any(Claim::applies) {
         return Ok((None, None));
     }
-    let beta = site.beta_upper(deciding);
-    let eta = trajectory.eta;
+    let (site, eta) = (asked.site, asked.eta);
+    let instance = site.instance();
+    let beta = asked.get(deciding)?.upper();
     let at_start = site.prove(Step::Eta(eta), beta).ok().map(|proof| Proven {
         t: 0,
         centre: None,
         proof,
     });
-    let held = |claims: &[Claim; 4]| claims[deciding as usize].verdict == Verdict::Held;
+    let decides = |claim: &&Claim| claim.name == deciding;
+    let held = claims.iter().find(decides).map(|c| c.verdict) == Some(Verdict::Held);
     let covers = |proven: &Proven| proven.proof.covers(beta).is_ok();
     let proven = match at_start {
-        Some(proven) if covers(&proven) || !held(claims) => proven,
+        Some(proven) if covers(&proven) || !held => proven,
         at_start => {
             let limit = trajectory.points.len() - 1;
             let mut watch = |t: usize| observe(Event::Proving(t));
             // The tail's M_T belongs to the run in f64: another one's prefix says nothing about it.
-            let tail = if held(claims) && trajectory.precision == Precision::F64 {
+            let tail = if held && trajectory.precision == Precision::F64 {
                 prove_from(instance, site.trained(), eta, beta, limit, &mut watch)?.ok()
             } else {
                 None
@@ -376,37 +420,47 @@ fn prove(
         }
     };
     let last = trajectory.points.len() - 1;
-    let mut marked = claims.clone();
+    let mut marked = claims.to_vec();
     let mut certified = Vec::new();
     for claim in marked.iter_mut().filter(|c| c.applies()) {
-        let beta = site.beta_upper(claim.reading);
-        if proven.proof.covers(beta).is_ok()
+        let claimed = asked.get(&claim.name)?;
+        if proven.proof.covers(claimed.upper()).is_ok()
             && claim.certify(proven.t, proven.proof.rate_lower(), last)
         {
-            certified.push((claim.reading, beta));
+            certified.push(claimed);
         }
     }
     // The certificate is that of the deciding claim, or of the strongest that it covers.
-    certified.sort_by(|a, b| b.1.total_cmp(&a.1));
-    let chosen = certified.iter().find(|c| c.0 == deciding);
-    let Some(&(reading, beta)) = chosen.or(certified.first()) else {
+    certified.sort_by(|a, b| b.upper().total_cmp(&a.upper()));
+    let chosen = certified.iter().find(|c| c.name == deciding);
+    let Some(claimed) = chosen.or(certified.first()) else {
         return Ok((None, None));
     };
-    let certificate = rate_certificate(instance, &proven, reading, beta, None)?;
+    let certificate = rate_certificate(instance, &proven, claimed, None)?;
     if let Some(why) = check_refuses(&certificate, instance, proven.centre.as_ref())? {
-        for (reading, _) in certified {
-            claims[reading as usize].not_rechecked(&why);
+        let covered = |claim: &&mut Claim| certified.iter().any(|c| c.name == claim.name);
+        for claim in claims.iter_mut().filter(covered) {
+            claim.not_rechecked(&why);
         }
         return Ok((None, None));
     }
-    *claims = marked;
+    claims.clone_from_slice(&marked);
     Ok((Some(certificate), Some(proven)))
 }
 
 impl Verification {
-    /// The claim read with one beta.
-    pub fn claim(&self, reading: Reading) -> &Claim {
-        &self.claims[reading as usize]
+    /// The claim of this name: a reading, or one of the user's own.
+    ///
+    /// # Panics
+    /// There is none.
+    pub fn claim(&self, name: impl AsRef<str>) -> &Claim {
+        let name = name.as_ref();
+        let found = self.claims.iter().find(|claim| claim.name == name);
+        found.unwrap_or_else(|| panic!("there is no claim {name}"))
+    }
+
+    fn claim_mut(&mut self, name: &str) -> Option<&mut Claim> {
+        self.claims.iter_mut().find(|claim| claim.name == name)
     }
 
     /// f(M_0).

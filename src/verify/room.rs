@@ -22,7 +22,7 @@ pub fn check_room(dims: Dims, trained: Trained, steps: Steps, precision: Precisi
                 Some(alone) if alone <= room => "lower --steps",
                 _ => "choose smaller ones",
             };
-            Err(Error::input(format!(
+            Err(Error::TooLarge(format!(
                 "sizes {dims} with {} steps need about {} of memory, and {} are available; {mend}",
                 steps.limit(),
                 needed.map_or("more than 2^128 bytes".to_owned(), gigabytes),

@@ -379,13 +379,12 @@ fn finished_work_and_other_sweeps_are_not_overwritten() {
             .unwrap()
             .contains("steps = 20")
     );
-    // A comment changes nothing.
-    std::fs::write(
-        folder.path("sweep.toml"),
-        FAST.replace("steps = 150", "steps = 20 # few"),
-    )
-    .unwrap();
-    folder.sweep(&["--out", "out", "--resume"]);
+    // A comment changes nothing, nor does another way to write a number.
+    for same in ["steps = 20 # few", "steps = 2e1"] {
+        let config = FAST.replace("steps = 150", same);
+        std::fs::write(folder.path("sweep.toml"), config).unwrap();
+        folder.sweep(&["--out", "out", "--resume"]);
+    }
 }
 
 #[test]

@@ -25,9 +25,30 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
-    /// A setting or an instance that makes no sense.
+    /// A setting or an instance that makes no sense, in another way than the next three.
     #[error("{0}")]
     Input(String),
+    /// A tensor whose sizes disagree with the others.
+    #[error("{what}")]
+    Shape {
+        /// Its name.
+        tensor: String,
+        /// The shape it has and the one it should have.
+        what: String,
+    },
+    /// An entry that is infinite or no number.
+    #[error("{tensor}[{}] is {value}; every entry must be finite", place.map(|i| i.to_string()).join(","))]
+    NotFinite {
+        /// The tensor's name.
+        tensor: String,
+        /// Sample or head, row, column.
+        place: [usize; 3],
+        /// The entry.
+        value: f64,
+    },
+    /// Sizes that do not fit into this machine.
+    #[error("{0}")]
+    TooLarge(String),
     /// A numerical routine gave up; this is not expected on finite input.
     #[error("{0}")]
     Numerical(String),

@@ -135,13 +135,13 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<()> {
 /// disk leaves what was there before. Names may lead into folders below. Just before that, `old` files are removed.
 pub fn write_all(
     folder: &Path,
-    files: &[(&str, Vec<u8>)],
+    files: &[(impl AsRef<str>, Vec<u8>)],
     old: &dyn Fn() -> Result<()>,
 ) -> Result<()> {
     let staged: Vec<(NamedTempFile, PathBuf)> = files
         .iter()
         .map(|(name, bytes)| {
-            let path = folder.join(name);
+            let path = folder.join(name.as_ref());
             refuse_link(&path)?;
             Ok((stage(&path, bytes)?, path))
         })

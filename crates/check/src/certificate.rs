@@ -21,7 +21,7 @@ pub enum Kernel {
 }
 
 /// Which constant beta the claim f_t <= (1 - eta beta)^t f_0 is read with (theory.md, section 2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// sigma_min(W^O)^2 sigma_min(B_0)^2, W^O stacked over heads.
     Stacked,
@@ -31,6 +31,55 @@ pub enum Reading {
     Value,
     /// lambda_min(J J') over the trained blocks.
     Ntk,
+    /// None of these: beta is the number that stands in the certificate, and this the name of the
+    /// claim. Nothing has to be proven about a number that is given.
+    Own(String),
+}
+
+impl Reading {
+    /// The name in files.
+    pub fn name(&self) -> &str {
+        match self {
+            Reading::Stacked => "stacked",
+            Reading::PerHead => "per_head",
+            Reading::Value => "value",
+            Reading::Ntk => "ntk",
+            Reading::Own(name) => name,
+        }
+    }
+
+    /// Whether beta is a number that is given.
+    pub fn is_own(&self) -> bool {
+        matches!(self, Reading::Own(_))
+    }
+}
+
+impl Field for Reading {
+    fn read(value: Value, name: &str) -> Result<Self, Unreadable> {
+        let text = String::read(value, name)?;
+        let defined = [Reading::Stacked, Reading::PerHead, Reading::Value, Reading::Ntk];
+        if let Some(reading) = defined.iter().find(|reading| reading.name() == text) {
+            return Ok(reading.clone());
+        }
+        // A name that could be taken for one of those is no name of a claim.
+        let plain = text.replace('-', "_").to_ascii_lowercase();
+        let word = text.starts_with(|c: char| c.is_ascii_alphabetic())
+            && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+        if !word || text.len() > 64 || defined.iter().any(|reading| reading.name() == plain) {
+            return Err(Unreadable::new(format!("`{name}` is {text:?}, which is unknown")));
+        }
+        Ok(Reading::Own(text))
+    }
+
+    fn write(&self) -> Value {
+        self.name().into()
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Why no choice of the trained blocks brings the loss to 0.
@@ -74,7 +123,6 @@ macro_rules! names {
     };
 }
 names!(Kernel, Softmax = "softmax", Gaussian = "gaussian");
-names!(Reading, Stacked = "stacked", PerHead = "per_head", Value = "value", Ntk = "ntk");
 names!(Reason, Hull = "hull", ZeroGradient = "zero_gradient");
 
 /// The trained blocks, a non-empty subset of Q, K, V.
@@ -195,7 +243,7 @@ record! {
         centre: Centre,
         /// Which beta the claim is read with.
         reading: Reading,
-        /// beta at M_0 from above.
+        /// beta at M_0 from above, or the number that is claimed.
         beta: f64,
         /// sigma_min(J(M_c)') from below (of the blocks in `region.resolved`, if there is a box).
         alpha_lower: f64,
@@ -256,7 +304,7 @@ record! {
         reading: Reading,
         /// The step.
         eta: f64,
-        /// beta at M_0 from below.
+        /// beta at M_0 from below, or the number that is claimed.
         beta: f64,
         /// Where the bound is exceeded.
         t: u64,

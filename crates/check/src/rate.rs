@@ -27,7 +27,7 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
     if let Some(centre) = &moved {
         same_problem(c, &instance, centre)?;
     }
-    reading_applies(c.reading, c.trained, instance.dims)?;
+    reading_applies(&c.reading, c.trained, instance.dims)?;
 
     let start = Site::new(&instance);
     let there = moved.as_ref().map(Site::new);
@@ -41,7 +41,7 @@ pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
     residual(at.fast()).or(|| residual(at.precise())).proof()?;
     curvature(c, at, &near)?;
     let value = jacobian(c, at, &near)?;
-    let claim = Claim { reading: c.reading, trained: c.trained, beta: c.beta };
+    let claim = Claim { reading: &c.reading, trained: c.trained, beta: c.beta };
     if c.centre.t == 0 {
         return beta(&claim, &start, value, c.reading == Reading::Ntk);
     }
@@ -120,22 +120,24 @@ pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
         format!("bound_upper = {bound:?} is not below loss_lower = {loss:?}: nothing is exceeded")
     })?;
     let instance = read(&c.instance, c.kernel, files)?;
-    reading_applies(c.reading, c.trained, instance.dims)?;
+    reading_applies(&c.reading, c.trained, instance.dims)?;
     let start = Site::new(&instance);
     // With eta beta < 1 the bound is the smaller the larger beta is.
     let most = (1.0 / c.eta * (1.0 - power(-40))).min(f64::MAX);
     require((ball(c.eta) * ball(most)).below(ball(1.0)), || {
         format!("eta = {:?} is out of range", c.eta)
     })?;
-    let claim = |beta: f64| Claim { reading: c.reading, trained: c.trained, beta };
-    beta_at_least(&claim(c.beta), &start)?;
-    beta(&claim(most), &start, Value::Unknown, true).map_err(|stop| match stop {
-        Stop::Unproven(_) => {
-            let why = "eta beta is not proven to be below 1, so the bound may mean nothing";
-            Stop::Unproven(why.to_owned())
-        }
-        unreadable => unreadable,
-    })?;
+    let claim = |beta: f64| Claim { reading: &c.reading, trained: c.trained, beta };
+    let means_nothing = "eta beta is not proven to be below 1, so the bound may mean nothing";
+    if c.reading.is_own() {
+        require(c.beta <= most, || means_nothing.to_owned())?;
+    } else {
+        beta_at_least(&claim(c.beta), &start)?;
+        beta(&claim(most), &start, Value::Unknown, true).map_err(|stop| match stop {
+            Stop::Unproven(_) => Stop::Unproven(means_nothing.to_owned()),
+            unreadable => unreadable,
+        })?;
+    }
     let factor = ball(1.0) - ball(c.eta) * ball(c.beta);
     let Refuted { trained, eta, t, bits, .. } = *c;
     let path = Path { instance: &instance, trained, eta, steps: t, bits, centre: None };
@@ -283,17 +285,16 @@ fn same_problem(c: &TheoremA, instance: &Instance, centre: &Instance) -> Proof {
 
 /// Theory.md section 2: when a reading of beta means something. That beta > 0 is a matter of
 /// numbers, see [`beta`].
-fn reading_applies(reading: Reading, trained: Trained, dims: Dims) -> Proof {
+fn reading_applies(reading: &Reading, trained: Trained, dims: Dims) -> Proof {
     let Dims { D, d, H, p, .. } = dims;
     let of_B = matches!(reading, Reading::Stacked | Reading::PerHead);
-    require(reading == Reading::Ntk || trained.flags()[2], || {
-        format!("the reading {reading} needs W^V trained")
-    })?;
+    let of_V = of_B || *reading == Reading::Value;
+    require(!of_V || trained.flags()[2], || format!("the reading {reading} needs W^V trained"))?;
     let (width, rows) = (H * D, dims.tokens());
     require(!of_B || width >= rows, || {
         format!("the reading {reading} needs H D >= N n, but H D = {width} and N n = {rows}")
     })?;
-    require(reading != Reading::PerHead || d >= p, || {
+    require(*reading != Reading::PerHead || d >= p, || {
         format!("the reading per_head needs d >= p, but d = {d} and p = {p}")
     })
 }
@@ -431,8 +432,8 @@ fn alpha<T: Real>(c: &TheoremA, least: Ball, at: &Point, parts: &[Part], J: Gram
 }
 
 /// A number that is held against a reading's beta at M_0.
-struct Claim {
-    reading: Reading,
+struct Claim<'a> {
+    reading: &'a Reading,
     trained: Trained,
     beta: f64,
 }
@@ -454,6 +455,7 @@ fn reading_of(c: &Claim, W_O: &[Matrix<f64>]) -> ([Ball; 2], Vec<Part>) {
         }
         Reading::Value => (one, vec![Part::V]),
         Reading::Ntk => (one, Part::of(c.trained.flags())),
+        Reading::Own(_) => unreachable!("nothing is to be proven about a number that is given"),
     }
 }
 
@@ -473,6 +475,9 @@ fn beta_at_least(c: &Claim, start: &Site) -> Proof {
 /// beta >= the reading's beta at M_0, as theory.md section 2 defines it, and the reading applies:
 /// its beta is not 0, which need not be proven if it is `positive`.
 fn beta(c: &Claim, start: &Site, value: Value, positive: bool) -> Proof {
+    if c.reading.is_own() {
+        return Ok(());
+    }
     let W_O = &start.fast().instance.W_O;
     let ([least, factor], parts) = reading_of(c, W_O);
     require(ball(0.0).below(least), || {

@@ -3,7 +3,9 @@
 //! [`Proven::statement`] only of what [`check`](super::check) returned.
 
 use super::ball::ball;
-use super::certificate::{Certificate, FileRef, Obstructed, Orbit, Reason, Refuted, TheoremA};
+use super::certificate::{
+    Certificate, FileRef, Obstructed, Orbit, Reading, Reason, Refuted, TheoremA,
+};
 
 /// A certificate that was proven. Nothing but [`check`](super::check) makes one.
 #[derive(Clone, Debug, PartialEq)]
@@ -107,8 +109,16 @@ fn rate(c: &TheoremA) -> String {
     let claim = (ball(c.eta) * ball(c.beta)).upper();
     format!(
         "Exact gradient descent on {} ({} attention) with step eta = {:?} from {start} has f_(s+1) <= (1 - {:?}) f_s for every \
-         s >= 0, which covers (1 - eta beta)^s f_0 for the {} beta of {}, which is at most {:?}, eta beta <= {claim:?}.",
-        c.trained, c.kernel, c.eta, c.rate_lower, c.reading, c.instance.file, c.beta,
+         s >= 0, which covers (1 - eta beta)^s f_0 for {}, eta beta <= {claim:?}.",
+        c.trained,
+        c.kernel,
+        c.eta,
+        c.rate_lower,
+        match &c.reading {
+            Reading::Own(name) => format!("the claim {name}, beta = {:?}", c.beta),
+            reading =>
+                format!("the {reading} beta of {}, which is at most {:?}", c.instance.file, c.beta),
+        },
     )
 }
 
@@ -116,14 +126,17 @@ fn from_start(c: &TheoremA, orbit: &Orbit) -> String {
     let claim = (ball(c.eta) * ball(c.beta)).upper();
     format!(
         "Exact gradient descent on {} ({} attention) with step eta = {:?} from the weights of {} has f_t <= (1 - eta b)^t f_0 for \
-         every t >= 0, b = {:?} being at least its {} beta, eta b <= {claim:?}; at t = {} it is within {:?} of the weights of {}, \
+         every t >= 0, b = {:?} {}, eta b <= {claim:?}; at t = {} it is within {:?} of the weights of {}, \
          and from there on f_(t+1) <= (1 - {:?}) f_t.",
         c.trained,
         c.kernel,
         c.eta,
         c.instance.file,
         c.beta,
-        c.reading,
+        match &c.reading {
+            Reading::Own(name) => format!("as the claim {name} says"),
+            reading => format!("being at least its {reading} beta"),
+        },
         orbit.steps,
         orbit.distance,
         c.centre.file,
@@ -134,14 +147,15 @@ fn from_start(c: &TheoremA, orbit: &Orbit) -> String {
 fn refutation(c: &Refuted) -> String {
     format!(
         "Exact gradient descent on {} ({} attention) with step eta = {:?} from the weights of {} exceeds the bound \
-         f_t <= (1 - eta beta)^t f_0 for its {} beta, which is at least {:?}, at t = {}: f_t is at least {:?}, the bound is at most \
-         {:?}.",
+         f_t <= (1 - eta beta)^t f_0 for {}, at t = {}: f_t is at least {:?}, the bound is at most {:?}.",
         c.trained,
         c.kernel,
         c.eta,
         c.instance.file,
-        c.reading,
-        c.beta,
+        match &c.reading {
+            Reading::Own(name) => format!("the claim {name}, beta = {:?}", c.beta),
+            reading => format!("its {reading} beta, which is at least {:?}", c.beta),
+        },
         c.t,
         c.loss_lower,
         c.bound_upper,

@@ -1,5 +1,6 @@
 //! `gdcert certify`: prove the rate for every t.
 
+use super::claims::ClaimArgs;
 use super::instance::{InstanceArgs, READINGS, Source};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
@@ -8,11 +9,10 @@ use super::rocq::{self, RocqFile};
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
 use gdcert::check_room;
-use gdcert::deciding_reading;
 use gdcert::descent::Steps;
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
-use gdcert::{Certified, Goal, certificate_files, certify, search_scale};
+use gdcert::{Certified, Goal, best_rate, certificate_files, certify, search_scale};
 use gdcert_report::rocq::export;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -37,10 +37,15 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     eta: String,
-    /// The reading whose claim is to be proven: stacked, per_head, value or ntk
+    /// What is to be proven: stacked, per_head, value, ntk or the name of a --claim
     /// [default: per_head when QKV are trained, else ntk]
     #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
     reading: Option<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
+    /// Prove the largest rate that can be found at M_0, over steps and regions, whatever it was claimed to be
+    #[arg(long, conflicts_with_all = ["eta", "reading", "claims", "search_scale", "tail"])]
+    best_rate: bool,
     /// Find the smallest scale (omega of lazy, s of paired and constant-value) at which the proof closes at M_0 with eta L = 1/2
     #[arg(long, conflicts_with_all = ["instance", "scale", "tail"])]
     search_scale: bool,
@@ -59,11 +64,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
-    let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
     let trained = args.instance.trained()?;
     let goal = Goal {
         trained,
-        reading,
+        reading: args.reading.clone(),
+        claims: args.claims.read()?,
         eta: args.eta.parse()?,
         tail: if args.tail {
             args.steps.unwrap_or(2000)
@@ -72,6 +77,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         },
         orbit: args.orbit.settings()?,
     };
+    goal.check()?;
     let mut source = args
         .instance
         .load(|dims| check_room(dims, trained, Steps::Exactly(0), Precision::F64))?;
@@ -110,6 +116,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             found_scale = Some((init.name(), scale));
             found
         }
+        _ if args.best_rate => best_rate(&source.instance, trained)?,
         _ => certify(&source.instance, &goal, &mut observe)?,
     };
     drop(progress);
@@ -147,6 +154,12 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     } else {
         if let Some((name, scale)) = found_scale {
             tell(&format!("Smallest scale of --init {name}: {scale:e}\n"));
+        }
+        if let (true, Certified::Rate { proven, .. }) = (args.best_rate, &found) {
+            let (rate, eta) = (proven.proof.rate_lower(), proven.proof.eta());
+            tell(&format!(
+                "Largest rate found that closes at M_0: {rate:e} a step, with eta = {eta:e}\n"
+            ));
         }
         tell(&format!("{}\n", certificate.statement()));
         if let Certified::Rate {
@@ -201,13 +214,17 @@ fn not_certified(
 
 /// The flag that may help where nothing could be proven.
 fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
-    let reading = goal.reading.unwrap_or(deciding_reading(goal.trained));
     let dims = source.instance.dims();
-    if reading.missing_hypothesis(dims, goal.trained).is_some() {
+    let missing = |reading: Reading| reading.missing_hypothesis(dims, goal.trained);
+    if Reading::named(&goal.deciding()).and_then(missing).is_some() {
         return Some("choose another --reading, or other blocks with --train".to_owned());
     }
     let mut flags = Vec::new();
-    if args.tail {
+    if args.best_rate {
+        flags.push(
+            "without --best-rate, --tail seeks a later point of the run from which it closes",
+        );
+    } else if args.tail {
         flags.push("more --steps let the tail begin later");
     } else if !args.search_scale {
         flags.push("--tail seeks a later point of the run from which it closes");

@@ -141,8 +141,11 @@ fn counterexample_files(
     let Counterexample {
         instance, found, ..
     } = counterexample;
-    let mut files = verification_files(instance, found, &origin, &title, search.reading)?;
-    files.push((LISTING, listing(search, counterexample).into_bytes()));
+    let mut files = verification_files(instance, found, &origin, &title, search.reading.name())?;
+    files.push((
+        LISTING.to_owned(),
+        listing(search, counterexample).into_bytes(),
+    ));
     Ok(files
         .into_iter()
         .map(|(name, bytes)| (format!("{FOLDER}/{name}"), bytes))

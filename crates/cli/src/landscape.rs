@@ -419,7 +419,7 @@ fn finish<L: Loss>(
     out.describe(more);
     match args.resume {
         true => out.write(Vec::new())?,
-        false => out.replace(Vec::new())?,
+        false => out.replace(Vec::<(&str, _)>::new())?,
     }
     let made = make(
         Run {

@@ -6,6 +6,7 @@
 
 mod certify;
 mod check;
+mod claims;
 mod data;
 mod explain;
 mod falsify;

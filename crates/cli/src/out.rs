@@ -304,9 +304,9 @@ impl OutDir {
     }
 
     /// The same, in the place of all that an earlier run of the command left.
-    pub(super) fn replace(&mut self, files: Vec<(&str, Vec<u8>)>) -> Result<()> {
+    pub(super) fn replace(&mut self, files: Vec<(impl AsRef<str>, Vec<u8>)>) -> Result<()> {
         for (name, _) in &files {
-            if let Some((below, _)) = name.rsplit_once('/') {
+            if let Some((below, _)) = name.as_ref().rsplit_once('/') {
                 make(&self.path.join(below))?;
             }
         }
@@ -333,11 +333,19 @@ impl OutDir {
         found.iter().try_for_each(|path| remove(path))
     }
 
-    fn put(&self, files: Vec<(&str, Vec<u8>)>, before: &dyn Fn() -> Result<()>) -> Result<()> {
+    fn put(
+        &self,
+        files: Vec<(impl AsRef<str>, Vec<u8>)>,
+        before: &dyn Fn() -> Result<()>,
+    ) -> Result<()> {
         self.still_there()?;
         // First, so that a folder with results always says whose they are.
-        let mut all = vec![(RUN, self.run_text())];
-        all.extend(files);
+        let mut all = vec![(RUN.to_owned(), self.run_text())];
+        all.extend(
+            files
+                .into_iter()
+                .map(|(name, bytes)| (name.as_ref().to_owned(), bytes)),
+        );
         write_all(&self.path, &all, before)
     }
 

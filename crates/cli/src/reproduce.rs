@@ -295,9 +295,9 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
         init: Some(run.init),
     };
     let name = drawn_title(run.init, run.seed);
-    let files = verification_files(&instance, &found, &origin, &name, run.reading)?;
+    let files = verification_files(&instance, &found, &origin, &name, run.reading.name())?;
     folder.replace(files)?;
-    Ok(VerdictFile::new(&found, &origin, run.reading))
+    Ok(VerdictFile::new(&found, &origin, run.reading.name()))
 }
 
 fn show(summary: &Summary, experiment: &Experiment) {

@@ -179,7 +179,7 @@ fn claim(out: &mut OutDir, plan: &Plan, shard: Shard, resume: bool, force: bool)
             let alone = out.alone();
             if !is_same(out) {
                 alone?;
-                out.replace(Vec::new())?;
+                out.replace(Vec::<(&str, _)>::new())?;
             }
             out.shared()?;
         }

@@ -1,14 +1,15 @@
 //! `gdcert verify`: does the bound hold on this instance?
 
+use super::claims::ClaimArgs;
 use super::instance::{InstanceArgs, READINGS};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
+use gdcert::certificate::called;
 use gdcert::check_room;
 use gdcert::descent::{End, Steps};
-use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::verify::{Event, Settings, verify};
 use gdcert::verify::{Origin, VerdictFile};
@@ -28,7 +29,7 @@ const VERDICTS: [&str; 8] = [
 
 /// Runs exact gradient descent on one instance and holds every reading of beta against it
 ///
-/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, certificate.json if the bound could be proven for every t or refuted, and refuted-READING.json for other readings that are refuted.
+/// Writes verdict.json, trajectory.csv, instance.safetensors, rate-vs-bound.svg and .png, certificate.json if the bound could be proven for every t or refuted, and refuted-NAME.json for other readings and claims that are refuted.
 #[derive(clap::Args)]
 #[command(
     after_help = "Example: gdcert verify -N 2 -n 4 -D 8 -d 4 -H 3 --kernel gaussian --init lazy --scale 10"
@@ -49,10 +50,12 @@ pub(super) struct Args {
     /// Run exactly this many steps [default: to 2000 or to the rounding floor]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<usize>)]
     steps: Option<usize>,
-    /// The reading that decides the exit code: stacked, per_head, value or ntk
+    /// The reading that decides the exit code: stacked, per_head, value, ntk or the name of a --claim
     /// [default: per_head when QKV are trained, else ntk]
     #[arg(long, value_name = "R", value_parser = one_of(&READINGS), hide_possible_values = true)]
     reading: Option<String>,
+    #[command(flatten)]
+    claims: ClaimArgs,
     /// Exit with 0 if the deciding reading has one of these verdicts, else with 1
     #[arg(
         long,
@@ -85,7 +88,6 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
-    let reading: Option<Reading> = args.reading.as_deref().map(str::parse).transpose()?;
     let expect: Vec<Verdict> = args
         .expect
         .iter()
@@ -95,12 +97,14 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         trained: args.instance.trained()?,
         eta: args.eta.parse()?,
         steps: args.steps.map_or(Steps::UpTo(2000), Steps::Exactly),
-        reading,
+        reading: args.reading.clone(),
+        claims: args.claims.read()?,
         precision: args.precision.parse()?,
         orbit: args.orbit.settings()?,
         certify: true,
         curvature_at: args.curvature_at.clone(),
     };
+    settings.check()?;
     let source = args
         .instance
         .load(|dims| check_room(dims, settings.trained, settings.steps, settings.precision))?;
@@ -127,22 +131,23 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         init: source.init,
     };
     let deciding = settings.deciding();
-    let files = verification_files(&source.instance, &found, &origin, &source.title, deciding)?;
+    let files = verification_files(&source.instance, &found, &origin, &source.title, &deciding)?;
     out.replace(files)?;
     if common.json {
-        print(&VerdictFile::new(&found, &origin, deciding).to_text()?);
+        print(&VerdictFile::new(&found, &origin, &deciding).to_text()?);
     } else {
-        tell(&summary(&found, &source.title, deciding));
+        tell(&summary(&found, &source.title, &deciding));
         tell(&format!("Files in {}\n", out.path().display()));
     }
 
-    let claim = found.claim(deciding);
+    let claim = found.claim(&deciding);
     let verdict = claim.verdict;
     Ok(match &expect[..] {
         [] if verdict.holds() && found.trajectory.end != End::Diverged => Outcome::Fine,
         [] => {
             say(&format!(
-                "gdcert: the reading {deciding} is {verdict}: {}",
+                "gdcert: {} is {verdict}: {}",
+                called(&deciding),
                 claim.reason
             ));
             Outcome::Refuted
@@ -151,8 +156,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         expected => {
             let names: Vec<_> = expected.iter().map(|v| v.name()).collect();
             say(&format!(
-                "gdcert: expected {} for the reading {deciding}, found {verdict}",
-                names.join(" or ")
+                "gdcert: expected {} for {}, found {verdict}",
+                names.join(" or "),
+                called(&deciding)
             ));
             Outcome::Refuted
         }

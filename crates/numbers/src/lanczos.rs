@@ -3,9 +3,10 @@
 // !(a > b) is not a <= b: a NaN must end the iteration.
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
 
+use crate::linalg::eigen;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, MatRef, Par};
-use nalgebra::{DMatrix, SymmetricEigen};
+use nalgebra::DMatrix;
 
 /// An approximate eigenpair (theta, v), |v| = 1.
 pub struct Ritz {
@@ -69,16 +70,15 @@ pub fn lanczos(n: usize, tolerance: f64, apply: impl Fn(&[f64]) -> Vec<f64>) -> 
                 1 => beta[i.min(j)],
                 _ => 0.0,
             });
-            if !T.iter().all(|x: &f64| x.is_finite()) {
+            let finite = T.iter().all(|x: &f64| x.is_finite());
+            let Some((values, vectors)) = finite.then(|| eigen(&T).ok()).flatten() else {
                 return Ritz {
                     value: f64::NAN,
                     residual: f64::NAN,
                     vector: start_vector(n),
                 };
-            }
-            let eigen = SymmetricEigen::new(T);
-            let top = eigen.eigenvalues.imax();
-            let (theta, s) = (eigen.eigenvalues[top], eigen.eigenvectors.column(top));
+            };
+            let (theta, s) = (values[k - 1], vectors.column(k - 1));
             let residual = b * s[k - 1].abs();
             if k == longest || !(residual > tolerance * theta) {
                 let mut v = vec![0.0; n];

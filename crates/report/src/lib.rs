@@ -24,7 +24,6 @@ pub use sweep::sweep_tables;
 pub use table::{Cell, Table};
 
 use gdcert::problem::{Init, Instance};
-use gdcert::spectrum::Reading;
 use gdcert::verify::Verification;
 use gdcert::verify::{Origin, VerdictFile, trajectory_csv};
 use gdcert::{certificate_files, certificate_text, refutation_file};
@@ -44,7 +43,7 @@ pub const PAGE: &str = "report.html";
 
 /// The files of one verification, by name: `verdict.json`, `trajectory.csv`, `instance.safetensors`,
 /// `rate-vs-bound.svg` and `.png`; if something was proven `certificate.json` (and `centre.safetensors`
-/// if its tail starts at t > 0), and `refuted-READING.json` for other readings that are refuted.
+/// if its tail starts at t > 0), and `refuted-NAME.json` for other claims that are refuted.
 ///
 /// # Errors
 /// None is expected; a figure that cannot be drawn.
@@ -53,8 +52,8 @@ pub fn verification_files(
     found: &Verification,
     origin: &Origin,
     title: &str,
-    deciding: Reading,
-) -> Result<Vec<(&'static str, Vec<u8>)>> {
+    deciding: &str,
+) -> Result<Vec<(String, Vec<u8>)>> {
     let verdict = VerdictFile::new(found, origin, deciding).to_text()?;
     let figure = plot::rate_vs_bound(found, title, deciding)?;
     let mut files = vec![
@@ -68,8 +67,10 @@ pub fn verification_files(
         let centre = found.proven.as_ref().and_then(|p| p.centre.as_ref());
         files.extend(certificate_files(certificate, centre)?);
     }
+    let named = |(name, bytes): (&str, Vec<u8>)| (name.to_owned(), bytes);
+    let mut files: Vec<_> = files.into_iter().map(named).collect();
     let refutations = found.refutations.iter();
-    files.extend(refutations.map(|(reading, c)| (refutation_file(*reading), certificate_text(c))));
+    files.extend(refutations.map(|(name, c)| (refutation_file(name), certificate_text(c))));
     Ok(files)
 }
 

@@ -10,7 +10,7 @@ use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::verify::VerdictFile;
 use gdcert_base::files::shell_line;
-use gdcert_base::number::{at_least, at_most, digits};
+use gdcert_base::number::{at_least, at_most, digits, exact};
 use gdcert_base::printable::printable_line;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -262,23 +262,25 @@ fn loss_at(path: &Path, t: usize) -> std::result::Result<f64, String> {
 }
 
 impl Reproved {
-    /// Whether the certificate is proven, and with its numbers the verdict that a file states for a reading.
-    fn supports(&self, file: &VerdictFile, reading: Reading, folder: &Path) -> bool {
+    /// Whether the certificate is proven, and with its numbers the verdict that a file states for a claim.
+    fn supports(&self, file: &VerdictFile, name: &str, folder: &Path) -> bool {
         if !matches!(self.standing, Standing::Proven(_)) {
             return false;
         }
-        let claim = file.claims.get(reading);
+        let claim = &file.claims[name];
         match (&self.certificate, claim.verdict) {
             (Certificate::TheoremA(c), Verdict::Certified | Verdict::CertifiedTail) => {
                 let same = (c.kernel, c.trained, Some(c.eta))
                     == (file.kernel, file.trained, file.eta)
                     && (c.centre.t == 0 || c.orbit.is_some())
                         == (claim.verdict == Verdict::Certified);
-                same && (reading == c.reading || covers(c, reading, folder))
+                same && covers(c, file, name, folder)
             }
             (Certificate::Refuted(c), Verdict::Refuted) => {
-                (c.kernel, c.trained, Some(c.eta), c.reading)
-                    == (file.kernel, file.trained, file.eta, reading)
+                let stated = file.betas[name].is_some_and(|beta| c.beta <= beta);
+                (c.kernel, c.trained, Some(c.eta), c.reading.as_str())
+                    == (file.kernel, file.trained, file.eta, name)
+                    && (stated || Reading::named(name).is_some())
             }
             (Certificate::Obstructed(c), Verdict::Obstructed) => {
                 (c.kernel, c.trained) == (file.kernel, file.trained)
@@ -326,40 +328,48 @@ impl Reproved {
     }
 }
 
-/// Whether the rate of a certificate that is proven covers the claim of another reading than its own.
-fn covers(c: &TheoremA, reading: Reading, folder: &Path) -> bool {
+/// Whether what a certificate proves covers a claim of a file.
+fn covers(c: &TheoremA, file: &VerdictFile, name: &str, folder: &Path) -> bool {
+    // One rounding, upward. Up to its tail an orbit is held against its own beta only.
+    let up_to = |beta: f64| {
+        (c.eta * beta).next_up() <= c.rate_lower && (c.orbit.is_none() || beta <= c.beta)
+    };
+    let Some(reading) = Reading::named(name) else {
+        // Of a claim of the user's own the number is what the file says it is.
+        let own = |beta: f64| c.reading == name && beta <= c.beta;
+        return file.betas[name].is_some_and(|beta| own(beta) || up_to(beta));
+    };
+    if c.reading == name {
+        return true;
+    }
     let Ok(instance) = instance(folder, &c.instance.file) else {
         return false;
     };
     let applies = reading
         .missing_hypothesis(instance.dims(), c.trained)
         .is_none();
-    applies && {
-        let beta = Enclosure::new(&instance, c.trained).beta(reading).hi();
-        // One rounding, upward. Up to its tail an orbit is held against its own beta only.
-        (c.eta * beta).next_up() <= c.rate_lower && (c.orbit.is_none() || beta <= c.beta)
-    }
+    applies && up_to(Enclosure::new(&instance, c.trained).beta(reading).hi())
 }
 
 /// A verdict of a file, and why it is not shown as proven although it says so: `None` where it says no such thing, or
 /// where it was proven again.
 pub(super) fn unsupported(
     file: &VerdictFile,
-    reading: Reading,
+    name: &str,
     proof: Option<&Reproved>,
     folder: &Path,
     checks: &Checks,
 ) -> Option<String> {
-    let claim = file.claims.get(reading);
+    let claim = &file.claims[name];
     let claims_proof = matches!(
         claim.verdict,
         Verdict::Certified | Verdict::CertifiedTail | Verdict::Refuted | Verdict::Obstructed
     );
-    if !claims_proof || proof.is_some_and(|p| p.supports(file, reading, folder)) {
+    if !claims_proof || proof.is_some_and(|p| p.supports(file, name, folder)) {
         return None;
     }
-    if claim.verdict == Verdict::Refuted && reading != file.deciding() {
-        let why = own_refutation(file, reading, folder, checks)?;
+    if claim.verdict == Verdict::Refuted && name != file.deciding() {
+        let why = own_refutation(file, name, folder, checks)?;
         return Some(printable_line(&why).into_owned());
     }
     let why = match (proof, &file.certificate) {
@@ -370,20 +380,20 @@ pub(super) fn unsupported(
     Some(printable_line(&why).into_owned())
 }
 
-/// Why the refutation of a reading that is not the deciding one is not shown as proven; `None` if it is, by its own file.
+/// Why the refutation of a claim that is not the deciding one is not shown as proven; `None` if it is, by its own file.
 fn own_refutation(
     file: &VerdictFile,
-    reading: Reading,
+    claim: &str,
     folder: &Path,
     checks: &Checks,
 ) -> Option<String> {
-    let name = refutation_file(reading);
-    let path = folder.join(name);
+    let name = refutation_file(claim);
+    let path = folder.join(&name);
     if !path.exists() {
         return Some(format!("{name} is not beside it"));
     }
     match checks.of(&path) {
-        Ok(proof) if proof.supports(file, reading, folder) => None,
+        Ok(proof) if proof.supports(file, claim, folder) => None,
         Ok(proof) => Some(proof.missing()),
         Err(e) => Some(e.to_string()),
     }
@@ -433,13 +443,11 @@ pub fn certificate_words(certificate: &Certificate) -> Vec<String> {
         Certificate::Refuted(c) => vec![
             format!(
                 "Why: the exact orbit, enclosed from M_0 step by step, has a loss of at least {} at t = {}, and the bound is at \
-                 most {} there, with beta read as {} ({}), which is at least {}.",
+                 most {} there, with {}.",
                 at_least(c.loss_lower),
                 c.t,
                 at_most(c.bound_upper),
-                c.reading,
-                c.reading.formula(),
-                at_least(c.beta),
+                beta_words(&c.reading, c.beta, "at least", at_least),
             ),
             files_words(certificate),
         ],
@@ -447,6 +455,18 @@ pub fn certificate_words(certificate: &Certificate) -> Vec<String> {
             format!("Why: {}.", reason_words(c.reason)),
             files_words(certificate),
         ],
+    }
+}
+
+/// Which beta a proven claim is about.
+fn beta_words(name: &str, beta: f64, bound: &str, shown: fn(f64) -> String) -> String {
+    match Reading::named(name) {
+        Some(reading) => format!(
+            "beta read as {reading} ({}), which is {bound} {}",
+            reading.formula(),
+            shown(beta)
+        ),
+        None => format!("the number beta = {}, called {name}", exact(beta)),
     }
 }
 
@@ -472,10 +492,8 @@ fn theorem_a_words(c: &TheoremA, files: String) -> Vec<String> {
             at_least(c.rate_lower),
         ),
         format!(
-            "Covers: the claim with beta read as {} ({}), which is at most {}.",
-            c.reading,
-            c.reading.formula(),
-            at_most(c.beta)
+            "Covers: the claim with {}.",
+            beta_words(&c.reading, c.beta, "at most", at_most)
         ),
     ];
     if let Some(orbit) = c.orbit {

@@ -242,7 +242,7 @@ fn unproven_case(root: &Path, case: &Finding, checks: &Checks) -> Result<Option<
     }
     let file = VerdictFile::read(&path)?;
     let deciding = file.deciding();
-    let own = file.claims.get(deciding).verdict;
+    let own = file.claims[deciding].verdict;
     if own != verdict {
         return Ok(Some(format!(
             "summary.json says {verdict}, its own verdict.json {own}"
@@ -423,7 +423,7 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
             let verdict = VerdictFile::read(&path)?;
             let proof = checks.of_verdict(&verdict, folder)?;
             let proof = proof.as_deref();
-            let unproven = |reading| unsupported(&verdict, reading, proof, folder, checks);
+            let unproven = |name: &str| unsupported(&verdict, name, proof, folder, checks);
             section
                 .words
                 .extend(verdict_words(&verdict, proof, &unproven));

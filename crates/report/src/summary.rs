@@ -17,7 +17,7 @@ const WIDTH: usize = 80;
 ///
 /// `title` says what `found` does not know: the initialization and seed, or the file's name. Rates are
 /// per step: the claim is f_{t+1} <= (1 - rate) f_t on average. `deciding` is marked with a star.
-pub fn summary(found: &Verification, title: &str, deciding: Reading) -> String {
+pub fn summary(found: &Verification, title: &str, deciding: &str) -> String {
     let mut text = String::new();
     for (name, words) in head(found, title) {
         text += &paragraph(&format!("{name:<10}"), "          ", &words);
@@ -82,9 +82,11 @@ fn head(found: &Verification, title: &str) -> [(&'static str, String); 4] {
     ]
 }
 
-fn table(found: &Verification, deciding: Reading) -> String {
+fn table(found: &Verification, deciding: &str) -> String {
+    let names = found.claims.iter().map(|claim| claim.name.len() + 1);
+    let width = names.fold(9, usize::max);
     let mut text = format!(
-        "  {:<9}{:>11}{:>11}{:>13}{:>9}  {}\n",
+        "  {:<width$}{:>11}{:>11}{:>13}{:>9}  {}\n",
         "reading", "claimed", "measured", "last quarter", "ratio", "verdict"
     );
     let (whole, tail) = found.measured_rates().unzip();
@@ -98,12 +100,12 @@ fn table(found: &Verification, deciding: Reading) -> String {
             Some(t) if claim.verdict.fails() => format!("{} at t = {t}", claim.verdict),
             _ => claim.verdict.to_string(),
         };
-        let star = if claim.reading == deciding { '*' } else { ' ' };
+        let star = if claim.name == deciding { '*' } else { ' ' };
         // Writing to a String can not fail.
         let _ = writeln!(
             text,
-            "{star} {:<9}{:>11}{:>11}{:>13}{:>9}  {verdict}",
-            claim.reading.name(),
+            "{star} {:<width$}{:>11}{:>11}{:>13}{:>9}  {verdict}",
+            claim.name,
             digits(claim.rate),
             shown(whole),
             shown(tail),
@@ -114,7 +116,7 @@ fn table(found: &Verification, deciding: Reading) -> String {
     text
 }
 
-fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
+fn remarks(found: &Verification, deciding: &str) -> Vec<String> {
     let claim = found.claim(deciding);
     let mut remarks = vec![match found.obstruction {
         Some(obstruction) => obstruction_words(obstruction, found.trained),
@@ -139,10 +141,10 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
             orbit.run_distance,
         ));
     }
-    for (reading, certificate) in &found.refutations {
+    for (name, certificate) in &found.refutations {
         remarks.push(format!(
             "{}: {}",
-            refutation_file(*reading),
+            refutation_file(name),
             certificate.statement()
         ));
     }
@@ -157,7 +159,7 @@ fn remarks(found: &Verification, deciding: Reading) -> Vec<String> {
 }
 
 fn floor(found: &Verification) -> String {
-    let reached = |c: &Claim| c.floor_at.map(|t| format!("{} from t = {t}", c.reading));
+    let reached = |c: &Claim| c.floor_at.map(|t| format!("{} from t = {t}", c.name));
     let reached: Vec<_> = found.claims.iter().filter_map(reached).collect();
     let last = found.last();
     if !reached.is_empty() {
@@ -226,7 +228,7 @@ mod tests {
     }
 
     fn text(found: &Verification) -> String {
-        let text = summary(found, "a title", deciding_reading(found.trained));
+        let text = summary(found, "a title", deciding_reading(found.trained).name());
         assert!(text.lines().all(|l| l.chars().count() <= WIDTH), "{text}");
         assert!(text.is_ascii() && text.ends_with('\n'));
         text

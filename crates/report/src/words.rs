@@ -15,7 +15,7 @@ use gdcert_base::printable::printable_line;
 pub(super) const NOT_REPROVEN: &str = "(not re-proven here)";
 
 /// Why a verdict of the file that speaks of a proof is not shown as proven, by reading.
-pub(super) type Unproven<'a> = &'a dyn Fn(Reading) -> Option<String>;
+pub(super) type Unproven<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// What a verification was about and what it found, sentence by sentence. What it proved is said only as far as it was
 /// proven again.
@@ -25,7 +25,7 @@ pub(super) fn verdict_words(
     unproven: Unproven,
 ) -> Vec<String> {
     let deciding = file.deciding();
-    let claim = file.claims.get(deciding);
+    let claim = &file.claims[deciding];
     let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
     let mut words = vec![
         format!(
@@ -42,9 +42,18 @@ pub(super) fn verdict_words(
             file.steps,
         ),
         format!(
-            "Claim: f(M_t) <= (1 - eta beta)^t f(M_0) with beta read as {deciding}: {} = {}, a rate eta beta of {} a step.",
-            deciding.formula(),
-            shown(*file.betas.get(deciding)),
+            "Claim: f(M_t) <= (1 - eta beta)^t f(M_0) with {}, a rate eta beta of {} a step.",
+            match Reading::named(deciding) {
+                Some(reading) => format!(
+                    "beta read as {reading}: {} = {}",
+                    reading.formula(),
+                    shown(file.betas[deciding])
+                ),
+                None => format!(
+                    "the number beta = {}, called {deciding}",
+                    shown(file.betas[deciding])
+                ),
+            },
             shown(claim.rate),
         ),
         verdict(file, deciding, proof, unproven),
@@ -73,13 +82,16 @@ pub(super) fn verdict_words(
         };
         words.push(obstruction_words(found, c.trained));
     }
-    let violated = file.claims.stacked.first_violation;
-    let per_head = match unproven(Reading::PerHead) {
+    let violated = file.claims[Reading::Stacked].first_violation;
+    let per_head = match unproven(Reading::PerHead.name()) {
         Some(_) => Verdict::NotApplicable,
-        None => file.claims.per_head.verdict,
+        None => file.claims[Reading::PerHead].verdict,
     };
     // What the run showed needs no proof.
-    let stacked = match (file.claims.stacked.verdict, unproven(Reading::Stacked)) {
+    let stacked = match (
+        file.claims[Reading::Stacked].verdict,
+        unproven(Reading::Stacked.name()),
+    ) {
         (Verdict::Refuted, Some(_)) => Verdict::Violated,
         (verdict, _) => verdict,
     };
@@ -103,15 +115,10 @@ pub(super) fn verdict_words(
 }
 
 /// The verdict of a reading and what it means. Reasons are the file's own words, and a proof has better ones.
-fn verdict(
-    file: &VerdictFile,
-    reading: Reading,
-    proof: Option<&Reproved>,
-    unproven: Unproven,
-) -> String {
-    let claim = file.claims.get(reading);
+fn verdict(file: &VerdictFile, name: &str, proof: Option<&Reproved>, unproven: Unproven) -> String {
+    let claim = &file.claims[name];
     let verdict = claim.verdict;
-    if let Some(why) = unproven(reading) {
+    if let Some(why) = unproven(name) {
         return format!("Verdict: the file says {verdict}. Not re-proven here: {why}.");
     }
     let meaning = verdict.meaning();
@@ -129,7 +136,7 @@ fn verdict(
                 None => "Theorem A at M_0".to_owned(),
             }
         ),
-        (Verdict::Refuted, Some(Certificate::Refuted(c))) if c.reading == reading => {
+        (Verdict::Refuted, Some(Certificate::Refuted(c))) if c.reading == name => {
             format!("Verdict: {verdict}: {meaning}. Here: at t = {}.", c.t)
         }
         (Verdict::Certified | Verdict::Obstructed, _) => format!("Verdict: {verdict}: {meaning}."),
@@ -210,15 +217,14 @@ pub(super) fn readings_table(file: &VerdictFile, unproven: Unproven) -> Table {
             "verdict",
         ],
     );
-    for reading in Reading::ALL {
-        let claim = file.claims.get(reading);
+    for (name, claim) in file.claims.iter() {
         table.rows.push(vec![
-            Cell::text(reading.name()),
-            Cell::number(*file.betas.get(reading)),
+            Cell::text(name),
+            Cell::number(file.betas.get(name).copied().flatten()),
             Cell::number(claim.rate),
             Cell::number(file.measured_rate),
             Cell::value(&claim.first_violation.into()),
-            Cell::text(match unproven(reading) {
+            Cell::text(match unproven(name) {
                 Some(_) => format!("{} {NOT_REPROVEN}", claim.verdict),
                 None => claim.verdict.name().to_owned(),
             }),

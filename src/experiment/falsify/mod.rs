@@ -309,7 +309,7 @@ impl Search {
             trained: self.trained,
             eta: Eta::Auto,
             steps: Steps::UpTo(self.steps),
-            reading: Some(self.reading),
+            reading: Some(self.reading.into()),
             ..Settings::default()
         }
     }
@@ -349,7 +349,8 @@ fn proof(
 ) -> Result<std::result::Result<String, String>> {
     let goal = Goal {
         trained: search.trained,
-        reading: Some(search.reading),
+        reading: Some(search.reading.into()),
+        claims: Vec::new(),
         eta: Eta::Fixed(eta),
         tail: 0,
         orbit: None,

@@ -176,7 +176,7 @@ impl VerifyCase {
             trained: self.trained,
             eta: Eta::Auto,
             steps: Steps::UpTo(self.steps),
-            reading: Some(self.reading),
+            reading: Some(self.reading.into()),
             ..Settings::default()
         }
     }

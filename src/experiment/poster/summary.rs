@@ -53,7 +53,7 @@ impl Finding {
     /// Takes over what a verification found.
     pub fn of_verdict(mut self, file: &VerdictFile) -> Self {
         let reading = file.deciding();
-        let claim = file.claims.get(reading);
+        let claim = &file.claims[reading];
         self.verdict = Some(claim.verdict);
         let numbers = json!({
             "kernel": file.kernel,

@@ -114,9 +114,8 @@ impl Config<'_> {
                 None => Err(Error::input(format!("{key}: is missing; give {wants}"))),
             };
         };
-        let one = |value: &Value| match value {
-            Value::Integer(x) if *x >= 0 => Ok(*x as u64),
-            other => Err(Error::input(format!("{key}: {other} is not {wants}"))),
+        let one = |value: &Value| {
+            whole(value).ok_or_else(|| Error::input(format!("{key}: {value} is not {wants}")))
         };
         match value {
             Value::Array(values) => distinct(key, values, &one),
@@ -173,14 +172,11 @@ impl Config<'_> {
             Value::Table(table) => {
                 let [from, to, count] = ends(key, table, ["from", "to", "count"])?;
                 let (from, to) = ordered(key, one(from)?, one(to)?)?;
-                let count = match count {
-                    Value::Integer(count) if *count >= 2 => *count as u64,
-                    other => {
-                        return Err(Error::input(format!(
-                            "{key}: count = {other} must be a whole number of at least 2"
-                        )));
-                    }
-                };
+                let count = whole(count).filter(|count| *count >= 2).ok_or_else(|| {
+                    Error::input(format!(
+                        "{key}: count = {count} must be a whole number of at least 2"
+                    ))
+                })?;
                 if count > LONGEST {
                     return Err(too_many(key, count));
                 }
@@ -223,11 +219,13 @@ impl Config<'_> {
     fn steps(&self) -> Result<Steps> {
         let steps = match self.table.get("steps") {
             None => 2000,
-            Some(Value::Integer(steps)) if *steps >= 1 => *steps as usize,
-            Some(other) => {
-                return Err(Error::input(format!(
-                    "steps: {other} is not a whole number of at least 1"
-                )));
+            Some(value) => {
+                let steps = whole(value).filter(|steps| *steps >= 1);
+                steps.ok_or_else(|| {
+                    Error::input(format!(
+                        "steps: {value} is not a whole number of at least 1"
+                    ))
+                })? as usize
             }
         };
         Ok(match self.flag("stop_at_floor", true)? {
@@ -249,18 +247,35 @@ impl Config<'_> {
         {
             return Err(Error::input(format!("{wants}; {key} is unknown")));
         }
-        let whole = |key: &str, least: i64| match table.get(key) {
-            Some(Value::Integer(x)) if *x >= least => Ok(*x as u64),
-            None if key == "seed" => Ok(0),
-            other => Err(Error::input(format!(
-                "{wants}; {key} is {} and must be a whole number of at least {least}",
-                other.map_or("missing".to_owned(), Value::to_string)
-            ))),
+        let count = |key: &str, least: u64| {
+            let given = table.get(key);
+            if given.is_none() && key == "seed" {
+                return Ok(0);
+            }
+            given
+                .and_then(whole)
+                .filter(|x| *x >= least)
+                .ok_or_else(|| {
+                    Error::input(format!(
+                        "{wants}; {key} is {} and must be a whole number of at least {least}",
+                        given.map_or("missing".to_owned(), Value::to_string)
+                    ))
+                })
         };
         Ok(Some(Sample {
-            trials: whole("trials", 1)?,
-            seed: whole("seed", 0)?,
+            trials: count("trials", 1)?,
+            seed: count("seed", 0)?,
         }))
+    }
+}
+
+/// A whole number of at least 0, also written as 1e4.
+fn whole(value: &Value) -> Option<u64> {
+    match *value {
+        Value::Integer(x) => u64::try_from(x).ok(),
+        // Every whole number below 2^53 is an f64.
+        Value::Float(x) if x >= 0.0 && x < 9e15 && x.fract() == 0.0 => Some(x as u64),
+        _ => None,
     }
 }
 

@@ -52,11 +52,11 @@ const HULL: Rgb = (170, 110, 0);
 /// let dims = Dims { N: 2, n: 3, D: 6, d: 3, H: 2, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
 /// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
-/// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained))?;
+/// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name())?;
 /// assert!(figure.svg.starts_with("<svg"));
 /// # Ok::<(), gdcert::Error>(())
 /// ```
-pub fn rate_vs_bound(found: &Verification, title: &str, deciding: Reading) -> Result<Figure> {
+pub fn rate_vs_bound(found: &Verification, title: &str, deciding: &str) -> Result<Figure> {
     render(&RateVsBound {
         found,
         title,
@@ -67,8 +67,16 @@ pub fn rate_vs_bound(found: &Verification, title: &str, deciding: Reading) -> Re
 struct RateVsBound<'a> {
     found: &'a Verification,
     title: &'a str,
-    deciding: Reading,
+    deciding: &'a str,
 }
+
+/// Claims of the user's own, told apart by their dashes.
+const OWN_DASHES: [&[f64]; 4] = [
+    &[1.5, 4.0],
+    &[14.0, 3.0, 2.0, 3.0],
+    &[4.0, 2.0],
+    &[10.0, 8.0],
+];
 
 /// Okabe-Ito colours, told apart by their dashes where colour is lost.
 pub(super) fn style(reading: Reading) -> Line {
@@ -128,7 +136,7 @@ const BLOCKS: [(&str, Line); 3] = [
 
 impl Drawing for RateVsBound<'_> {
     fn size(&self) -> (u32, u32) {
-        (WIDTH as u32, HEIGHT as u32)
+        (WIDTH as u32, self.height() as u32)
     }
 
     fn description(&self) -> String {
@@ -140,7 +148,8 @@ impl Drawing for RateVsBound<'_> {
     }
 
     fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        canvas.fill_rect((0.0, 0.0), (WIDTH, HEIGHT), (255, 255, 255))?;
+        let height = self.height();
+        canvas.fill_rect((0.0, 0.0), (WIDTH, height), (255, 255, 255))?;
         let width = WIDTH - 2.0 * MARGIN;
         let title = fitted(self.title, 15.0, width);
         canvas.text(&title, (MARGIN, 25.0), 15.0, BLACK, Align::Left)?;
@@ -161,7 +170,14 @@ impl Drawing for RateVsBound<'_> {
             Align::Center,
         )?;
         let claim = self.found.claim(self.deciding);
-        let mut deciding = format!("deciding reading {}: {}", self.deciding, claim.verdict);
+        let mut deciding = format!(
+            "deciding {}: {}",
+            match Reading::named(self.deciding) {
+                Some(reading) => format!("reading {reading}"),
+                None => format!("claim {}", self.deciding),
+            },
+            claim.verdict
+        );
         if let Some(orbit) = &self.found.orbit
             && self.found.trajectory.precision == Precision::F64
         {
@@ -170,13 +186,13 @@ impl Drawing for RateVsBound<'_> {
                 scientific(orbit.run_distance, 1)
             );
         }
-        canvas.text(&deciding, (MARGIN, HEIGHT - 8.0), 10.5, GREY, Align::Left)?;
+        canvas.text(&deciding, (MARGIN, height - 8.0), 10.5, GREY, Align::Left)?;
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
         let version = match self.found.trajectory.precision {
             Precision::F64 => version.to_owned(),
             Precision::DoubleDouble => format!("run in double-double · {version}"),
         };
-        canvas.text(&version, (RIGHT, HEIGHT - 8.0), 10.5, GREY, Align::Right)
+        canvas.text(&version, (RIGHT, height - 8.0), 10.5, GREY, Align::Right)
     }
 }
 
@@ -232,6 +248,24 @@ impl RateVsBound<'_> {
             step(shown),
             step(last)
         )
+    }
+
+    /// Claims of the user's own have their rows below the panels.
+    fn height(&self) -> f64 {
+        HEIGHT + (self.found.claims.len() - Reading::ALL.len()) as f64 * ROW
+    }
+
+    fn style(&self, claim: &Claim) -> Line {
+        if let Some(reading) = Reading::named(&claim.name) {
+            return style(reading);
+        }
+        let own = self.found.claims.iter().skip(Reading::ALL.len());
+        let place = own.take_while(|c| c.name != claim.name).count();
+        Line {
+            color: (90, 60, 160),
+            width: 2.2,
+            dashes: OWN_DASHES[place % OWN_DASHES.len()],
+        }
     }
 
     /// The claims whose bound can be drawn.
@@ -343,7 +377,7 @@ impl RateVsBound<'_> {
         for (claim, bound) in self.bounds() {
             let ends = [(0.0, bound.start), (end, bound.at(end))];
             for path in panel.paths(ends.into_iter()) {
-                canvas.line(&path, style(claim.reading))?;
+                canvas.line(&path, self.style(claim))?;
                 occupied.add_path(&path);
             }
         }
@@ -396,14 +430,14 @@ impl RateVsBound<'_> {
         };
         let mut notes: Vec<(Xy, Rgb, bool, String)> = Vec::new();
         for (point, claims) in self.first_violations() {
-            let names: Vec<_> = claims.iter().map(|c| c.reading.name()).collect();
+            let names: Vec<_> = claims.iter().map(|c| c.name.as_str()).collect();
             let text = format!(
                 "{} {} at t = {}",
                 names.join(", "),
                 claims.first().map_or(Verdict::Violated, |c| c.verdict),
                 step(point.t)
             );
-            let color = claims.first().map_or(BLACK, |c| style(c.reading).color);
+            let color = claims.first().map_or(BLACK, |c| self.style(c).color);
             notes.push((mark(point), color, true, text));
         }
         if let Some(tail) = self.found.proven.as_ref().filter(|p| p.t > 0)
@@ -439,7 +473,7 @@ impl RateVsBound<'_> {
         Ok(())
     }
 
-    /// The points at which readings are first violated, with these readings.
+    /// The points at which claims are first violated, with these claims.
     fn first_violations(&self) -> Vec<(&Point, Vec<&Claim>)> {
         let mut all: Vec<(&Point, Vec<&Claim>)> = Vec::new();
         for claim in &self.found.claims {
@@ -473,21 +507,26 @@ impl RateVsBound<'_> {
         };
         legend_row(
             canvas,
-            0,
+            LEGEND,
             Some(LOSS_LINE),
             ["loss fₜ", &measured.0, &measured.1],
         )?;
+        let readings = Reading::ALL.len();
         for (i, claim) in self.found.claims.iter().enumerate() {
-            let drawn = self.bounds().any(|(c, _)| c.reading == claim.reading);
+            let drawn = self.bounds().any(|(c, _)| c.name == claim.name);
             let mut said = verdict_in_words(claim);
-            if claim.reading == self.deciding {
+            if claim.name == self.deciding {
                 said = format!("{said} (deciding)");
             }
             let rate = format!("ηβ = {}", scientific(claim.rate, 2));
-            let line = drawn.then_some(style(claim.reading));
-            legend_row(canvas, i + 1, line, [claim.reading.name(), &rate, &said])?;
+            let line = drawn.then_some(self.style(claim));
+            let y = match i.checked_sub(readings) {
+                None => LEGEND + (i + 1) as f64 * ROW,
+                Some(own) => HEIGHT - 8.0 + own as f64 * ROW,
+            };
+            legend_row(canvas, y, line, [&claim.name, &rate, &said])?;
         }
-        let mut row = self.found.claims.len() + 1;
+        let mut y = LEGEND + (readings + 1) as f64 * ROW;
         if let Some(proven) = &self.found.proven {
             let rate = format!("proven {}", scientific(proven.proof.rate_lower(), 2));
             let said = match proven.t {
@@ -497,21 +536,20 @@ impl RateVsBound<'_> {
                 }
                 t => format!("a step, for every t ≥ {}, by a certificate", step(t)),
             };
-            legend_row(canvas, row, Some(PROVEN_LINE), ["certified", &rate, &said])?;
-            row += 1;
+            legend_row(canvas, y, Some(PROVEN_LINE), ["certified", &rate, &said])?;
+            y += ROW;
         } else if let Some(orbit) = &self.found.orbit {
             let said = format!("exact gradient descent, to t = {}", step(orbit.steps));
-            legend_row(canvas, row, Some(PROVEN_LINE), ["enclosed", "", &said])?;
-            row += 1;
+            legend_row(canvas, y, Some(PROVEN_LINE), ["enclosed", "", &said])?;
+            y += ROW;
         }
-        let y = LEGEND + row as f64 * ROW;
         if floor_seen {
             canvas.fill_rect((LEFT, y - 9.0), (LEFT + 40.0, y + 1.0), FLOOR)?;
             let edge = [(LEFT, y - 9.0), (LEFT + 40.0, y - 9.0)];
             canvas.line(&edge, Line::solid(FLOOR_EDGE, 0.8))?;
             legend_row(
                 canvas,
-                row,
+                y,
                 None,
                 ["rounding floor: nothing is compared there", "", ""],
             )?;
@@ -653,11 +691,10 @@ fn verdict_in_words(claim: &Claim) -> String {
 
 fn legend_row<B: DrawingBackend>(
     canvas: &mut Canvas<'_, B>,
-    row: usize,
+    y: f64,
     line: Option<Line>,
     [name, rate, said]: [&str; 3],
 ) -> Result<()> {
-    let y = LEGEND + row as f64 * ROW;
     if let Some(line) = line {
         canvas.line(&[(LEFT, y - 4.0), (LEFT + 40.0, y - 4.0)], line)?;
     }
@@ -826,7 +863,7 @@ mod tests {
 
     /// Draws, checks both files, and returns the SVG.
     fn draw(found: &Verification) -> String {
-        let deciding = deciding_reading(found.trained);
+        let deciding = deciding_reading(found.trained).name();
         let figure = rate_vs_bound(found, "a <title> & \"more\"\u{1}", deciding).unwrap();
         assert_well_formed(&figure.svg);
         assert!(figure.svg.len() < 150_000, "{}", figure.svg.len());

@@ -20,6 +20,7 @@ use crate::{Error, Result};
 use gdcert::certificate::Certificate;
 use gdcert::model::{Kernel, Trained};
 use gdcert::problem::{Dims, Instance};
+use gdcert::spectrum::Reading;
 use std::borrow::Cow;
 use std::fmt;
 
@@ -216,10 +217,10 @@ pub fn compare(
 
 /// What a file's theorem leaves to be known elsewhere, in sentences; with [`compare`] done, the first is known.
 pub fn not_known(certificate: &Certificate) -> Vec<String> {
-    let (numbers, claim) = match certificate {
-        Certificate::TheoremA(c) => (&c.centre.file, Some(c.reading)),
+    let (numbers, reading) = match certificate {
+        Certificate::TheoremA(c) => (&c.centre.file, Reading::named(&c.reading)),
         Certificate::Obstructed(c) => (&c.instance.file, None),
-        Certificate::Refuted(c) => (&c.instance.file, Some(c.reading)),
+        Certificate::Refuted(c) => (&c.instance.file, Reading::named(&c.reading)),
     };
     let mut said = vec![format!("that the numbers are those of {numbers}")];
     if let Certificate::TheoremA(c) = certificate
@@ -233,7 +234,7 @@ pub fn not_known(certificate: &Certificate) -> Vec<String> {
             None => format!("that gradient descent from M_0 comes to these numbers at t = {t}"),
         });
     }
-    if let Some(reading) = claim {
+    if let Some(reading) = reading {
         said.push(format!("that beta is the reading {reading} at M_0"));
     }
     said.push("anything about a run in floating point: it is about exact gradient descent".into());

@@ -22,7 +22,7 @@ pub fn check_training_room(settings: &Settings) -> Result<()> {
     let room = available_bytes().unwrap_or(isize::MAX as u128);
     match needed {
         Some(needed) if needed <= room => Ok(()),
-        needed => Err(Error::input(format!(
+        needed => Err(Error::TooLarge(format!(
             "batch {} of length {} with {} blocks of width {} needs about {} of memory, and {} are available; \
              choose smaller ones",
             settings.batch,

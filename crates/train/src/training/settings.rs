@@ -147,10 +147,15 @@ impl Settings {
         // One by one, so that a complaint names the entry.
         for (key, value) in table {
             let mut all = settings.table()?;
-            // A whole number is a number.
+            // A whole number is a number, and 1e4 is a whole number.
             let value = match (all.get(&key), value) {
                 (Some(toml::Value::Float(_)), toml::Value::Integer(i)) => {
                     toml::Value::Float(i as f64)
+                }
+                (Some(toml::Value::Integer(_)), toml::Value::Float(x))
+                    if x.fract() == 0.0 && x.abs() < 9e15 =>
+                {
+                    toml::Value::Integer(x as i64)
                 }
                 (_, value) => value,
             };
@@ -369,6 +374,14 @@ mod tests {
             assert_eq!(back, settings);
             assert!(settings.difference(&back).unwrap().is_none());
         }
+    }
+
+    #[test]
+    fn counts_may_be_written_with_an_exponent() {
+        let overlay = |text: &str| Settings::preset(Task::Imdb).overlay(text.parse().unwrap());
+        assert_eq!(overlay("steps = 1e4").unwrap().steps, 10_000);
+        assert!(overlay("steps = 1.5").is_err());
+        assert_eq!(overlay("lr = 1").unwrap().lr, 1.0);
     }
 
     #[test]
