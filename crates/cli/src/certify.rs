@@ -236,7 +236,7 @@ fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
 /// How another scale is found.
 fn scale_helps(args: &Args, source: &Source) -> Option<&'static str> {
     match source.init {
-        Some(init) if !args.search_scale => Some(match init.scale() {
+        Some(init) if !args.search_scale && !args.best_rate => Some(match init.scale() {
             Some(_) => "--search-scale instead of --scale finds a scale at which it closes",
             None => "--init lazy --search-scale finds an initialization at which it closes",
         }),
