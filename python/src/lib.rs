@@ -16,7 +16,8 @@ use std::ffi::OsString;
 
 /// Runs the command with these arguments (the first is its name); returns the exit code.
 ///
-/// >>> gdcert.run(["gdcert", "--version"])  # doctest: +ELLIPSIS
+/// >>> from gdcert._gdcert import run
+/// >>> run(["gdcert", "--version"])
 /// 0
 #[pyfunction]
 fn run(py: Python<'_>, args: Vec<OsString>) -> PyResult<u8> {
