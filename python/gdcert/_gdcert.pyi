@@ -13,6 +13,7 @@ Kernel = Literal["softmax", "gaussian"]
 Reading = Literal["stacked", "per_head", "value", "ntk"]
 Init = Literal["lecun", "lazy", "paired", "constant-value"]
 Precision = Literal["f64", "double-double"]
+OrbitMode = Literal["auto", "always", "never"]
 Claims = Mapping[str, Union[float, tuple[Literal["rate"], float]]]
 Eta = Union[float, Literal["auto", "certified"]]
 Progress = Union[bool, Callable[[int, int], object], None]
@@ -204,7 +205,25 @@ class Claim:
     @property
     def min_slack(self) -> float | None: ...
     @property
+    def proven_to(self) -> int | None: ...
+    @property
     def floor_at(self) -> int | None: ...
+
+class Orbit:
+    @property
+    def steps(self) -> int: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def log2_growth(self) -> float: ...
+    @property
+    def distance(self) -> float: ...
+    @property
+    def run_distance(self) -> float: ...
+    @property
+    def losses(self) -> Array: ...
+    @property
+    def stopped(self) -> str | None: ...
 
 class Verification:
     @property
@@ -236,6 +255,10 @@ class Verification:
     @property
     def certificate(self) -> Certificate | None: ...
     @property
+    def orbit(self) -> Orbit | None: ...
+    @property
+    def refutations(self) -> dict[Reading, Certificate]: ...
+    @property
     def svg(self) -> str: ...
     @property
     def png(self) -> bytes: ...
@@ -249,9 +272,11 @@ class Verification:
 
 class Certificate:
     @property
-    def kind(self) -> Literal["theorem_a", "obstructed"]: ...
+    def kind(self) -> Literal["theorem_a", "refuted", "obstructed"]: ...
     @property
     def statement(self) -> str: ...
+    @property
+    def reading(self) -> Reading | None: ...
     @property
     def rate(self) -> float | None: ...
     @property
@@ -319,12 +344,14 @@ def verify(
     eta: Eta = "auto",
     steps: int | None = None,
     reading: str | None = None,
-    claims: Claims | None = None,
     precision: Precision = "f64",
     certify: bool = True,
     curvature_at: Sequence[float] = (0.0,),
     threads: int | None = None,
     progress: Progress = None,
+    claims: Claims | None = None,
+    orbit: OrbitMode = "auto",
+    bits: int = 4096,
 ) -> Verification: ...
 @overload
 def verify(
@@ -345,13 +372,15 @@ def certify(
     train: str | None = None,
     eta: Eta = "auto",
     reading: str | None = None,
-    claims: Claims | None = None,
     search_scale: bool = False,
     tail: bool = False,
     steps: int | None = None,
-    best_rate: bool = False,
     threads: int | None = None,
     progress: Progress = None,
+    claims: Claims | None = None,
+    best_rate: bool = False,
+    orbit: OrbitMode = "auto",
+    bits: int = 4096,
 ) -> Certificate: ...
 @overload
 def certify(

@@ -5,7 +5,7 @@ use crate::instance::{PyInstance, Source};
 use crate::model::PyModel;
 use crate::model_verify::{PyModelCertificate, certify_model};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::verify::{claims, eta, instance, object, of_attention, reading, trained};
+use crate::verify::{claims, eta, instance, object, of_attention, orbit, reading, trained};
 use crate::work::{Asked, quiet, run, size};
 use gdcert::certificate::{Certificate, Checked, check as check_file};
 use gdcert::{CERTIFICATE_FILES, Certified, Goal, Instance, Precision, Steps, certificate_files};
@@ -109,6 +109,15 @@ impl PyCertificate {
             Certificate::Obstructed(_) => None,
         }
     }
+    /// The reading of beta that the claim is about; None for an obstruction.
+    #[getter]
+    fn reading(&self) -> Option<String> {
+        match &self.certificate {
+            Certificate::TheoremA(a) => Some(a.reading.to_string()),
+            Certificate::Refuted(r) => Some(r.reading.to_string()),
+            Certificate::Obstructed(_) => None,
+        }
+    }
     /// The step of the centre that the proof starts from, or the one at which the bound is refuted.
     #[getter]
     fn t(&self) -> usize {
@@ -199,12 +208,13 @@ impl PyCertificate {
     }
 }
 
-/// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that no convergence to 0 is possible.
+/// Proves f_t <= (1 - eta beta)^t f_0 for every t, or that this is not so, or that no convergence to 0 is possible.
 ///
 /// theorem, train, eta, reading, claims: as in gdcert.verify. best_rate: the largest rate that can be found at M_0, over steps
 /// and regions, whatever it was claimed to be. search_scale: find the smallest scale of the law that the instance
 /// was drawn from (Instance.random) at which the proof closes at M_0; then .instance is the one drawn there. tail: run
-/// gradient descent for at most steps (2000) until it closes. threads, progress: as in gdcert.verify.
+/// gradient descent for at most steps (2000) until it closes, with its exact orbit enclosed up to there, so that what is proven
+/// starts at M_0. orbit, bits, threads, progress: as in gdcert.verify.
 ///
 /// inst may be a Model: then a ModelCertificate is returned.
 ///
@@ -218,9 +228,9 @@ impl PyCertificate {
 /// >>> bool(gdcert.check(smallest))
 /// True
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, claims = None, search_scale = false, tail = false, steps = None, best_rate = false, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, reading = None, search_scale = false, tail = false, steps = None, threads = None, progress = None, claims = None, best_rate = false, orbit = "auto", bits = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, claims=None, search_scale=False, tail=False, steps=None, best_rate=False, threads=None, progress=None)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', reading=None, search_scale=False, tail=False, steps=None, threads=None, progress=None, claims=None, best_rate=False, orbit='auto', bits=4096)"
 )]
 #[allow(clippy::too_many_arguments)]
 pub fn certify<'py>(
@@ -230,13 +240,15 @@ pub fn certify<'py>(
     train: Option<&str>,
     eta: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
-    claims: Option<&Bound<'_, PyAny>>,
     search_scale: bool,
     tail: bool,
     steps: Option<&Bound<'_, PyAny>>,
-    best_rate: bool,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
+    claims: Option<&Bound<'_, PyAny>>,
+    best_rate: bool,
+    orbit: &str,
+    bits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     if steps.is_some() && !tail {
@@ -267,7 +279,7 @@ pub fn certify<'py>(
             claims: self::claims(claims)?,
             eta: self::eta(eta)?,
             tail: steps_of_tail,
-            orbit: Some(gdcert::orbit::Settings::QUICK),
+            orbit: self::orbit(orbit, bits)?,
         };
         let found = certify_model(py, model.get(), &goal, best_rate, &asked)?;
         return Ok(Bound::new(py, found)?.into_any());
@@ -279,7 +291,7 @@ pub fn certify<'py>(
         claims: self::claims(claims)?,
         eta: self::eta(eta)?,
         tail: steps_of_tail,
-        orbit: Some(gdcert::orbit::Settings::QUICK),
+        orbit: self::orbit(orbit, bits)?,
     };
     let law = match (search_scale, inst.law()) {
         (false, _) => None,

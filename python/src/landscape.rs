@@ -10,8 +10,8 @@ use gdcert::landscape::{
     Choice, Event, Finished, Grid, Header, InstanceLoss, Run, Source, aim, instance_blocks,
     instance_weights, run as make,
 };
-use gdcert_base::files::sha256;
-use gdcert_report::plot::{self, Figure, Landscape, Look};
+use gdcert_base::files::{sha256, write_all};
+use gdcert_report::plot::{self, Figure, Format, Landscape, Look};
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -119,7 +119,7 @@ impl PyLandscape {
 /// grid: points to a side, odd. span: the surface reaches from -span to span; 1 is a step as long as the weights.
 /// directions: "random" or "hessian" (the sharpest in each block). direction_seeds: one surface for each.
 /// lanczos_steps: of Lanczos' method on the Hessian; 0 leaves it out. out: a folder for surface.json, surface.csv and
-/// spectrum.csv; resume: go on there. theorem, train, threads, progress: as in gdcert.verify.
+/// spectrum.csv, and contour and relief as svg and png; resume: go on there. theorem, train, threads, progress: as in gdcert.verify.
 ///
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, kernel="gaussian")
 /// >>> land = gdcert.landscape(inst, grid=5, lanczos_steps=4)
@@ -199,18 +199,27 @@ pub fn landscape<'py>(
         progress,
     };
     let scratch = py.import("tempfile")?.call_method0("TemporaryDirectory")?;
-    let folder: PathBuf = match out {
-        Some(out) => out,
+    let folder: PathBuf = match &out {
+        Some(out) => out.clone(),
         None => scratch.getattr("name")?.extract()?,
     };
     let found = run(py, &asked, |watch| {
         surfaces(inner, &header, trained, &folder, resume, watch)
     });
     scratch.call_method0("cleanup")?;
-    Ok(PyLandscape {
+    let made = PyLandscape {
         found: found?,
         title: instance.title(),
-    })
+    };
+    if let Some(out) = out {
+        let mut figures = Vec::new();
+        for (name, as_relief) in [("contour", false), ("relief", true)] {
+            let figure = made.draw(py, as_relief)?;
+            figures.extend(figure.files(name, &Format::SCREEN).map_err(raise)?);
+        }
+        write_all(&out, &figures, &|| Ok(())).map_err(raise)?;
+    }
+    Ok(made)
 }
 
 fn surfaces(

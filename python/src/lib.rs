@@ -18,7 +18,8 @@ use std::ffi::OsString;
 
 /// Runs the command with these arguments (the first is its name); returns the exit code.
 ///
-/// >>> gdcert.run(["gdcert", "--version"])  # doctest: +ELLIPSIS
+/// >>> from gdcert._gdcert import run
+/// >>> run(["gdcert", "--version"])
 /// 0
 #[pyfunction]
 fn run(py: Python<'_>, args: Vec<OsString>) -> PyResult<u8> {
@@ -35,6 +36,7 @@ fn _gdcert(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<numerics::PySpectrum>()?;
     m.add_class::<verify::PyVerification>()?;
     m.add_class::<verify::PyClaim>()?;
+    m.add_class::<verify::PyOrbit>()?;
     m.add_class::<certificate::PyCertificate>()?;
     m.add_class::<certificate::PyChecked>()?;
     m.add_function(wrap_pyfunction!(numerics::outputs, m)?)?;

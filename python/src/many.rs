@@ -294,7 +294,7 @@ impl PyFalsified {
 ///
 /// >>> found = gdcert.falsify(reading="stacked", kernel="gaussian", tries=500)
 /// >>> found.verification.verdict
-/// 'violated'
+/// 'refuted'
 #[pyfunction]
 #[pyo3(signature = (reading, instance = None, *, N = None, n = None, D = None, d = None, H = None, p = None, kernel = None, init = None, scale = None, seed = None, theorem = None, train = None, steps = None, tries = None, threads = None, progress = None))]
 #[pyo3(

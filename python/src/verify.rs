@@ -1,5 +1,6 @@
 //! `gdcert.verify`: an instance to a verdict.
 
+use crate::arrays::array;
 use crate::certificate::PyCertificate;
 use crate::errors::{raise, refused, shown};
 use crate::instance::PyInstance;
@@ -7,14 +8,14 @@ use crate::model::PyModel;
 use crate::model_verify::verify_model;
 use crate::pickle::{Pickled, pickled, unpickled};
 use crate::work::{Asked, list, number, quiet, run, size, whole};
-use gdcert::certificate::{Constant, OwnClaim, Proven};
+use gdcert::certificate::{Certificate, Constant, OwnClaim, Proven};
 use gdcert::descent::Steps;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Claim;
 use gdcert::verify::{Event, Origin, VerdictFile};
 use gdcert::{Eta, Precision, Settings, Trained, Verification};
 use gdcert_report::plot::{Figure, Format, rate_vs_bound};
-use numpy::PyArray1;
+use numpy::{PyArray1, PyArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
 use serde_json::Value;
@@ -98,6 +99,28 @@ pub fn claims(given: Option<&Bound<'_, PyAny>>) -> PyResult<Vec<OwnClaim>> {
     given.iter().map(one).collect()
 }
 
+/// How much the enclosure of the exact orbit may cost: "auto", "always" or "never", and the most bits.
+pub fn orbit(
+    mode: &str,
+    bits: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<gdcert::orbit::Settings>> {
+    let quick = gdcert::orbit::Settings::QUICK;
+    let bits = bits.map_or(Ok(quick.bits), |bits| size("bits", bits))?;
+    let work = match mode {
+        "auto" => quick.work,
+        "always" => u64::MAX,
+        "never" => return Ok(None),
+        other => {
+            return Err(refused(format!(
+                "orbit = '{other}' must be 'auto', 'always' or 'never'"
+            )));
+        }
+    };
+    let settings = gdcert::orbit::Settings { bits, work };
+    settings.check().map_err(raise)?;
+    Ok(Some(settings))
+}
+
 /// A JSON value as Python's objects.
 pub fn object<'py>(py: Python<'py>, value: &Value) -> PyResult<Bound<'py, PyAny>> {
     Ok(match value {
@@ -177,6 +200,11 @@ impl PyClaim {
     fn min_slack(&self) -> Option<f64> {
         self.claim.min_slack
     }
+    /// The last step of the run up to which the bound is proven for exact gradient descent from M_0, or None.
+    #[getter]
+    fn proven_to(&self) -> Option<usize> {
+        self.claim.proven_to
+    }
     /// The step at which comparisons ended at the rounding floor, or None.
     #[getter]
     fn floor_at(&self) -> Option<usize> {
@@ -186,6 +214,65 @@ impl PyClaim {
         format!(
             "gdcert.Claim(reading='{}', verdict='{}', rate={:e}, beta={:e})",
             self.claim.name, self.claim.verdict, self.claim.rate, self.claim.beta
+        )
+    }
+}
+
+/// The exact orbit of gradient descent from M_0, enclosed; `v.orbit` of a Verification.
+///
+/// >>> v = gdcert.verify(gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0), steps=20)
+/// >>> lower, upper = v.orbit.losses[20]
+/// >>> bool(lower <= upper), v.orbit.distance < 1e-15
+/// (True, True)
+#[pyclass(name = "Orbit", module = "gdcert", frozen)]
+pub struct PyOrbit(gdcert::orbit::Orbit);
+
+#[pymethods]
+impl PyOrbit {
+    /// The last enclosed step T.
+    #[getter]
+    fn steps(&self) -> usize {
+        self.0.steps
+    }
+    /// The bits after the point with which it was enclosed.
+    #[getter]
+    fn bits(&self) -> usize {
+        self.0.bits
+    }
+    /// log2 of a bound on the growth of errors from M_0 to M_T.
+    #[getter]
+    fn log2_growth(&self) -> f64 {
+        self.0.log2_growth
+    }
+    /// How far the computed point can be from the exact M_T (all trained blocks, Frobenius norm).
+    #[getter]
+    fn distance(&self) -> f64 {
+        self.0.distance
+    }
+    /// How far the run in f64 can be from the exact M_T.
+    #[getter]
+    fn run_distance(&self) -> f64 {
+        self.0.run_distance
+    }
+    /// Lower and upper ends of the exact f_t, [T + 1, 2].
+    #[getter]
+    fn losses<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyArrayDyn<f64>>> {
+        let ends = &self.0.losses;
+        array(
+            py,
+            ends.iter().flatten().copied().collect(),
+            &[ends.len(), 2],
+        )
+    }
+    /// Why it was enclosed no further, or None where it settled the deciding claim.
+    #[getter]
+    fn stopped(&self) -> Option<&str> {
+        self.0.stopped.as_deref()
+    }
+    fn __repr__(&self) -> String {
+        format!(
+            "gdcert.Orbit(steps={}, bits={}, distance={:e}, run_distance={:e})",
+            self.0.steps, self.0.bits, self.0.distance, self.0.run_distance
         )
     }
 }
@@ -263,7 +350,9 @@ impl PyVerification {
 /// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk"; None: per_head when QKV are trained,
 /// else ntk. claims: claims of your own by name, each a number beta or ("rate", X), beside the readings; reading may name
 /// one. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
-/// to report the curvature bound. threads: None for all cores; results do not depend on it. progress: True, False,
+/// to report the curvature bound. orbit: enclose exact gradient descent from M_0, which decides every claim for it: "auto" (a
+/// few seconds at most), "always" (whatever it costs) or "never"; bits: the most bits it may take.
+/// threads: None for all cores; results do not depend on it. progress: True, False,
 /// None (where someone sees it) or a callable that gets (done, total).
 ///
 /// inst may be a Model: then the claims are ntk and your own, all blocks are trained, and a ModelVerification is returned.
@@ -273,13 +362,13 @@ impl PyVerification {
 /// >>> inst = gdcert.Instance.random(N=2, n=4, D=8, d=4, H=3, init="lazy", scale=10.0, seed=19)
 /// >>> v = gdcert.verify(inst)
 /// >>> v.verdict
-/// 'certified_tail'
+/// 'certified'
 /// >>> v.claims["stacked"].verdict, v.claims["stacked"].first_violation
-/// ('violated', 182)
+/// ('refuted', 182)
 #[pyfunction]
-#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, claims = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None))]
+#[pyo3(signature = (inst, theorem = None, train = None, eta = None, steps = None, reading = None, precision = "f64", certify = true, curvature_at = None, threads = None, progress = None, claims = None, orbit = "auto", bits = None))]
 #[pyo3(
-    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, claims=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None)"
+    text_signature = "(inst, theorem=1, train=None, eta='auto', steps=None, reading=None, precision='f64', certify=True, curvature_at=(0.0,), threads=None, progress=None, claims=None, orbit='auto', bits=4096)"
 )]
 #[allow(clippy::too_many_arguments)]
 pub fn verify<'py>(
@@ -290,12 +379,14 @@ pub fn verify<'py>(
     eta: Option<&Bound<'_, PyAny>>,
     steps: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
-    claims: Option<&Bound<'_, PyAny>>,
     precision: &str,
     certify: bool,
     curvature_at: Option<&Bound<'_, PyAny>>,
     threads: Option<&Bound<'_, PyAny>>,
     progress: Option<&Bound<'_, PyAny>>,
+    claims: Option<&Bound<'_, PyAny>>,
+    orbit: &str,
+    bits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let steps = steps.map(|steps| size("steps", steps)).transpose()?;
     let asked = Asked {
@@ -315,7 +406,7 @@ pub fn verify<'py>(
             steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
             reading: self::reading(reading),
             claims: self::claims(claims)?,
-            orbit: Some(gdcert::orbit::Settings::QUICK),
+            orbit: self::orbit(orbit, bits)?,
             certify,
         };
         let mut command = "gdcert.verify(model".to_owned();
@@ -340,7 +431,7 @@ pub fn verify<'py>(
         claims: self::claims(claims)?,
         precision: precision.parse().map_err(raise)?,
         certify,
-        orbit: Some(gdcert::orbit::Settings::QUICK),
+        orbit: self::orbit(orbit, bits)?,
         curvature_at: curvature_at.map_or_else(
             || Ok(vec![0.0]),
             |radii| list("curvature_at", radii, number),
@@ -373,6 +464,12 @@ pub fn verify<'py>(
     }
     if !certify {
         command += ", certify=False";
+    }
+    if orbit != "auto" {
+        command += &format!(", orbit='{orbit}'");
+    }
+    if let Some(bits) = bits {
+        command += &format!(", bits={}", shown(bits));
     }
     command.push(')');
     let title = inst.title();
@@ -521,6 +618,26 @@ impl PyVerification {
             .and_then(|p: &Proven| p.centre.clone());
         let instance = self.instance.clone();
         Some(PyCertificate::new(instance, certificate, centre))
+    }
+    /// The enclosed orbit of exact gradient descent from M_0, or None.
+    #[getter]
+    fn orbit(&self) -> Option<PyOrbit> {
+        self.found.orbit.clone().map(PyOrbit)
+    }
+    /// Proofs that the bound is exceeded: a Certificate for each refuted reading or claim, by name.
+    #[getter]
+    fn refutations<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let own = match &self.found.certificate {
+            Some(certificate @ Certificate::Refuted(c)) => Some((&c.reading, certificate)),
+            _ => None,
+        };
+        let others = self.found.refutations.iter().map(|(name, c)| (name, c));
+        let dict = PyDict::new(py);
+        for (name, certificate) in own.into_iter().chain(others) {
+            let held = PyCertificate::new(self.instance.clone(), certificate.clone(), None);
+            dict.set_item(name, Py::new(py, held)?)?;
+        }
+        Ok(dict)
     }
     /// The figure as SVG, as the command draws it.
     #[getter]

@@ -27,6 +27,9 @@ def cases():
             train=draw.choice([None, "QKV", "Q", "V", "QK"]),
             eta=draw.choice(["auto", 0.001]),
             reading=draw.choice([None, "stacked", "value"]),
+            # An exact orbit that leaves the lazy regime takes seconds: long ones are few.
+            steps=draw.choice([None, 0, 20, 100, 100, 300]),
+            orbit=draw.choice(["auto", "auto", "auto", "never"]),
         )
         yield size, law, how
 

@@ -73,9 +73,9 @@ def test_a_verdict(inst, tmp_path):
         inst, theorem=1, train=None, eta="auto", steps=None, reading=None, precision="f64", certify=True,
         curvature_at=(0.0,), threads=None, progress=None,
     )  # fmt: skip
-    assert v.verdict == v.claims["per_head"].verdict == "certified_tail"
+    assert v.verdict == v.claims["per_head"].verdict == "certified"
     claim = v.claims["stacked"]
-    assert (claim.verdict, claim.first_violation) == ("violated", 182)
+    assert (claim.verdict, claim.first_violation) == ("refuted", 182)
     assert claim.rate == v.eta * v.betas["stacked"] == v.eta * claim.beta
     assert claim.reason and claim.min_slack < 0 and claim.checked_to >= 1
     assert claim.floor_at is None or claim.floor_at > 0
@@ -96,7 +96,7 @@ def test_a_verdict(inst, tmp_path):
     assert v.svg.startswith("<svg") and v.png.startswith(b"\x89PNG")
     assert str(v) == v.summary() and "per_head" in str(v)
     assert json.loads((tmp_path / "out" / "verdict.json").read_text()) == v.to_dict()
-    assert "\n" not in repr(v) and "certified_tail" in repr(v)
+    assert "\n" not in repr(v) and "certified" in repr(v)
     html = v._repr_html_()
     assert "<table" in html and "svg" in html and "dark" in html
 
@@ -128,6 +128,34 @@ def test_a_tail_and_a_scale(inst):
         gdcert.certify(inst.replace(X=inst.X), search_scale=True)
 
 
+def test_the_exact_orbit(inst):
+    v = gdcert.verify(inst, orbit="auto", bits=4096)
+    orbit, claims = v.orbit, v.claims
+    assert (v.verdict, claims["stacked"].verdict) == ("certified", "refuted")
+    assert claims["per_head"].proven_to >= orbit.steps and claims["stacked"].proven_to == 181
+    assert orbit.losses.shape == (orbit.steps + 1, 2) and (orbit.losses[:, 0] <= orbit.losses[:, 1]).all()
+    assert orbit.distance < orbit.run_distance < 1e-9 and orbit.bits >= 128 and orbit.log2_growth >= 0
+    # The run in f64 stays close to the exact orbit.
+    run = v.trajectory["loss"][: orbit.steps + 1]
+    assert np.allclose(run, orbit.losses[:, 0], rtol=1e-6, atol=0)
+    record = v.to_dict()["orbit"]
+    assert record == {name: getattr(orbit, name) for name in record}
+    c = v.refutations["stacked"]
+    assert (c.kind, c.reading, c.t, c.rate) == ("refuted", "stacked", 182, None) and gdcert.check(c)
+    deciding = gdcert.verify(inst, reading="stacked")
+    assert deciding.verdict == "refuted" and deciding.certificate == deciding.refutations["stacked"] == c
+    never = gdcert.verify(inst, orbit="never")
+    assert never.orbit is None and never.refutations == {} and never.claims["per_head"].proven_to is None
+    assert (never.verdict, never.claims["stacked"].verdict) == ("certified_tail", "violated")
+    assert gdcert.verify(inst, steps=30, orbit="always").orbit.steps >= 1
+    c = gdcert.certify(inst, tail=True, orbit="always", bits=256)
+    assert c.t > 0 and c.to_dict()["orbit"]["steps"] == c.t
+    assert gdcert.certify(inst, tail=True, orbit="never").to_dict().get("orbit") is None
+    for wrong in (dict(orbit="sometimes"), dict(bits=64), dict(bits=-1), dict(bits="many")):
+        with pytest.raises(gdcert.InputError):
+            gdcert.verify(inst, **wrong)
+
+
 def test_nothing_proven_says_why(inst):
     with pytest.raises(gdcert.NotCertified) as e:
         gdcert.certify(inst)
@@ -136,8 +164,8 @@ def test_nothing_proven_says_why(inst):
 
 def test_falsify():
     found = gdcert.falsify(reading="stacked", kernel="gaussian")
-    assert found.verification.verdict == "violated" and found.instance.kernel == "gaussian"
-    assert gdcert.verify(found.instance, reading="stacked").verdict == "violated"
+    assert found.verification.verdict == "refuted" and found.instance.kernel == "gaussian"
+    assert gdcert.verify(found.instance, reading="stacked").verdict == "refuted"
     nothing = gdcert.falsify("ntk", tries=1)
     assert not nothing and nothing.instance is None and nothing.tried == 1
 
@@ -171,6 +199,8 @@ def test_a_landscape(inst, tmp_path):
     assert land.axis.tolist() == [-1, -0.5, 0, 0.5, 1] and land.surfaces.shape == (2, 5, 5)
     assert land.surfaces[0, 2, 2] == gdcert.loss(inst) and ("all", 0) in land.spectra
     assert land.svg.startswith("<svg") and land.relief_svg.startswith("<svg") and land.to_dict()["schema"]
+    assert (tmp_path / "contour.svg").read_text() == land.svg
+    assert (tmp_path / "relief.png").read_bytes().startswith(b"\x89PNG")
     run = gdcert.load_run(tmp_path)
     assert "surface" in run and len(run.surface) and run.json["surface"] == land.to_dict()
 
@@ -198,7 +228,7 @@ def test_every_public_name_is_documented():
         thing = getattr(gdcert, name)
         if callable(thing):
             assert ">>>" in inspect.getdoc(thing) or name in ("Landscape", "Run", "Falsified"), name
-    for word in ("theorem", "eta", "steps", "reading", "precision", "certify", "curvature_at", "threads", "progress"):
+    for word in list(inspect.signature(gdcert.verify).parameters)[1:]:
         assert word in gdcert.verify.__doc__
     assert str(inspect.signature(gdcert.verify)).startswith("(inst, theorem=1, train=None, eta='auto', steps=None")
 

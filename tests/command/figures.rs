@@ -142,8 +142,8 @@ fn a_paper_compiles() {
         "plot", "v", "--format", "pdf", "--width", "3.1in", "--title", "none", "--out", "p",
     ]);
     folder.fine(&[
-        "plot", "v", "--format", "pdf", "--width", "6.4in", "--panels", "loss", "--legend", "inside",
-        "--out", "q",
+        "plot", "v", "--format", "pdf", "--width", "6.4in", "--panels", "loss", "--legend",
+        "inside", "--out", "q",
     ]);
     let tables = folder.fine(&["explain", "v", "--format", "latex"]);
     assert!(

@@ -12,5 +12,6 @@ mod figures;
 mod landscape;
 mod models;
 mod report;
+mod rocq;
 mod sweep;
 mod training;

@@ -6,6 +6,7 @@ use super::model::{self, ModelArgs};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
+use super::rocq::{self, RocqFile};
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
 use gdcert::check_room;
@@ -13,7 +14,9 @@ use gdcert::descent::Steps;
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
 use gdcert::{Certified, Goal, best_rate, certificate_files, certify, search_scale};
+use gdcert_report::rocq::export;
 use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 /// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
 ///
@@ -57,6 +60,10 @@ pub(super) struct Args {
     steps: Option<usize>,
     #[command(flatten)]
     orbit: OrbitArgs,
+    /// Also write what is proven, with a proof for the proof assistant Rocq (see gdcert rocq); --search-scale then finds a scale
+    /// at which the form that Rocq checks, one ball, closes too
+    #[arg(long, value_name = "FILE.v")]
+    rocq: Option<PathBuf>,
 }
 
 pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
@@ -89,6 +96,10 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         .load(|dims| check_room(dims, trained, Steps::Exactly(0), Precision::F64))?;
     let mut out = OutDir::open(common, "certify", line, source.seed)?;
     args.instance.spare(&source, &out)?;
+    let rocq = args.rocq.as_deref().map(RocqFile::new).transpose()?;
+    if rocq.is_some() {
+        rocq::say_what_it_takes(&source.instance, trained)?;
+    }
     let mut progress = Progress::new("gradient descent", goal.tail);
     let mut observe = |t: usize| {
         progress.at(t);
@@ -102,7 +113,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let mut found_scale = None;
     let found = match (args.search_scale, source.init, source.seed) {
         (true, Some(init), Some(seed)) => {
-            let (instance, scale, found) = search_scale(
+            let (mut instance, mut scale, mut found) = search_scale(
                 source.instance.dims(),
                 source.instance.kernel(),
                 init,
@@ -110,6 +121,10 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
                 &goal,
                 &mut observe,
             )?;
+            if rocq.is_some() {
+                let start = (instance, scale, found);
+                (instance, scale, found) = rocq::scale_up(start, init, seed, &goal, &mut observe)?;
+            }
             source.instance = instance;
             found_scale = Some((init.name(), scale));
             found
@@ -127,23 +142,26 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         } => (certificate, proven.centre.as_ref()),
         Certified::Obstructed(certificate) | Certified::Refuted(certificate) => (certificate, None),
         Certified::Refused(why) => {
-            // What an earlier run proved is no longer what this folder is about.
-            out.clear()?;
             let help = help(args, &goal, &source);
-            if common.json {
-                let json = serde_json::json!({"refused": why.condition, "help": help});
-                print(&format!("{json:#}\n"));
-            } else {
-                let help = help.map_or(String::new(), |help| format!("; {help}"));
-                tell(&format!("Not certified: {why}{help}\n"));
-            }
-            say(&format!("gdcert: not certified: {why}"));
-            return Ok(Outcome::Refuted);
+            return not_certified(&why.condition, help, &out, rocq.as_ref(), common);
         }
     };
+    let mut theorem = None;
+    if let Some(file) = &rocq {
+        match export(centre.unwrap_or(&source.instance), certificate)? {
+            Ok(text) => theorem = Some((file, text)),
+            Err(why) => {
+                let help = scale_helps(args, &source);
+                return not_certified(&why, help.map(str::to_owned), &out, rocq.as_ref(), common);
+            }
+        }
+    }
     let mut files = vec![("instance.safetensors", source.instance.to_bytes()?)];
     files.extend(certificate_files(certificate, centre)?);
     out.replace(files)?;
+    if let Some((file, text)) = &theorem {
+        file.write(text)?;
+    }
     if common.json {
         print(&format!("{:#}\n", certificate.to_json()));
     } else {
@@ -172,6 +190,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         tell(&format!(
             "Files in {path}; gdcert check {path}/certificate.json re-proves it\n"
         ));
+        if let Some((file, _)) = &theorem {
+            tell(&file.words());
+        }
     }
     match found {
         Certified::Obstructed(_) | Certified::Refuted(_) => {
@@ -181,6 +202,27 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         }
         Certified::Rate { .. } | Certified::Refused(_) => Ok(Outcome::Fine),
     }
+}
+
+/// Says so, and takes away what an earlier run proved: this folder is no longer about it.
+fn not_certified(
+    why: &str,
+    help: Option<String>,
+    out: &OutDir,
+    rocq: Option<&RocqFile>,
+    common: &Common,
+) -> Result<Outcome> {
+    out.clear()?;
+    rocq.map_or(Ok(()), RocqFile::clear)?;
+    if common.json {
+        let json = serde_json::json!({"refused": why, "help": help});
+        print(&format!("{json:#}\n"));
+    } else {
+        let help = help.map_or(String::new(), |help| format!("; {help}"));
+        tell(&format!("Not certified: {why}{help}\n"));
+    }
+    say(&format!("gdcert: not certified: {why}"));
+    Ok(Outcome::Refuted)
 }
 
 /// The flag that may help where nothing could be proven.
@@ -200,10 +242,17 @@ fn help(args: &Args, goal: &Goal, source: &Source) -> Option<String> {
     } else if !args.search_scale {
         flags.push("--tail seeks a later point of the run from which it closes");
     }
-    if !args.search_scale && source.init.is_some_and(|init| init.scale().is_some()) {
-        flags.push("--search-scale instead of --scale finds a scale at which it closes");
-    } else if !args.search_scale && source.init.is_some() {
-        flags.push("--init lazy --search-scale finds an initialization at which it closes");
-    }
+    flags.extend(scale_helps(args, source));
     (!flags.is_empty()).then(|| flags.join("; "))
+}
+
+/// How another scale is found.
+fn scale_helps(args: &Args, source: &Source) -> Option<&'static str> {
+    match source.init {
+        Some(init) if !args.search_scale && !args.best_rate => Some(match init.scale() {
+            Some(_) => "--search-scale instead of --scale finds a scale at which it closes",
+            None => "--init lazy --search-scale finds an initialization at which it closes",
+        }),
+        _ => None,
+    }
 }

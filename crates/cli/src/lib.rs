@@ -19,6 +19,7 @@ mod plot;
 mod progress;
 mod report;
 mod reproduce;
+mod rocq;
 mod say;
 mod shell;
 mod signals;
@@ -82,6 +83,7 @@ enum Command {
     Verify(Box<verify::Args>),
     Certify(Box<certify::Args>),
     Check(check::Args),
+    Rocq(rocq::Args),
     Falsify(Box<falsify::Args>),
     Reproduce(reproduce::Args),
     Sweep(sweep::Args),
@@ -192,6 +194,7 @@ fn carry_out(cli: &Cli, line: &str) -> Result<Outcome> {
         Command::Verify(args) => verify::run(args, &cli.common, line),
         Command::Certify(args) => certify::run(args, &cli.common, line),
         Command::Check(args) => check::run(args, &cli.common),
+        Command::Rocq(args) => rocq::run(args, &cli.common, line),
         Command::Falsify(args) => falsify::run(args, &cli.common, line),
         Command::Reproduce(args) => reproduce::run(args, &cli.common, line),
         Command::Sweep(args) => sweep::run(args, &cli.common, line),

@@ -6,6 +6,7 @@ use gdcert::CERTIFICATE_FILES;
 use gdcert_base::files::{Lock, Sharing, is_temporary, refuse_link, remove, same_place, write_all};
 use gdcert_base::input;
 pub(super) use gdcert_report::RUN;
+use gdcert_report::rocq::{Integers, library_files};
 use gdcert_report::{PAGE, VERIFICATION_FILES};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -14,13 +15,20 @@ use std::path::{Path, PathBuf};
 pub(super) const COUNTEREXAMPLE: &str = "counterexample";
 pub(super) const LISTING: &str = "counterexample.txt";
 
+/// A file for Rocq, as it is called in the folder of its certificate.
+pub(super) const THEOREM: &str = "certificate.v";
+
 /// What of an earlier run would be taken for a command's own: names, in which a `*` stands for anything. A new command writes its
 /// line here.
 fn results(command: &str) -> Vec<String> {
     let verified = || VERIFICATION_FILES.into_iter().chain(CERTIFICATE_FILES);
     let named = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
     match command {
-        "verify" | "certify" => verified().map(str::to_owned).collect(),
+        "verify" | "certify" => verified().chain([THEOREM]).map(str::to_owned).collect(),
+        "rocq" => library_files(Integers::Z)
+            .into_iter()
+            .map(|(name, _)| name.to_owned())
+            .collect(),
         "falsify" => verified()
             .chain([LISTING, RUN])
             .map(|name| format!("{COUNTEREXAMPLE}/{name}"))
