@@ -3,6 +3,7 @@
 #[macro_use]
 mod common;
 
+mod any_model;
 mod betas;
 mod certified_runs;
 mod curvature;

@@ -62,7 +62,10 @@ fn verdicts_on_models_made_at_random_are_true() {
         assert!(exact.len() > 20, "{seed}: {}", exact.len());
         if let Some(orbit) = &found.orbit {
             for (t, (ends, loss)) in orbit.losses.iter().zip(&exact).enumerate() {
-                assert!(ends[0] <= loss.hi() && loss.lo() <= ends[1], "{seed}: t = {t}");
+                assert!(
+                    ends[0] <= loss.hi() && loss.lo() <= ends[1],
+                    "{seed}: t = {t}"
+                );
             }
         }
         for claim in &found.claims {

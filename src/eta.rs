@@ -31,8 +31,8 @@ pub const THETA: f64 = 0.5;
 /// eta |J_0|^2 of [`Eta::Auto`].
 pub(crate) const AUTO: f64 = 0.5;
 
-/// The step where nothing moves.
-const ANY_STEP: f64 = 1.0;
+/// The step where nothing moves, or where none is taken.
+pub(crate) const ANY_STEP: f64 = 1.0;
 
 impl Eta {
     /// [`Eta::Auto`] as a number.
@@ -64,7 +64,7 @@ impl Eta {
             let norm = site.enclosure().jacobian_norm();
             if !(norm.lo() > 0.0 && norm.hi() <= WIDEST * norm.lo()) {
                 return Err(Error::input(format!(
-                    "--eta auto: rounding hides |J_0|, which is between {:e} and {:e}; give --eta a number",
+                    "rounding hides |J_0|, which is between {:e} and {:e}, and with it the step {multiple} / |J_0|^2; give the step as a number (--eta X)",
                     norm.lo(),
                     norm.hi()
                 )));
@@ -82,7 +82,7 @@ impl Eta {
             return Ok(eta);
         }
         Err(Error::input(format!(
-            "--eta auto: {multiple} / |J_0|^2 with |J_0| = {norm:e} is no step that an f64 can hold; give --eta a number"
+            "the step {multiple} / |J_0|^2 with |J_0| = {norm:e} is none that an f64 can hold; give it as a number (--eta X)"
         )))
     }
 }

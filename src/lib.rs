@@ -30,8 +30,8 @@
 //! | From an instance to a certificate | [`certify`] |
 //! | From an instance to a verdict | [`mod@verify`] |
 //! | The same for any smooth model | [`graph`] |
-//! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | The loss around an instance, and how rough it is | [`landscape`] |
+//! | The poster's claims, one named experiment each; sweeps over many instances; counterexamples | [`experiment`] |
 //! | Random instances for property tests of one's own (feature `proptest`) | `testing` |
 //!
 //! Beside it stand the crates `gdcert-numbers` (here [`numbers`]), `gdcert-check` (re-proves certificates, depends on nothing

@@ -138,3 +138,21 @@ say "merged, and beside the single run"
 cmp merged/trials.csv single/trials.csv || die "the merged rows differ from the single run"
 sha256sum merged/trials.csv single/trials.csv
 echo "the same, byte for byte: $(($(wc -l <single/trials.csv) - 1)) trials"
+
+say "seeds of a training run as an array, one task requeued while it runs"
+mkdir -p texts
+for part in train test; do
+  { echo text,label; for i in $(seq 60); do echo "\"review $i is $([ $((i % 2)) = 1 ] && echo good || echo bad)\",$((i % 2))"; done; } >"texts/$part.csv"
+done
+train=(--data texts --task imdb --length 24 --steps 400 --batch 8 --optimizer adam --lr 1e-3 --checkpoint-every 20 --eval-every 200)
+"$GDCERT" train "${train[@]}" --seeds 0,1,2 --out together --threads 1 | head -n 1
+job=$(sbatch --parsable --array=0-2 --cpus-per-task=1 --mem=0 --time=10 "$here/train.sbatch" trained "${train[@]}")
+for _ in $(seq 600); do [ -e trained/seed-1/checkpoint-1.safetensors ] && break; sleep 0.05; done
+scontrol requeue "${job}_1" || echo "task 1 was done already"
+for _ in $(seq 600); do [ -z "$(squeue --noheader --job "$job")" ] && break; sleep 0.5; done
+final() { grep -h ',final,\|^[0-9]*,final' "$@" | cut -d, -f1-4 | sort; }
+final together/metrics.csv >together.final
+final trained/seed-*/metrics.csv >trained.final
+cmp together.final trained.final || die "the seeds differ from those of a single run"
+"$GDCERT" train --table trained/seed-0 trained/seed-1 trained/seed-2 | tee table.txt
+grep -q ' 3 ' table.txt || die "the table does not pool the seeds"

@@ -8,7 +8,7 @@ pub mod theorem_a;
 use gdcert::descent::{Steps, descend};
 use gdcert::model::{self, Dual, Scalar};
 use gdcert::spectrum::{Reading, Spectrum};
-pub use gdcert::testing::{Draw, draws, inits, kernels, scales, trained as subsets};
+pub use gdcert::testing::{Draw, draws, kernels, scales, sizes, trained as subsets};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;

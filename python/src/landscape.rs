@@ -11,7 +11,7 @@ use gdcert::landscape::{
     instance_weights, run as make,
 };
 use gdcert_base::files::sha256;
-use gdcert_report::plot::{self, Figure, Landscape};
+use gdcert_report::plot::{self, Figure, Landscape, Look};
 use numpy::PyArrayDyn;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -36,8 +36,8 @@ impl PyLandscape {
             path: &[],
         }];
         quiet(py, || match relief {
-            true => plot::reliefs(&panels, &self.title),
-            false => plot::contours(&panels, &self.title),
+            true => plot::reliefs(&panels, &self.title, &Look::screen()),
+            false => plot::contours(&panels, &self.title, &Look::screen()),
         })?
         .map_err(raise)
     }
@@ -84,12 +84,12 @@ impl PyLandscape {
     /// Contour lines of the first surface as SVG.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.draw(py, false)?.svg)
+        self.draw(py, false)?.svg().map_err(raise)
     }
     /// The first surface as a relief, SVG.
     #[getter]
     fn relief_svg(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.draw(py, true)?.svg)
+        self.draw(py, true)?.svg().map_err(raise)
     }
     /// The loss over both directions on matplotlib axes (new ones if none are given); returns them.
     #[pyo3(signature = (ax = None))]

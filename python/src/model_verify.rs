@@ -247,12 +247,14 @@ impl PyModelVerification {
     /// The figure as SVG, as the command draws it.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.figure(py)?.svg.clone())
+        self.figure(py)?.svg().map_err(raise)
     }
     /// The figure as PNG.
     #[getter]
     fn png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.figure(py)?.png))
+        let figure = self.figure(py)?;
+        let png = quiet(py, || figure.png())?.map_err(raise)?;
+        Ok(PyBytes::new(py, &png))
     }
     /// The words that the command prints.
     fn summary(&self) -> String {

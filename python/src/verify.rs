@@ -13,7 +13,7 @@ use gdcert::spectrum::Reading;
 use gdcert::verdict::Claim;
 use gdcert::verify::{Event, Origin, VerdictFile};
 use gdcert::{Eta, Precision, Settings, Trained, Verification};
-use gdcert_report::plot::{Figure, rate_vs_bound};
+use gdcert_report::plot::{Figure, Format, rate_vs_bound};
 use numpy::PyArray1;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList};
@@ -525,12 +525,14 @@ impl PyVerification {
     /// The figure as SVG, as the command draws it.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        Ok(self.figure(py)?.svg.clone())
+        self.figure(py)?.svg().map_err(raise)
     }
     /// The figure as PNG.
     #[getter]
     fn png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
-        Ok(PyBytes::new(py, &self.figure(py)?.png))
+        let figure = self.figure(py)?;
+        let png = quiet(py, || figure.png())?.map_err(raise)?;
+        Ok(PyBytes::new(py, &png))
     }
     /// The words that the command prints.
     fn summary(&self) -> String {
@@ -554,6 +556,7 @@ impl PyVerification {
                 &self.origin(),
                 &self.title,
                 &self.deciding,
+                &Format::SCREEN,
             )?;
             crate::certificate::write(&folder, files, "verify", &self.command, self.origin().seed)
         };

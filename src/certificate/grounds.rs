@@ -60,6 +60,20 @@ impl Proof {
         self.closed.covers(Interval::from_f64(beta))
     }
 
+    /// A lower bound of the smallest eigenvalue of the Hessian in the region that holds the rest of the run, wherever f is
+    /// not above its value at the centre: -R |H|.
+    pub fn hessian_lower(&self) -> f64 {
+        -(self.inputs.residual * self.closed.conditions.h.hi()).next_up()
+    }
+
+    /// The radius around the centre of the ball that holds the rest of the run; of a box the length of the path in it.
+    pub fn region(&self) -> f64 {
+        match self.closed.region {
+            Region::Ball => self.closed.radii.iter().fold(0.0, |a: f64, b| a.max(*b)),
+            Region::Box => self.closed.conditions.path.hi(),
+        }
+    }
+
     /// What Theorem A rests on at the centre, relaxed, and its numbers.
     pub(crate) fn numbers(&self) -> (&Inputs, &Closed<Interval>) {
         (&self.inputs, &self.closed)

@@ -1,11 +1,11 @@
 //! Attention as what claims are about.
 
-use super::{check_refuses, instance_ref, rate_certificate};
+use super::{check_refuses, instance_ref, orbit_is_cheap, rate_certificate};
 use crate::Result;
 use crate::certificate::{
     Certificate, Claimed, Grounds, OrbitRecord, OwnClaim, Proven, Refuted, Site, statement,
 };
-use crate::orbit::Attention;
+use crate::orbit::{Attention, Orbit};
 use crate::problem::Instance;
 use crate::settle::{Refutation, Subject};
 
@@ -88,5 +88,19 @@ impl<'i> Subject for AttentionClaims<'i> {
         centre: Option<&Instance>,
     ) -> Result<Option<String>> {
         check_refuses(certificate, self.site.instance(), centre)
+    }
+
+    fn refuses_on(
+        &self,
+        orbit: &Orbit,
+        certificate: &Certificate,
+        centre: Option<&Instance>,
+    ) -> Result<Option<String>> {
+        let instance = self.site.instance();
+        // The checker's windows are its own, and may need more bits than the orbit did.
+        match orbit_is_cheap(instance.dims(), orbit.steps, orbit.closed_bits) {
+            true => check_refuses(certificate, instance, centre),
+            false => Ok(None),
+        }
     }
 }

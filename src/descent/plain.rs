@@ -70,6 +70,8 @@ struct Unit<T> {
     u: Vec<T>,
     S: Vec<T>,
     out: Vec<T>,
+    /// d f / d scores of one query, n.
+    A: Vec<T>,
     /// d f / d q, d f / d kappa, d f / d u.
     dq: Vec<T>,
     dkappa: Vec<T>,
@@ -284,6 +286,7 @@ impl<T: Scalar> Head<T> {
                 u: zeros(tokens * p),
                 S: zeros(tokens * n),
                 out: zeros(tokens * p),
+                A: zeros(n),
                 dq: zeros(tokens * d),
                 dkappa: zeros(tokens * d),
                 du: zeros(tokens * p),
@@ -402,8 +405,11 @@ impl<T: Scalar> Unit<T> {
                 Kernel::Softmax => dot(r_k, &self.out[token * p..][..p]),
                 Kernel::Gaussian => zero(),
             };
-            for (j, &S_kj) in (first..).zip(S_k) {
-                let A_kj = S_kj * (dot(r_k, &self.u[j * p..][..p]) - centre) / shape.root_d;
+            for ((j, &S_kj), A_kj) in (first..).zip(S_k).zip(&mut self.A) {
+                *A_kj = S_kj * (dot(r_k, &self.u[j * p..][..p]) - centre);
+            }
+            T::divide_all(&mut self.A, shape.root_d);
+            for (j, &A_kj) in (first..).zip(&self.A) {
                 let kappa_j = &self.kappa[j * d..][..d];
                 let dkappa_j = &mut self.dkappa[j * d..][..d];
                 let pairs = q_k.iter().zip(kappa_j).zip(dq_k.iter_mut().zip(dkappa_j));
@@ -437,7 +443,11 @@ fn attention<T: Scalar>(shape: &Shape<T>, q_k: &[T], kappa: &[T], S_k: &mut [T])
                     let w = q - kappa;
                     square += w * w;
                 }
-                *s = (-square / scale).exp();
+                *s = -square;
+            }
+            T::divide_all(S_k, scale);
+            for s in S_k.iter_mut() {
+                *s = s.exp();
             }
         }
         Kernel::Softmax => {
@@ -446,14 +456,16 @@ fn attention<T: Scalar>(shape: &Shape<T>, q_k: &[T], kappa: &[T], S_k: &mut [T])
                 *s = dot(q_k, kappa_j);
                 top = top.max(s.value());
             }
+            for s in S_k.iter_mut() {
+                *s -= T::from_f64(top);
+            }
+            T::divide_all(S_k, shape.root_d);
             let mut sum: T = zero();
             for s in S_k.iter_mut() {
-                *s = ((*s - T::from_f64(top)) / shape.root_d).exp();
+                *s = s.exp();
                 sum += *s;
             }
-            for s in S_k.iter_mut() {
-                *s = *s / sum;
-            }
+            T::divide_all(S_k, sum);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Many instances: the poster's claims one by one, sweeps and what they add up to, the search for counterexamples.
 
+pub mod convexity;
 pub mod falsify;
 pub mod poster;
 pub mod summary;

@@ -260,7 +260,10 @@ impl<'g> Subject for GraphClaims<'g> {
         };
         let number = |value: &Value| u128::from(value.as_u64().unwrap_or(0));
         let words = number(bits) / 64 + 1;
-        let products = u128::from(crate::orbit::Model::work(&self.model()));
+        let products = crate::orbit::Model::work(&self.model())
+            .into_iter()
+            .map(u128::from)
+            .sum::<u128>();
         let (m, P) = (self.graph.m() as u128, self.graph.P() as u128);
         let cheap =
             products * (words * words * number(steps) + m) <= CHEAP && m * P <= CHEAP_JACOBIAN;

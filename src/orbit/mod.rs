@@ -42,10 +42,11 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// 4096 bits, a few seconds: what a command spends without being asked.
+    /// 4096 bits, two minutes at most: what a command spends without being asked where that certifies or refutes something, and
+    /// a hundredth of it where it does not.
     pub const QUICK: Settings = Settings {
         bits: 4096,
-        work: 1 << 33,
+        work: 1 << 37,
     };
 
     /// Whether an orbit can be enclosed at all with so many bits.
@@ -65,12 +66,8 @@ impl Settings {
 }
 
 impl Default for Settings {
-    /// 4096 bits, about a minute.
     fn default() -> Self {
-        Settings {
-            bits: 4096,
-            work: 1 << 36,
-        }
+        Settings::QUICK
     }
 }
 
@@ -81,12 +78,17 @@ pub struct Orbit {
     pub steps: usize,
     /// F, the bits after the point.
     pub bits: usize,
+    /// The bits that it takes with the closed form of the curvature alone, about, as for the checker; `bits` unless sharp
+    /// windows were cheaper.
+    pub closed_bits: usize,
     /// log2 of a bound on the growth of errors from M_0 to there.
     pub log2_growth: f64,
     /// How far the computed point can be from the exact one there (all trained blocks, Frobenius norm).
     pub distance: f64,
     /// How far the run in f64 can be from the exact orbit there.
     pub run_distance: f64,
+    /// A lower bound of the smallest eigenvalue of the Hessian at every enclosed point: -|r| h, as Lemma 1 uses it.
+    pub hessian_lower: f64,
     /// Lower and upper ends of f_t of the exact orbit, t = 0 to `steps`.
     pub losses: Vec<[f64; 2]>,
     /// What is proven about each claim, in the order given.
@@ -117,16 +119,16 @@ impl Orbit {
 }
 
 /// Words of the arithmetics to choose from: F = 64 (L - 1).
-const WORDS: [usize; 11] = [3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64];
+const WORDS: [usize; 14] = [3, 4, 5, 6, 8, 10, 12, 14, 16, 20, 24, 32, 48, 64];
 
 /// Bits beyond the growth of errors: they leave 2^-50 or so of error at the end, roundings of the steps included.
 const GUARD: f64 = 72.0;
 
-/// What settles nothing may cost this part of the work.
-const SCRAP: u64 = 16;
+/// Words that usually suffice with sharp windows.
+const FEW_WORDS: usize = 5;
 
-/// With the closed form of the curvature up to this many bits are cheaper than sharp windows.
-const CHEAP_BITS: f64 = 704.0;
+/// What settles nothing may cost this part of the work.
+const SCRAP: u64 = 128;
 
 /// Encloses exact gradient descent from the instance's weights with step `eta`, as far as it takes to settle the claims
 /// f_t <= (1 - eta beta)^t f_0, but not beyond `limit` steps. The first claim is the
@@ -224,11 +226,18 @@ pub(crate) fn enclose_of(
     };
     let mut windows = Windows::new(false);
     let mut growing = growth(model, eta, last, &mut windows, observe)?;
-    // Sharp windows cost much: only for something that can be settled.
+    let closed_bits = (growing.last().copied().unwrap_or(0.0) + GUARD) as usize;
+    // Sharp windows cost much and save bits: where that is cheaper, and only for something that can be settled.
     if ahead.open.is_none()
         && !out_of_reach
-        && growing[deciding] + GUARD > CHEAP_BITS
-        && model.has_sharp()
+        && let Some(of_window) = model.sharp_work()
+        && let windowed = of_window.saturating_mul(windows.all.len() as u64)
+        && let sharp_cost = windowed.saturating_add(cost.of(FEW_WORDS, deciding))
+        && let closed_cost = cost
+            .words(&growing, deciding)
+            .map(|words| cost.of(words, deciding))
+        && closed_cost.is_none_or(|closed| sharp_cost < closed)
+        && sharp_cost <= work
     {
         let mut sharp = Windows::new(true);
         let slower = growth(model, eta, all, &mut sharp, observe)?;
@@ -280,9 +289,11 @@ pub(crate) fn enclose_of(
     Ok(Orbit {
         steps: walk.steps,
         bits: walk.bits,
+        closed_bits: closed_bits.max(walk.bits),
         log2_growth: walk.log2_growth,
         distance: walk.distance,
         run_distance: walk.run_distance,
+        hessian_lower: -walk.steepest,
         losses: walk.losses,
         fates: walk
             .claims
@@ -298,17 +309,20 @@ pub(crate) fn enclose_of(
 struct Cost {
     bits: usize,
     work: u64,
-    /// Multiplications of a step.
-    step: u64,
+    /// Multiplications of a step, as [`Model::work`] has them.
+    step: [u64; 2],
 }
 
 impl Cost {
     /// Products of words in so many steps.
     fn of(&self, words: usize, steps: usize) -> u64 {
-        self.step
-            .saturating_mul((words * words) as u64)
-            .max(1)
-            .saturating_mul(steps as u64)
+        // Half the products of two numbers are left out; an f64 has two or three words that are not 0.
+        let [full, by_f64] = self.step;
+        let (of_two, of_one) = ((words * (words + 3) / 2) as u64, 3 * words as u64);
+        let step = full
+            .saturating_mul(of_two)
+            .saturating_add(by_f64.saturating_mul(of_one));
+        step.max(1).saturating_mul(steps as u64)
     }
 
     /// How many steps the work allows with so many words.

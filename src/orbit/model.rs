@@ -36,10 +36,11 @@ pub(crate) trait Model {
         weights: Option<&[f64]>,
         then: impl FnOnce(&mut dyn Grounds) -> R,
     ) -> Result<R>;
-    /// Whether there is a sharp form at these sizes.
-    fn has_sharp(&self) -> bool;
-    /// Multiplications of a step, about.
-    fn work(&self) -> u64;
+    /// What a sharp window costs, in the units of [`work`](Model::work) times words; `None` if there is no sharp form at these
+    /// sizes.
+    fn sharp_work(&self) -> Option<u64>;
+    /// Multiplications of a step, about: of two numbers of full length, and of one by an f64.
+    fn work(&self) -> [u64; 2];
 }
 
 /// Gradient descent, step by step. The residual and the gradient are those of the exact model at the weights held, enclosed in T.
@@ -160,19 +161,21 @@ impl<'a> Model for Attention<'a> {
         Ok(then(&mut site))
     }
 
-    fn has_sharp(&self) -> bool {
-        crate::bounds::sharp::affordable(self.instance.dims())
+    fn sharp_work(&self) -> Option<u64> {
+        let work = crate::bounds::sharp::work(self.instance.dims())?;
+        // Measured: a millisecond, and 60 nanoseconds for each.
+        Some(1_000_000 + 50 * work)
     }
 
-    fn work(&self) -> u64 {
+    fn work(&self) -> [u64; 2] {
         let Dims { N, n, D, d, H, p } = self.instance.dims();
         let [q, k, v] = self.trained.flags();
         let scores = q || k;
         let features = d * (usize::from(q) + usize::from(k)) + p * usize::from(v);
-        let token = 2 * D * features + n * (d + 2 * p + if scores { 2 * d + p } else { 0 });
-        // An exponential and two quotients are about sixty products.
-        let scores = if scores { 60 * n } else { 0 };
-        (H * N * n * (token + scores)) as u64
+        let token = n * (d + 2 * p + if scores { 2 * d + p } else { 0 });
+        // An exponential and its share of the quotients are about thirty products.
+        let scores = if scores { 30 * n } else { 0 };
+        [token + scores, 2 * D * features].map(|each| (H * N * n * each) as u64)
     }
 }
 

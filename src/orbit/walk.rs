@@ -33,8 +33,10 @@ pub(super) struct Walk {
     pub log2_growth: f64,
     /// how far the exact orbit can be,
     pub distance: f64,
-    /// and how far it can be from the run in f64.
+    /// how far it can be from the run in f64.
     pub run_distance: f64,
+    /// The largest |r| h,
+    pub steepest: f64,
     /// Steps with eta |J|^2 > 2.
     pub expanding: usize,
     pub losses: Vec<[f64; 2]>,
@@ -69,8 +71,11 @@ impl<M: Model> Plan<'_, M> {
             5 => self.follow::<5>(windows, observe),
             6 => self.follow::<6>(windows, observe),
             8 => self.follow::<8>(windows, observe),
+            10 => self.follow::<10>(windows, observe),
             12 => self.follow::<12>(windows, observe),
+            14 => self.follow::<14>(windows, observe),
             16 => self.follow::<16>(windows, observe),
+            20 => self.follow::<20>(windows, observe),
             24 => self.follow::<24>(windows, observe),
             32 => self.follow::<32>(windows, observe),
             48 => self.follow::<48>(windows, observe),
@@ -94,6 +99,7 @@ impl<M: Model> Plan<'_, M> {
         let (mut left, mut schedule) = (false, Schedule::default());
         let mut window = 0;
         let mut log2_growth = 0.0;
+        let mut steepest = 0.0f64;
         let mut expanding = 0;
         let mut losses = Vec::new();
         let mut f0 = Interval::from_f64(0.0);
@@ -129,6 +135,7 @@ impl<M: Model> Plan<'_, M> {
                 break End::Bits;
             }
             losses.push([loss.lo(), loss.hi()]);
+            steepest = steepest.max((largest * curvature).next_up());
             let from_run = (away(&motion, &run.weights()) + known).next_up();
             reached = (known, from_run, log2_growth);
             if t == 0 {
@@ -194,6 +201,7 @@ impl<M: Model> Plan<'_, M> {
             log2_growth,
             distance,
             run_distance,
+            steepest,
             expanding,
             losses,
             claims,

@@ -125,7 +125,7 @@ impl<S: Subject> Settling<'_, S> {
                 continue;
             };
             let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-            let refused = self.subject.refuses(&certificate, centre)?;
+            let refused = self.subject.refuses_on(&orbit, &certificate, centre)?;
             let last = self.last;
             let Some(claim) = self.claim(name) else {
                 continue;

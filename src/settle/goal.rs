@@ -122,7 +122,7 @@ pub(crate) fn certify<S: Subject>(
                 match enclosed(subject, slice::from_ref(&claimed), tail, settings, observe)? {
                     Ok(orbit) => {
                         if let Some((certificate, proven)) = certificate(subject, &orbit, name)? {
-                            return settled(subject, certificate, proven);
+                            return settled(subject, Some(&orbit), certificate, proven);
                         }
                         stopped = orbit.stopped;
                     }
@@ -146,7 +146,7 @@ pub(crate) fn certify<S: Subject>(
     match found {
         Ok(proven) if rate < 1.0 => {
             let certificate = subject.rate(&proven, &claimed, None)?;
-            let mut found = settled(subject, certificate, Some(proven))?;
+            let mut found = settled(subject, None, certificate, Some(proven))?;
             if let Certified::Rate {
                 proven,
                 stopped: why,
@@ -172,11 +172,16 @@ pub(crate) fn certify<S: Subject>(
 /// A certificate, if the independent check accepts it.
 fn settled<S: Subject>(
     subject: &S,
+    orbit: Option<&orbit::Orbit>,
     certificate: S::Certificate,
     proven: Option<Proven<S::Centre>>,
 ) -> Result<Certified<S::Certificate, S::Centre>> {
     let centre = proven.as_ref().and_then(|proven| proven.centre.as_ref());
-    if let Some(why) = subject.refuses(&certificate, centre)? {
+    let refused = match orbit {
+        Some(orbit) => subject.refuses_on(orbit, &certificate, centre),
+        None => subject.refuses(&certificate, centre),
+    };
+    if let Some(why) = refused? {
         return Ok(Certified::Refused(Unproven::not_rechecked(&why)));
     }
     Ok(match proven {

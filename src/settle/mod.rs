@@ -12,7 +12,7 @@ pub(crate) use goal::{Wanted, certify, refused};
 
 use crate::Result;
 use crate::certificate::{Claimed, Grounds, OrbitRecord, Proven};
-use crate::orbit::Model;
+use crate::orbit::{Model, Orbit};
 
 /// A model with a start and a step: what claims are about, and how their certificates are written.
 pub(crate) trait Subject {
@@ -49,6 +49,15 @@ pub(crate) trait Subject {
         certificate: &Self::Certificate,
         centre: Option<&Self::Centre>,
     ) -> Result<Option<String>>;
+    /// As [`refuses`](Subject::refuses), of a certificate that rests on this orbit.
+    fn refuses_on(
+        &self,
+        _orbit: &Orbit,
+        certificate: &Self::Certificate,
+        centre: Option<&Self::Centre>,
+    ) -> Result<Option<String>> {
+        self.refuses(certificate, centre)
+    }
 }
 
 /// The numbers of a certificate of kind `refuted`.

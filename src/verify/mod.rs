@@ -12,9 +12,10 @@ pub(crate) use file::SCHEMA;
 pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
 
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
-use crate::certificate::{Certificate, Grounds, OwnClaim, Proven, Refusal, Site};
+use crate::certificate::{Certificate, OwnClaim, Proven, Refusal, Site};
 use crate::certify::{AttentionClaims, check_refuses, obstructed_certificate, with_certified_step};
-use crate::descent::{Point, Steps, Trajectory, descend_in, descend_lanes};
+use crate::descent::{Point, Steps, Trajectory, descend, descend_in, descend_lanes};
+use crate::eta::{ANY_STEP, AUTO};
 use crate::model::{self, Precision, Trained};
 use crate::orbit::{self, Orbit};
 use crate::problem::{Dims, Instance};
@@ -177,10 +178,15 @@ pub fn verify(
     let deciding = settings.deciding();
     settings.check()?;
     let site = Site::new(instance, trained);
+    let mut no_run = None;
+    let mut relative = |multiple| {
+        let eta = Eta::relative(multiple, &site, &mut spectrum.jacobian_norm);
+        step_or_obstruction(eta, instance, trained, &mut no_run)
+    };
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
-        Eta::Auto => Eta::auto(&site, &mut spectrum.jacobian_norm)?,
-        Eta::Relative(multiple) => Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?,
+        Eta::Auto => relative(AUTO)?,
+        Eta::Relative(multiple) => relative(multiple)?,
         Eta::Certified => {
             let fail = |refusal: Refusal| {
                 Error::input(format!(
@@ -206,10 +212,14 @@ pub fn verify(
         instance,
         trained,
         eta,
-        settings.steps,
+        match no_run {
+            Some(_) => Steps::Exactly(0),
+            None => settings.steps,
+        },
         &mut |point| observe(Event::Point(point)),
     )?;
     let mut found = start.conclude(&site, &settings.claims, trajectory);
+    found.explain_no_run(no_run);
     found.curvature = curvature.collect();
     match &found.obstruction {
         Some(obstruction) => {
@@ -258,13 +268,17 @@ pub(crate) fn verify_lanes(
     for (i, (instance, &multiple)) in instances.iter().zip(multiples).enumerate() {
         let site = Site::new(instance, trained);
         let start = Spectrum::new(instance, trained).and_then(|mut spectrum| {
-            let eta = Eta::relative(multiple, &site, &mut spectrum.jacobian_norm)?;
-            Ok((Start::new(instance, trained, spectrum), eta))
+            let mut no_run = None;
+            let eta = Eta::relative(multiple, &site, &mut spectrum.jacobian_norm);
+            let eta = step_or_obstruction(eta, instance, trained, &mut no_run)?;
+            Ok((Start::new(instance, trained, spectrum), eta, no_run))
         });
-        started.push(start.map(|(start, eta)| {
-            at.push(i);
-            etas.push(eta);
-            (start, site)
+        started.push(start.map(|(start, eta, no_run)| {
+            if no_run.is_none() {
+                at.push(i);
+                etas.push(eta);
+            }
+            (start, site, no_run)
         }));
     }
     let sound: Vec<Instance> = at.iter().map(|&i| instances[i].clone()).collect();
@@ -274,12 +288,38 @@ pub(crate) fn verify_lanes(
         descend_lanes(&sound, trained, &etas, steps, observe)?
     }
     .into_iter();
-    let conclude = |start: Result<(Start, Site)>| {
-        let (start, site) = start?;
-        let run = runs.next().expect("a run for each that started");
-        Ok(start.conclude(&site, &[], run))
+    let conclude = |start: Result<(Start, Site, Option<Error>)>| {
+        let (start, site, no_run) = start?;
+        let run = match no_run {
+            None => runs.next().expect("a run for each that started"),
+            Some(_) => {
+                let mut go = |_: &Point| ControlFlow::Continue(());
+                let none = Steps::Exactly(0);
+                descend(site.instance(), trained, ANY_STEP, none, &mut go)?
+            }
+        };
+        let mut found = start.conclude(&site, &[], run);
+        found.explain_no_run(no_run);
+        Ok(found)
     };
     Ok(started.into_iter().map(conclude).collect())
+}
+
+/// The step; where there is none but the instance is obstructed, whatever the step, any: then no step is taken, and `no_run`
+/// says why.
+fn step_or_obstruction(
+    eta: Result<f64>,
+    instance: &Instance,
+    trained: Trained,
+    no_run: &mut Option<Error>,
+) -> Result<f64> {
+    match eta {
+        Err(why) if obstruction(instance, trained).is_some() => {
+            *no_run = Some(why);
+            Ok(ANY_STEP)
+        }
+        eta => eta,
+    }
 }
 
 /// What is known of an instance before any step.
@@ -372,6 +412,14 @@ impl Start {
 }
 
 impl Verification {
+    fn explain_no_run(&mut self, no_run: Option<Error>) {
+        if let Some(why) = no_run {
+            for claim in &mut self.claims {
+                claim.reason += &format!("; no step was taken ({why}), and eta = 1 stands for any");
+            }
+        }
+    }
+
     /// The claim of this name: a reading, or one of the user's own.
     ///
     /// # Panics

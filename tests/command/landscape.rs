@@ -55,7 +55,11 @@ impl Loss for Quadratic {
             .as_slice()
             .to_vec())
     }
-    fn hessian_enclosure(&mut self, _: &[f64], _: &[f64]) -> gdcert::Result<Option<Vec<Interval>>> {
+    fn hessian_enclosure(
+        &mut self,
+        _: &[f64],
+        _: &[f64],
+    ) -> gdcert::Result<Option<Vec<Interval>>> {
         Ok(None)
     }
 

@@ -8,6 +8,7 @@ mod common;
 mod data;
 mod extreme_sizes;
 mod falsify;
+mod figures;
 mod landscape;
 mod models;
 mod report;

@@ -205,3 +205,66 @@ fn verdicts_are_those_of_the_built_in_path() {
     }
     assert!(certified >= 4, "{certified}");
 }
+
+/// Curvature by rules for operations, by the closed form and by the sharp bound: all above what the Jacobian of the built-in
+/// model changes by, and the first not far from the last (the numbers are printed).
+#[test]
+fn curvature_of_attention_as_a_graph_is_above_the_second_derivative() {
+    use gdcert::bounds::{Curvature, Sharp};
+    use gdcert_graph::Bounds;
+    let dims = Dims {
+        N: 2,
+        n: 4,
+        D: 8,
+        d: 4,
+        H: 3,
+        p: 1,
+    };
+    let trained = Trained::QKV;
+    for (kernel, seed) in [
+        (Kernel::Softmax, 0),
+        (Kernel::Softmax, 1),
+        (Kernel::Gaussian, 0),
+    ] {
+        let instance = Instance::random(dims, kernel, Init::Lecun, seed).unwrap();
+        let graph = graph(&instance, trained).unwrap();
+        let bounds = Bounds::new(&graph, &graph.start()).unwrap();
+        let closed = Curvature::<f64>::new(&instance, trained).unwrap();
+        let sharp = Sharp::<f64>::new(&instance, trained);
+        let J = model::jacobian(&instance, instance.W(), trained);
+        let norm = |M: &DMatrix<f64>| M.singular_values().max();
+        let mut found = 0.0f64;
+        // Directions in turn: the change of J along one has a largest singular vector, which is the next. Columns of J are
+        // W^Q, W^K, W^V, head by head, column by column.
+        let mut direction: Vec<f64> = (0..J.ncols()).map(|i| (i as f64 * 0.7).sin()).collect();
+        let by = 1e-5;
+        for _ in 0..12 {
+            let size = direction.iter().map(|x| x * x).sum::<f64>().sqrt();
+            let mut W = instance.W().clone();
+            let blocks = [&mut W.Q, &mut W.K, &mut W.V];
+            let entries = blocks.into_iter().flatten().flat_map(|W| W.iter_mut());
+            for (w, x) in entries.zip(&direction) {
+                *w += by * x / size;
+            }
+            let change = (model::jacobian(&instance, &W, trained) - &J) / by;
+            found = found.max(norm(&change));
+            let svd = change.svd(false, true);
+            let top = svd.singular_values.imax();
+            direction = svd.v_t.unwrap().row(top).iter().copied().collect();
+        }
+        for radius in [1e-5, 0.01, 0.1] {
+            let by_rules = bounds.curvature(radius);
+            let by_hand = closed.h(radius);
+            let H = sharp.H(&[radius; 3]);
+            let H = norm(&DMatrix::from_fn(3, 3, |b, c| H[b][c]));
+            println!(
+                "{kernel} {seed} radius {radius}: over the largest found: rules {:.2}, closed form {:.2}, sharp {:.2}",
+                by_rules / found,
+                by_hand / found,
+                H / found
+            );
+            // Differences of J by 1e-5 are off by 1e-16 / 1e-5.
+            assert!(by_rules >= found * (1.0 - 1e-8) && by_hand >= found * (1.0 - 1e-8));
+        }
+    }
+}

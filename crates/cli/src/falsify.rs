@@ -14,6 +14,7 @@ use gdcert::model::Precision;
 use gdcert::problem::{Dims, Init};
 use gdcert::spectrum::Reading;
 use gdcert::verify::Origin;
+use gdcert_report::plot::Format;
 use gdcert_report::verification_files;
 use serde_json::{Value, json};
 use std::fmt::Write;
@@ -141,7 +142,14 @@ fn counterexample_files(
     let Counterexample {
         instance, found, ..
     } = counterexample;
-    let mut files = verification_files(instance, found, &origin, &title, search.reading.name())?;
+    let mut files = verification_files(
+        instance,
+        found,
+        &origin,
+        &title,
+        search.reading.name(),
+        &Format::SCREEN,
+    )?;
     files.push((
         LISTING.to_owned(),
         listing(search, counterexample).into_bytes(),

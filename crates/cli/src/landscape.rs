@@ -18,7 +18,7 @@ use gdcert_base::files::same_place;
 use gdcert_base::files::sha256;
 use gdcert_base::input;
 use gdcert_base::number::significant;
-use gdcert_report::plot::{self, Landscape};
+use gdcert_report::plot::{self, Figure, Format, Landscape, Look};
 use gdcert_train::data::{Dataset, Sample, Task};
 use gdcert_train::training::check_training_room;
 use gdcert_train::training::{Checkpoint, Settings};
@@ -177,8 +177,8 @@ fn of_checkpoint(
     common: &Common,
     line: &str,
 ) -> Result<Outcome> {
-    let at = Checkpoint::read(file)?;
-    let trained = &at.state.settings;
+    // Parameters are enough: a checkpoint from elsewhere has no optimizer in it.
+    let trained = &Checkpoint::read_settings(file)?;
     if let Some(task) = args.task.filter(|task| *task != trained.task) {
         return Err(Error::input(format!(
             "--task {task} but {} was trained on {}",
@@ -242,7 +242,7 @@ fn of_checkpoint(
     let fingerprint = data.fingerprint();
     refuse_others(earlier.as_ref(), &fingerprint, source)?;
     if settings.dev && data.dev.is_empty() {
-        data.hold_out(0);
+        data.hold_out(0, 0.1);
     }
     if let Some(said) = said_of_data {
         note(&said);
@@ -260,7 +260,7 @@ fn of_checkpoint(
     let header = Header {
         task: settings.task.to_string(),
         kernel: settings.kernel,
-        centre: named(file, Some(at.state.step))?,
+        centre: named(file, Some(Checkpoint::read_step(file)?))?,
         batch: Some(Samples {
             split: split.to_owned(),
             samples: samples.len(),
@@ -276,7 +276,7 @@ fn of_checkpoint(
             path.iter().map(|p| p.0.clone()).collect(),
         )
     };
-    let weights = as_vector(at.parameters.values());
+    let weights = as_vector(Checkpoint::read_parameters(file, &settings)?.values());
     let blocks = classifier_blocks(&architecture);
     let path: Vec<Vec<f64>> = path.into_iter().map(|p| p.1).collect();
     finish(
@@ -505,6 +505,18 @@ fn draw_again(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcom
 
 /// contour and relief of the first surface of each.
 fn draw(out: &OutDir, found: &[&Finished]) -> Result<()> {
+    let mut files = Vec::new();
+    for (name, figure) in figures(found, &Look::screen())? {
+        files.extend(figure.files(name, &Format::SCREEN)?);
+    }
+    let named = files
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.clone()));
+    out.write(named.collect())
+}
+
+/// The contours and the relief of finished landscapes.
+pub(super) fn figures(found: &[&Finished], look: &Look) -> Result<[(&'static str, Figure); 2]> {
     let same_task = found.iter().all(|f| f.header.task == found[0].header.task);
     let names: Vec<String> = found
         .iter()
@@ -526,15 +538,10 @@ fn draw(out: &OutDir, found: &[&Finished]) -> Result<()> {
         .collect();
     let title = title(&found[0].header, same_task);
     let (contour, relief) = (
-        plot::contours(&panels, &title)?,
-        plot::reliefs(&panels, &title)?,
+        plot::contours(&panels, &title, look)?,
+        plot::reliefs(&panels, &title, look)?,
     );
-    out.write(vec![
-        ("contour.svg", contour.svg.into_bytes()),
-        ("contour.png", contour.png),
-        ("relief.svg", relief.svg.into_bytes()),
-        ("relief.png", relief.png),
-    ])
+    Ok([("contour", contour), ("relief", relief)])
 }
 
 fn panel_name(header: &Header, with_task: bool) -> String {

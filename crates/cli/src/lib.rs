@@ -15,6 +15,7 @@ mod landscape;
 mod model;
 mod orbit;
 mod out;
+mod plot;
 mod progress;
 mod report;
 mod reproduce;
@@ -89,6 +90,7 @@ enum Command {
     Data(data::Args),
     Train(Box<train::Args>),
     Landscape(Box<landscape::Args>),
+    Plot(Box<plot::Args>),
     Report(report::Args),
     Explain(explain::Args),
     Completions(shell::Completions),
@@ -197,6 +199,7 @@ fn carry_out(cli: &Cli, line: &str) -> Result<Outcome> {
         Command::Data(args) => data::run(args, &cli.common, line),
         Command::Train(args) => train::run(args, &cli.common, line),
         Command::Landscape(args) => landscape::run(args, &cli.common, line),
+        Command::Plot(args) => plot::run(args, &cli.common, line),
         Command::Report(args) => report::run(args, &cli.common, line),
         Command::Explain(args) => explain::run(args, &cli.common),
         Command::Completions(args) => shell::completions(args, &cli.common),

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 pub(super) const COUNTEREXAMPLE: &str = "counterexample";
 pub(super) const LISTING: &str = "counterexample.txt";
 
-/// What of an earlier run would be taken for a command's own: names, which may end at a `*`. A new command writes its
+/// What of an earlier run would be taken for a command's own: names, in which a `*` stands for anything. A new command writes its
 /// line here.
 fn results(command: &str) -> Vec<String> {
     let verified = || VERIFICATION_FILES.into_iter().chain(CERTIFICATE_FILES);
@@ -39,6 +39,7 @@ fn results(command: &str) -> Vec<String> {
             "config.toml",
             "metrics.csv",
             "checkpoint-*",
+            "best-*",
             "summary.json",
             "curves.*",
         ]),
@@ -51,14 +52,17 @@ fn results(command: &str) -> Vec<String> {
         ]),
         "reproduce" => named(&["summary.csv", "summary.json", PAGE]),
         "report" => named(&[PAGE]),
+        "plot" => named(&["*.svg", "*.png", "*.pdf"]),
         // The archive and the images are dealt with where they are made.
         _ => named(&["data.json"]),
     }
 }
 
 fn fits(name: &str, pattern: &str) -> bool {
-    match pattern.strip_suffix('*') {
-        Some(start) => name.starts_with(start),
+    match pattern.split_once('*') {
+        Some((start, end)) => {
+            name.len() >= start.len() + end.len() && name.starts_with(start) && name.ends_with(end)
+        }
         None => name == pattern,
     }
 }

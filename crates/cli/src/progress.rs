@@ -18,6 +18,8 @@ pub(super) struct Progress {
     stride: usize,
     started: Instant,
     last: Instant,
+    /// What is said of how it goes.
+    state: String,
 }
 
 impl Progress {
@@ -26,8 +28,9 @@ impl Progress {
             under_way();
         }
         let bar = (std::io::stderr().is_terminal() && !is_quiet()).then(|| {
-            let style =
-                ProgressStyle::with_template("{msg} {wide_bar} {pos}/{len} {per_sec} {eta}");
+            let style = ProgressStyle::with_template(
+                "{msg} {wide_bar} {pos}/{len} {per_sec} {eta} {prefix}",
+            );
             let bar = ProgressBar::with_draw_target(
                 Some(total as u64),
                 ProgressDrawTarget::stderr_with_hz(5),
@@ -47,6 +50,7 @@ impl Progress {
             stride: 64,
             started: now,
             last: now,
+            state: String::new(),
         }
     }
 
@@ -74,6 +78,15 @@ impl Progress {
         }
     }
 
+    /// What is said of how it goes, from now on.
+    pub(super) fn state(&mut self, state: String) {
+        if let Some(bar) = &self.bar {
+            bar.set_prefix(state);
+        } else {
+            self.state = state;
+        }
+    }
+
     pub(super) fn at(&mut self, done: usize) {
         match &self.bar {
             Some(bar) => bar.set_position(done as u64),
@@ -89,9 +102,11 @@ impl Progress {
                 let left = pace * (self.total as f64 - done as f64);
                 let rate = pace.recip();
                 say(&format!(
-                    "{}: {done} of {}, {rate:.prec$} a second, about {left:.0} s left",
+                    "{}: {done} of {}, {rate:.prec$} a second, about {left:.0} s left{}{}",
                     self.what,
                     self.total,
+                    if self.state.is_empty() { "" } else { "; " },
+                    self.state,
                     prec = usize::from(rate < 100.0) + usize::from(rate < 1.0),
                 ));
             }

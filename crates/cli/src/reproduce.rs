@@ -4,22 +4,27 @@ use super::out::OutDir;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, within};
 use crate::{Error, Result};
+use gdcert::experiment::convexity::{convexity, convexity_csv};
 use gdcert::experiment::poster::{
-    Commands, Experiment, Finding, Preset, Summary, VerifyCase, Work, experiment, experiments,
+    Commands, ConvexityCase, Experiment, Finding, Preset, Summary, VerifyCase, Work,
+    convexity_numbers, experiment, experiments,
 };
+use gdcert::model::Kernel;
 use gdcert::verify::{Event, verify};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{remove, shell_line, write_atomic};
 use gdcert_base::input;
 use gdcert_base::schema::to_text;
+use gdcert_report::plot::Format;
 use gdcert_report::{
     PAGE, RUN, cases_table, drawn_title, page, paragraph, read, verification_files,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-const CLAIMS: [&str; 9] = [
+const CLAIMS: [&str; 10] = [
     "theorem-1-softmax",
     "theorem-1-gaussian",
     "readings-of-beta",
@@ -27,6 +32,7 @@ const CLAIMS: [&str; 9] = [
     "theorem-2-random",
     "necessity",
     "vanishing-gradient",
+    "near-convex",
     "pathfinder",
     "imdb",
 ];
@@ -39,7 +45,7 @@ const CLAIMS: [&str; 9] = [
 #[command(
     allow_negative_numbers = true,
     after_help = "Claims: theorem-1-softmax, theorem-1-gaussian, readings-of-beta, theorem-2, theorem-2-random, necessity,\n        \
-                  vanishing-gradient, pathfinder, imdb\n\n\
+                  vanishing-gradient, near-convex, pathfinder, imdb\n\n\
                   Example: gdcert reproduce --only theorem-1-gaussian"
 )]
 pub(super) struct Args {
@@ -187,6 +193,10 @@ fn run_experiment(experiment: &Experiment, out: &OutDir, args: &Args) -> Result<
                 let what = format!("{}/{}", experiment.name, case.name);
                 finding.of_verdict(&run_verify(run, &what, &mut folder)?)
             }
+            Work::Convexity(case) => {
+                let what = format!("{}/{}", experiment.name, finding.case);
+                finding.with_numbers(run_convexity(case, &what, &mut folder)?)
+            }
             Work::Commands(commands) => {
                 run_commands(commands, folder.path(), &args.imdb, resume)?;
                 finding.of_commands(commands, out.path())?
@@ -274,6 +284,42 @@ fn run_commands(commands: &Commands, folder: &Path, imdb: &Path, resume: bool) -
     Ok(())
 }
 
+fn run_convexity(
+    case: &ConvexityCase,
+    what: &str,
+    folder: &mut OutDir,
+) -> Result<Map<String, Value>> {
+    let kernels = [Kernel::Softmax, Kernel::Gaussian];
+    let seeds = 0..case.seeds;
+    let all: Vec<_> = seeds
+        .flat_map(|seed| case.scales.iter().map(move |&omega| (omega, seed)))
+        .flat_map(|(omega, seed)| kernels.map(|kernel| (kernel, omega, seed)))
+        .collect();
+    let mut progress = Progress::of_long_steps(what, 0, all.len());
+    let mut found = Vec::new();
+    for (i, (kernel, omega, seed)) in all.into_iter().enumerate() {
+        progress.at(i);
+        found.push(convexity(
+            case.dims,
+            kernel,
+            omega,
+            seed,
+            case.steps,
+            &mut || match interrupted() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            },
+        )?);
+    }
+    let figure = gdcert_report::plot::convexity(&found)?;
+    folder.replace(vec![
+        ("near-convex.csv", convexity_csv(&found)?),
+        ("near-convex.svg", figure.svg()?.into_bytes()),
+        ("near-convex.png", figure.png()?),
+    ])?;
+    Ok(convexity_numbers(&found))
+}
+
 fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<VerdictFile> {
     let instance = run.instance()?;
     let settings = run.settings();
@@ -295,7 +341,14 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
         init: Some(run.init),
     };
     let name = drawn_title(run.init, run.seed);
-    let files = verification_files(&instance, &found, &origin, &name, run.reading.name())?;
+    let files = verification_files(
+        &instance,
+        &found,
+        &origin,
+        &name,
+        run.reading.name(),
+        &Format::SCREEN,
+    )?;
     folder.replace(files)?;
     Ok(VerdictFile::new(&found, &origin, run.reading.name()))
 }

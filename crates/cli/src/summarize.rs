@@ -5,9 +5,10 @@ use super::sweep::CONFIG;
 use super::{Common, Outcome, interrupted, note, print, tell};
 use crate::{Error, Result};
 use gdcert::experiment::summary::{Merged, Statistics, merge};
-use gdcert::experiment::sweep::Plan;
+use gdcert::experiment::sweep::{Plan, Row};
 use gdcert_base::files::{Lock, Sharing, beside, remove, rename, same_place, write_all};
-use gdcert_report::plot::sweep_figures;
+use gdcert_base::input;
+use gdcert_report::plot::{Format, Look, Named, Over, sweep_figures};
 use gdcert_report::sweep_tables;
 use serde_json::{Value, json};
 use std::io::{BufWriter, Write};
@@ -33,9 +34,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let merged_path = into.path().join("trials.csv");
     let mut merged = beside(&merged_path)?;
     let mut statistics = Statistics::new(&plan);
+    let mut over = Over::default();
     let mut writer = BufWriter::new(&mut merged);
     let found = merge(&args.folder, &plan, &mut writer, &mut |row| {
-        statistics.add(row)
+        statistics.add(row);
+        over.add(row);
     })?;
     let written = writer.flush();
     drop(writer);
@@ -45,15 +48,14 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         return Err(Error::Cancelled);
     }
 
-    let (figures, left_out) = sweep_figures(&statistics)?;
+    let (figures, left_out) = sweep_figures(&statistics, &over, &Look::screen())?;
     let mut json = summary_json(&plan, &config, &found, &statistics, line);
     json["figures"] = figures.iter().map(|(name, _)| name.as_str()).collect();
     json["figures_left_out"] = left_out.iter().map(String::as_str).collect();
     let text = format!("{json:#}\n");
     let mut files = vec![("summary.json".to_owned(), text.clone().into_bytes())];
     for (name, figure) in figures {
-        files.push((format!("{name}.svg"), figure.svg.into_bytes()));
-        files.push((format!("{name}.png"), figure.png));
+        files.extend(figure.files(&name, &Format::SCREEN)?);
     }
     let named = files
         .iter()
@@ -77,6 +79,34 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         tell(&format!("Files in {}\n", into.path().display()));
     }
     Ok(Outcome::Fine)
+}
+
+/// The figures of a sweep's folder, or of what summarize made of it.
+pub(super) fn figures(folder: &Path, look: &Look) -> Result<(Vec<Named>, Vec<String>)> {
+    let mut over = Over::default();
+    let merged = folder.join("trials.csv");
+    let statistics = if merged.is_file() {
+        let config = input::json(&folder.join("summary.json"))?;
+        let plan: Plan = config["config"].as_str().unwrap_or_default().parse()?;
+        let mut statistics = Statistics::new(&plan);
+        let wrong = |e: csv::Error| Error::file(&merged, format!("cannot be read: {e}"));
+        let mut csv = csv::Reader::from_path(&merged).map_err(wrong)?;
+        for record in csv.records() {
+            let row: Row = record.and_then(|r| r.deserialize(None)).map_err(wrong)?;
+            statistics.add(&row);
+            over.add(&row);
+        }
+        statistics
+    } else {
+        let (plan, _) = plan_of(folder)?;
+        let mut statistics = Statistics::new(&plan);
+        merge(folder, &plan, &mut std::io::sink(), &mut |row| {
+            statistics.add(row);
+            over.add(row);
+        })?;
+        statistics
+    };
+    sweep_figures(&statistics, &over, look)
 }
 
 /// The plan that run.json names, with its text.

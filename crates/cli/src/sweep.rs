@@ -30,7 +30,8 @@ The configuration is a TOML file. Each of these takes a value or a list; all com
 and these a value:
   steps                     (2000)
   stop_at_floor             end a run at its rounding floor (true)
-  certify                   seek a certificate for each trial (true); takes most of the time
+  certify                   seek a certificate for each trial (true), at M_0 and along the run; \"orbit\": decide every reading
+                            for exact gradient descent from M_0; either takes most of the time
   sample                    { trials = 10000, seed = 0 }: as many random combinations instead of all; then ranges of
                             scale, logit_scale and eta are { from, to }, and seeds are drawn
 

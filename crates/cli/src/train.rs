@@ -9,11 +9,13 @@ use gdcert::model::Kernel;
 use gdcert_base::input;
 use gdcert_base::number::short;
 use gdcert_base::printable::spreadsheet;
-use gdcert_report::plot;
+use gdcert_report::plot::{self, Figure, Look};
+use gdcert_report::{Table, runs_table};
 use gdcert_train::data::Task;
 use gdcert_train::training::check_training_room;
 use gdcert_train::training::{
-    Checkpoint, Event, Method, Row, Run, Settings, Split, read_metrics, run as train, too_large,
+    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run as train,
+    too_large,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -34,11 +36,15 @@ const CONFIG: &str = "config.toml";
 )]
 pub(super) struct Args {
     /// Folder with the samples, see gdcert data [default with --resume: the run's]
-    #[arg(long, value_name = "DIR", required_unless_present_any = ["plot", "resume"])]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["plot", "table", "resume"])]
     data: Option<PathBuf>,
     /// Train nothing: draw the curves of these runs together, mean and spread over their seeds
-    #[arg(long, value_name = "DIR", num_args = 1..=4, conflicts_with_all = ["data", "resume", "from", "config"])]
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["data", "resume", "from", "config"])]
     plot: Vec<PathBuf>,
+    /// Train nothing: print accuracy and loss of these runs, mean and standard deviation over their seeds; see gdcert explain
+    /// for LaTeX
+    #[arg(long, value_name = "DIR", num_args = 1.., conflicts_with_all = ["plot", "data", "resume", "from", "config"])]
+    table: Vec<PathBuf>,
     /// Go on where an interrupted run stopped
     #[arg(long)]
     resume: bool,
@@ -128,6 +134,11 @@ struct Changes {
     #[arg(long)]
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     dev: bool,
+    /// Hold out this part of the training samples: evaluate on it along the run, keep the best checkpoint, and test that one
+    /// at the end [default: 0]
+    #[arg(long, value_name = "F", allow_negative_numbers = true)]
+    #[serde(skip_serializing_if = "Option::is_none")]
+    val_fraction: Option<f64>,
     /// Steps between two evaluations [default: 500]
     #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = whole::<u64>)]
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -150,6 +161,14 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     if !args.plot.is_empty() {
         return draw(&args.plot, common, line);
     }
+    if !args.table.is_empty() {
+        let table = Runs::read(&args.table)?.table();
+        print(&match common.json {
+            true => format!("{:#}\n", json!({"table": table.to_csv()?})),
+            false => format!("{}\n{}", table.caption, table.to_text()),
+        });
+        return Ok(Outcome::Fine);
+    }
     let folder = OutDir::place(common, "train");
     let settings = settings(args, &folder)?;
     let earlier = args.resume.then(|| run_of(&folder)).flatten();
@@ -164,7 +183,17 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let fingerprint = data.fingerprint();
     refuse_others(earlier.as_ref(), &fingerprint, source)?;
     if settings.dev && data.dev.is_empty() {
-        data.hold_out(0);
+        data.hold_out(0, 0.1);
+    }
+    if settings.val_fraction > 0.0 {
+        data.hold_out_anew(0, settings.val_fraction);
+        if data.dev.is_empty() {
+            return Err(Error::input(format!(
+                "--val-fraction {} of {} training samples is none; choose a larger part",
+                settings.val_fraction,
+                data.train.len()
+            )));
+        }
     }
     if interrupted() {
         return Err(Error::Cancelled);
@@ -201,11 +230,15 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let mut progress: Option<Progress> = None;
     let trained = train(&run, &mut |event| {
         match event {
-            Event::Steps(done) => progress
-                .get_or_insert_with(|| {
+            Event::Steps(done, loss) => {
+                let progress = progress.get_or_insert_with(|| {
                     Progress::of_long_steps("training", done as usize, total as usize)
-                })
-                .at(done as usize),
+                });
+                if let Some(loss) = loss {
+                    progress.state(format!("loss {loss:.4}"));
+                }
+                progress.at(done as usize);
+            }
             Event::Measured(row) if row.split != Split::Train => {
                 let said = evaluation(row);
                 match &progress {
@@ -236,11 +269,11 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
 
     let summary = summary(&settings, &rows, line);
     let kernel = settings.kernel.to_string();
-    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings))?;
+    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings), &Look::screen())?;
     let text = format!("{summary:#}\n");
     out.write(vec![
-        ("curves.svg", curves.svg.into_bytes()),
-        ("curves.png", curves.png),
+        ("curves.svg", curves.svg()?.into_bytes()),
+        ("curves.png", curves.png()?),
         ("summary.json", text.clone().into_bytes()),
     ])?;
     if common.json {
@@ -298,39 +331,92 @@ fn of_seeds(settings: &Settings, rows: Vec<Row>) -> Vec<Row> {
     rows.into_iter().filter(own).collect()
 }
 
+/// Several runs, as one figure and its table show them.
+pub(super) struct Runs {
+    names: Vec<String>,
+    title: String,
+    rows: Vec<Vec<Row>>,
+    settings: Vec<Settings>,
+}
+
+impl Runs {
+    /// Reads what `gdcert train` left in these folders.
+    pub(super) fn read(folders: &[PathBuf]) -> Result<Self> {
+        let mut runs: Vec<(Settings, Vec<Row>, &PathBuf)> = Vec::new();
+        for folder in folders {
+            let file = folder.join(CONFIG);
+            let table = read_table(&file)?;
+            let settings = within(&file, Settings::preset(Task::Imdb).overlay(table))?;
+            let rows = of_seeds(&settings, read_metrics(&folder.join("metrics.csv"))?);
+            // Folders that differ in their seeds only are one run: each may have been a task of its own.
+            let mut same = None;
+            for (at, (other, ..)) in runs.iter().enumerate() {
+                let apart = other
+                    .seeds
+                    .iter()
+                    .all(|seed| !settings.seeds.contains(seed));
+                if apart && settings.difference(other)?.is_none() {
+                    same = Some(at);
+                }
+            }
+            match same {
+                Some(at) => {
+                    runs[at].0.seeds.extend(&settings.seeds);
+                    runs[at].1.extend(rows);
+                }
+                None => runs.push((settings, rows, folder)),
+            }
+        }
+        let first = &runs[0].0;
+        let kernels: Vec<Kernel> = runs.iter().map(|run| run.0.kernel).collect();
+        let apart = (1..kernels.len()).all(|i| !kernels[..i].contains(&kernels[i]));
+        let names: Vec<String> = if apart {
+            kernels.iter().map(Kernel::to_string).collect()
+        } else {
+            runs.iter()
+                .map(|(.., folder)| folder.display().to_string())
+                .collect()
+        };
+        let alike = |settings: &Settings| title(settings) == title(first);
+        let title = if runs.iter().all(|run| alike(&run.0)) {
+            title(first)
+        } else {
+            first.task.to_string()
+        };
+        let (settings, rows) = runs.into_iter().map(|(s, r, _)| (s, r)).unzip();
+        Ok(Runs {
+            names,
+            title,
+            rows,
+            settings,
+        })
+    }
+
+    fn named(&self) -> Vec<(&str, &[Row])> {
+        let names = self.names.iter().map(String::as_str);
+        names.zip(self.rows.iter().map(Vec::as_slice)).collect()
+    }
+
+    /// Their curves.
+    pub(super) fn figure(&self, look: &Look) -> Result<Figure> {
+        plot::training_curves(&self.named(), &self.title, look)
+    }
+
+    /// Accuracy and loss at the end, mean and standard deviation over seeds.
+    pub(super) fn table(&self) -> Table {
+        let ends = self.names.iter().zip(&self.rows).zip(&self.settings);
+        runs_table(
+            &self.title,
+            ends.map(|((name, rows), settings)| (name.as_str(), &rows[..], settings.dev)),
+        )
+    }
+}
+
 /// The curves of several runs: curves.svg and .png, and their numbers in curves.csv.
 fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
-    let mut runs = Vec::new();
-    for folder in folders {
-        let file = folder.join(CONFIG);
-        let table = read_table(&file)?;
-        let settings = within(&file, Settings::preset(Task::Imdb).overlay(table))?;
-        let rows = of_seeds(&settings, read_metrics(&folder.join("metrics.csv"))?);
-        runs.push((settings, rows));
-    }
-    let first = &runs[0].0;
-    let kernels: Vec<Kernel> = runs.iter().map(|(settings, _)| settings.kernel).collect();
-    let apart = (1..kernels.len()).all(|i| !kernels[..i].contains(&kernels[i]));
-    let names: Vec<String> = if apart {
-        kernels.iter().map(Kernel::to_string).collect()
-    } else {
-        folders
-            .iter()
-            .map(|folder| folder.display().to_string())
-            .collect()
-    };
-    let alike = |settings: &Settings| title(settings) == title(first);
-    let title = if runs.iter().all(|(settings, _)| alike(settings)) {
-        title(first)
-    } else {
-        first.task.to_string()
-    };
-    let named: Vec<(&str, &[Row])> = names
-        .iter()
-        .zip(&runs)
-        .map(|(name, (_, rows))| (name.as_str(), &rows[..]))
-        .collect();
-    let curves = plot::training_curves(&named, &title)?;
+    let runs = Runs::read(folders)?;
+    let named = runs.named();
+    let curves = runs.figure(&Look::screen())?;
     let fail = |e: csv::Error| Error::Numerical(format!("cannot form curves.csv: {e}"));
     let mut table = csv::Writer::from_writer(Vec::new());
     table
@@ -363,8 +449,8 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         ));
     }
     out.write(vec![
-        ("curves.svg", curves.svg.into_bytes()),
-        ("curves.png", curves.png),
+        ("curves.svg", curves.svg()?.into_bytes()),
+        ("curves.png", curves.png()?),
         ("curves.csv", table),
     ])?;
     if common.json {
@@ -506,6 +592,18 @@ fn summary(settings: &Settings, rows: &[Row], line: &str) -> Value {
             })
         })
         .collect();
+    // Which checkpoints were tested, where they were chosen on held-out samples.
+    let best_steps: Vec<Value> = match settings.val_fraction > 0.0 {
+        true => settings
+            .seeds
+            .iter()
+            .filter_map(|&seed| {
+                let row = best(rows, seed)?;
+                Some(json!({"seed": seed, "step": row.step, "val_accuracy": row.accuracy}))
+            })
+            .collect(),
+        false => Vec::new(),
+    };
     json!({
         "schema": "gdcert.train/1",
         "version": env!("CARGO_PKG_VERSION"),
@@ -513,6 +611,7 @@ fn summary(settings: &Settings, rows: &[Row], line: &str) -> Value {
         "settings": settings,
         "evaluated_on": if settings.dev { "dev" } else { "test" },
         "seeds": seeds,
+        "best": best_steps,
         "loss": {"mean": loss, "sd": loss_sd},
         "accuracy": {"mean": accuracy, "sd": accuracy_sd},
     })

@@ -5,6 +5,7 @@ use super::instance::{InstanceArgs, READINGS};
 use super::model::{self, ModelArgs};
 use super::orbit::OrbitArgs;
 use super::out::OutDir;
+use super::plot::formats;
 use super::progress::Progress;
 use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
 use crate::Result;
@@ -88,6 +89,14 @@ pub(super) struct Args {
         conflicts_with = "model"
     )]
     precision: String,
+    /// Formats of the figure: svg, png, pdf; gdcert plot draws it in another size
+    #[arg(
+        long,
+        value_name = "F,F",
+        value_delimiter = ',',
+        default_value = "svg,png"
+    )]
+    format: Vec<String>,
     #[command(flatten)]
     orbit: OrbitArgs,
 }
@@ -121,6 +130,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         certify: true,
         curvature_at: args.curvature_at.clone(),
     };
+    let formats = formats(&args.format)?;
     settings.check()?;
     let source = args
         .instance
@@ -148,7 +158,14 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         init: source.init,
     };
     let deciding = settings.deciding();
-    let files = verification_files(&source.instance, &found, &origin, &source.title, &deciding)?;
+    let files = verification_files(
+        &source.instance,
+        &found,
+        &origin,
+        &source.title,
+        &deciding,
+        &formats,
+    )?;
     out.replace(files)?;
     if common.json {
         print(&VerdictFile::new(&found, &origin, &deciding).to_text()?);

@@ -242,28 +242,23 @@ fn sbb(a: u64, b: u64, borrow: bool) -> (u64, bool) {
     (s, c | d)
 }
 
-/// The product a b / 2^F of integers, or `None` if it does not fit; not above the exact one and less than 2 below it.
+/// The product a b / 2^F of integers, or `None` if it does not fit; not above the exact one and less than L below it.
 ///
-/// As unsigned numbers (those below 0 with 2^(64 L) added), columns of words below L - 3 are left out: column j holds at most
-/// j + 1 products below 2^128, together less than (L - 3) 2^(64 (L - 2)) (1 + 2^-60), which is less than one unit of column
+/// As unsigned numbers (those below 0 with 2^(64 L) added), columns of words below L - 2 are left out: column j holds at most
+/// j + 1 products below 2^128, together less than (L - 2) 2^(64 (L - 1)) (1 + 2^-60), which is less than L - 1 units of column
 /// L - 1, where the result begins; cutting off there loses less than another. What the sign adds is taken off exactly.
 /// The cost is that of the words of `a` that are not 0.
 #[inline(never)] // A copy for each of its uses would be most of the program.
 fn product<const L: usize>(a: &[u64; L], b: &[u64; L]) -> Option<[u64; L]> {
     let mut columns = [[0u64; L]; 2];
     let c = columns.as_flattened_mut();
-    for i in 0..L {
-        let x = u128::from(a[i]);
-        if x == 0 {
-            continue;
-        }
-        let mut carry = 0u64;
-        for j in L.saturating_sub(3 + i)..L {
-            let s = x * u128::from(b[j]) + u128::from(c[i + j]) + u128::from(carry);
-            c[i + j] = s as u64;
-            carry = (s >> 64) as u64;
-        }
-        c[i + L] = carry;
+    // Rows whose number is known to the compiler take half the time: their loops have a known length.
+    macro_rules! rows {
+        ($($i:literal)*) => { $(if $i < L { row($i, a, b, c) })* };
+    }
+    rows!(0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23);
+    for i in 24..L {
+        row(i, a, b, c);
     }
     let (of_a, of_b) = (mask(a), mask(b));
     let (mut borrow_a, mut borrow_b) = (false, false);
@@ -274,6 +269,22 @@ fn product<const L: usize>(a: &[u64; L], b: &[u64; L]) -> Option<[u64; L]> {
     let mut out = [0; L];
     out.copy_from_slice(&c[L - 1..2 * L - 1]);
     (c[2 * L - 1] == mask(&out)).then_some(out)
+}
+
+/// Adds word i of `a` times `b` to the columns from L - 2 on.
+#[inline(always)]
+fn row<const L: usize>(i: usize, a: &[u64; L], b: &[u64; L], c: &mut [u64]) {
+    let x = u128::from(a[i]);
+    if x == 0 {
+        return;
+    }
+    let mut carry = 0u64;
+    for j in L.saturating_sub(2 + i)..L {
+        let s = x * u128::from(b[j]) + u128::from(c[i + j]) + u128::from(carry);
+        c[i + j] = s as u64;
+        carry = (s >> 64) as u64;
+    }
+    c[i + L] = carry;
 }
 
 /// All ones for a number below 0.
@@ -332,12 +343,12 @@ impl<const L: usize> Sub for Fixed<L> {
 
 impl<const L: usize> Mul for Fixed<L> {
     type Output = Self;
-    /// ab - am bm = am (b - bm) + bm (a - am) + (a - am)(b - bm), and [`product`] is off by less than 2 v. Where a radius is
+    /// ab - am bm = am (b - bm) + bm (a - am) + (a - am)(b - bm), and [`product`] is off by less than L v. Where a radius is
     /// infinite and the other 0, the sum is NaN or infinite, and nothing is known.
     #[inline]
     fn mul(self, b: Self) -> Self {
         let (ra, rb) = (self.radius, b.radius);
-        let radius = (self.magnitude() + ra * Self::unit()) * rb + b.magnitude() * ra + 2.0;
+        let radius = (self.magnitude() + ra * Self::unit()) * rb + b.magnitude() * ra + L as f64;
         match product(&self.words, &b.words) {
             Some(words) => Self::new(words, up(radius)),
             None => Self::UNKNOWN,
@@ -376,7 +387,7 @@ impl<const L: usize> Div for Fixed<L> {
             words: q,
             radius: 0.0,
         };
-        let above = rest + 2.0 + self.radius + q.magnitude() * b.radius;
+        let above = rest + L as f64 + self.radius + q.magnitude() * b.radius;
         Self::new(q.words, up(above / (divisor * (1.0 - 4.0 * f64::EPSILON))))
     }
 }
@@ -455,8 +466,8 @@ impl<const L: usize> Scalar for Fixed<L> {
         if x < 0.0 { -found } else { found }
     }
 
-    /// am = k ln 2 + r, e^r = (e^t)^(2^s) with t = r / 2^s, all in balls. Taylor's series ends after a term of less than v: the
-    /// next ones shrink by |t| / 2 < 1/2 at least, so the rest is at most twice that term times |t|. A radius r_a of the argument adds
+    /// am = k ln 2 + r, r = i / 2^7 + j / 2^14 + t with t from the bits of r below the 14th: e^r = e^(i / 2^7) e^(j / 2^14) e^t,
+    /// the first two from [`tables`], all in balls. A radius r_a of the argument adds
     /// e^am (e^(r_a) - 1) <= e^am (r_a + r_a^2) for r_a <= 1.
     fn exp(self) -> Self {
         let x = self.value();
@@ -482,23 +493,22 @@ impl<const L: usize> Scalar for Fixed<L> {
             r += ln2;
             k -= 1;
         }
-        let s = halvings(Self::BITS);
-        let t = r.shift_right(s);
-        let mut term = t;
-        let mut y = Self::from_f64(1.0) + t;
-        for i in 2..=u32::MAX {
-            if term.words.iter().all(|&word| word == 0) {
-                break;
-            }
-            term = (t * term).over(i);
-            y += term;
+        let high = r.words[L - 2];
+        let mut t = r;
+        t.words[L - 2] = high & (u64::MAX >> (2 * TABLE_BITS));
+        let [coarse, fine] = tables::<L>();
+        let (i, j) = (
+            high >> (64 - TABLE_BITS),
+            high >> (64 - 2 * TABLE_BITS) & ((1 << TABLE_BITS) - 1),
+        );
+        let Some((of_i, of_j)) = entry(coarse, i as usize).zip(entry(fine, j as usize)) else {
+            return Self::UNKNOWN;
+        };
+        if t.words[L - 1] != 0 {
+            return Self::UNKNOWN;
         }
-        // |t| < 1/2 and the term is at most (0 + its radius) v.
-        y.radius = up(y.radius + term.radius + 1.0);
-        for _ in 0..s {
-            y = y * y;
-        }
-        y = match k {
+        let y = of_i * of_j * t.series();
+        let y = match k {
             0.. => y.shift_left(k as usize),
             _ => y.shift_right(k.unsigned_abs() as usize),
         };
@@ -509,6 +519,14 @@ impl<const L: usize> Scalar for Fixed<L> {
             size * (self.radius + self.radius * ra)
         };
         Self::new(y.words, up(y.radius + more))
+    }
+
+    /// One quotient 1 / by, and as many products.
+    fn divide_all(row: &mut [Self], by: Self) {
+        let inverse = Self::from_f64(1.0) / by;
+        for x in row {
+            *x = *x * inverse;
+        }
     }
 
     /// For any s > 0: |sqrt(a) - s| = |a - s^2| / (sqrt(a) + s) <= (|am - s^2| + r_a) / s, for every a >= 0 of the ball (numbers
@@ -543,7 +561,7 @@ impl<const L: usize> Scalar for Fixed<L> {
         if s.negative() || below <= 0.0 {
             return Self::UNKNOWN;
         }
-        Self::new(words, up((rest + 2.0 + self.radius) / below))
+        Self::new(words, up((rest + L as f64 + self.radius) / below))
     }
 
     /// The highest two words that matter, to nearest.
@@ -586,9 +604,98 @@ impl<const L: usize> Fixed<L> {
     }
 }
 
-/// s: squarings lose a bit each and save terms of the series.
-fn halvings(bits: usize) -> usize {
-    ((bits as f64).sqrt() * 0.55) as usize
+impl<const L: usize> Fixed<L> {
+    /// e^self for a midpoint t in [0, 2^-14).
+    ///
+    /// Four terms at a time: e^t = S_0 with S_b = 1 + t/(4b+1) + .. + t^3/((4b+1)(4b+2)(4b+3)) + t^4 S_(b+1) / D_b,
+    /// D_b = (4b+1) .. (4b+4), which is (D_b + t (4b+2)(4b+3)(4b+4) + t^2 (4b+3)(4b+4) + t^3 (4b+4) + t^4 S_(b+1)) / D_b, and 0 in the
+    /// place of S_B: what is left out is t^N / N! S_B, N = 4 B, and S_B < 2, t^N / N! <= v by the choice of B. (What the radius of
+    /// t adds is in the radii of the sums; in the part left out it is counted by the 2 v as well, t^N / N! being below v for
+    /// every t of the ball: its radius is below 2^-32.)
+    fn series(self) -> Self {
+        let t = self;
+        let t2 = t * t;
+        let (t3, t4) = (t2 * t, t2 * t2);
+        let mut sum = Self::ZERO;
+        for b in (0..blocks(Self::BITS)).rev() {
+            let [p, q, r, s] = [1, 2, 3, 4].map(|i| u64::from(4 * b + i));
+            let terms = t.by(q * r * s) + t2.by(r * s) + t3.by(s);
+            let all = t4 * sum + terms;
+            let whole = p * q * r * s;
+            sum = (all + Self::integer(whole)).over(whole as u32);
+        }
+        sum.radius = up(sum.radius + 2.0);
+        sum
+    }
+
+    /// k < 2^63.
+    fn integer(k: u64) -> Self {
+        let mut words = [0; L];
+        words[L - 1] = k;
+        Fixed { words, radius: 0.0 }
+    }
+}
+
+/// B of [`Fixed::series`]: t^(4 B) / (4 B)! <= 2^-bits for 0 <= t <= 2^-14 + 2^-32, each factor t / i being below
+/// 2^-(13 + floor(log2 i)).
+fn blocks(bits: usize) -> u32 {
+    let (mut terms, mut have) = (0u32, 0);
+    while have < bits || !terms.is_multiple_of(4) {
+        terms += 1;
+        have += 13 + terms.ilog2() as usize;
+    }
+    terms / 4
+}
+
+/// Bits of the argument that each of the two tables takes.
+const TABLE_BITS: usize = 7;
+
+/// A table's numbers: L words each, and one radius for all.
+struct Table {
+    words: Vec<u64>,
+    radius: f64,
+}
+
+fn entry<const L: usize>(table: &Table, i: usize) -> Option<Fixed<L>> {
+    let words = table.words.get(i * L..(i + 1) * L)?;
+    let words = words.try_into().ok()?;
+    let radius = table.radius;
+    Some(Fixed { words, radius })
+}
+
+/// e^(i / 2^7) for i / 2^7 <= ln 2 + 2^-7, and e^(j / 2^14) for j < 2^7, made when they are first asked for.
+fn tables<const L: usize>() -> &'static [Table; 2] {
+    static ALL: [OnceLock<[Table; 2]>; LN2_WORDS] = [const { OnceLock::new() }; LN2_WORDS];
+    ALL[L].get_or_init(|| {
+        [(TABLE_BITS, 90), (2 * TABLE_BITS, 1 << TABLE_BITS)].map(|(shift, count)| {
+            let all: Vec<_> = (0..count)
+                .map(|i| Fixed::<L>::rational_exp(i, shift))
+                .collect();
+            Table {
+                words: all.iter().flat_map(|x| x.words).collect(),
+                radius: all.iter().map(|x| x.radius).fold(0.0, f64::max),
+            }
+        })
+    })
+}
+
+impl<const L: usize> Fixed<L> {
+    /// e^x, x = i / 2^shift < 1 with i < 2^7: Taylor's series, term by term, 2^50 times too large so that roundings count for
+    /// less. It ends after a term below v; the next ones shrink by x / 2 < 1/2 at least, so the rest is at most that term.
+    fn rational_exp(i: u64, shift: usize) -> Self {
+        let mut term = Self::integer(1 << 50);
+        let mut sum = term;
+        for n in 1..=u32::MAX {
+            term = term.by(i).shift_right(shift).over(n);
+            sum += term;
+            if term.words.iter().all(|&word| word == 0) {
+                break;
+            }
+        }
+        // The term is at most (0 + its radius) v.
+        sum.radius = up(sum.radius + term.radius);
+        sum.shift_right(50)
+    }
 }
 
 /// Words after the point of the stored ln 2.

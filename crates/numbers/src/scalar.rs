@@ -28,6 +28,12 @@ pub trait Scalar:
     fn exp(self) -> Self;
     /// The square root of self >= 0.
     fn sqrt(self) -> Self;
+    /// Divides each number by the same one.
+    fn divide_all(row: &mut [Self], by: Self) {
+        for x in row {
+            *x = *x / by;
+        }
+    }
     /// An f64 near self. Formulas may use it only where the result does not depend on it in exact
     /// arithmetic (softmax's shift against overflow).
     fn value(self) -> f64;

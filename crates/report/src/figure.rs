@@ -1,8 +1,9 @@
 //! A figure inside a page.
 
-use crate::plot::FONT;
+use crate::plot::{Look, Part, fonts, rate_vs_bound_of, samples};
 use crate::{Error, Result};
 use base64::Engine;
+use gdcert::verify::VerdictFile;
 use gdcert_base::input;
 use gdcert_base::printable::printable_line;
 use std::path::{Path, PathBuf};
@@ -20,6 +21,52 @@ pub struct Figure {
     /// The document as the address of an image, in base64. An image is a picture and nothing else: it runs no script, loads
     /// nothing and styles nothing around it, whatever is in the file. `None` if the file is no SVG document.
     pub data: Option<String>,
+    /// What a pointer over the first panel finds.
+    pub hover: Option<Hover>,
+}
+
+/// Numbers under a curve.
+#[derive(Clone, Debug)]
+pub struct Hover {
+    /// Left, right, top and bottom of the panel as parts of the picture; first and last step.
+    pub frame: String,
+    /// `t loss bound`, steps separated by semicolons; a bound that is not there is empty.
+    pub rows: String,
+    /// Whose bound it is.
+    pub name: String,
+}
+
+/// Most steps that a pointer finds.
+const STEPS: usize = 400;
+
+impl Hover {
+    /// If the picture says where its panel is, and the numbers are beside it.
+    fn of(svg: &str, folder: &Path) -> Option<Self> {
+        let end = root_element(svg)?;
+        let frame = between(&svg[..end], "data-frame=\"", "\"")?;
+        let numbers: Vec<f64> = frame
+            .split(' ')
+            .map(|x| x.parse().ok().filter(|x: &f64| x.is_finite()))
+            .collect::<Option<_>>()?;
+        let &[_, _, _, _, _, last] = &numbers[..] else {
+            return None;
+        };
+        let file = VerdictFile::read(&folder.join("verdict.json")).ok()?;
+        let name = file.deciding();
+        let rows: Vec<String> = samples(folder, name, last, STEPS)
+            .ok()?
+            .into_iter()
+            .map(|(t, loss, bound)| {
+                let bound = bound.map_or(String::new(), |b| format!("{b:.4e}"));
+                format!("{t} {loss:.4e} {bound}")
+            })
+            .collect();
+        Some(Hover {
+            frame: frame.to_owned(),
+            rows: rows.join(";"),
+            name: name.to_owned(),
+        })
+    }
 }
 
 impl Figure {
@@ -40,11 +87,31 @@ impl Figure {
             .as_deref()
             .and_then(|text| between(text, "<title>", "</title>"))
             .map_or("a figure".to_owned(), unescape);
+        let folder = path.parent().unwrap_or(root);
         Ok(Figure {
+            hover: svg.as_deref().and_then(|svg| Hover::of(svg, folder)),
             file: file.to_owned(),
             title: printable_line(&title).into_owned(),
             data: svg
                 .map(|text| base64::engine::general_purpose::STANDARD.encode(with_font(&text))),
+        })
+    }
+}
+
+impl Figure {
+    /// The loss of a verification against its bound, small enough for a card; it links to the figure in its folder.
+    pub(super) fn of_verification(root: &Path, folder: &Path) -> Result<Self> {
+        let mut look = Look::paper(260.0, Some(170.0), 9.0)?;
+        look.panels = vec![Part::Loss];
+        look.title = Some(String::new());
+        let drawn = rate_vs_bound_of(folder, "its loss and bounds", &look)?;
+        let svg = drawn.svg()?;
+        let file = folder.join("rate-vs-bound.svg");
+        Ok(Figure {
+            file: file.strip_prefix(root).unwrap_or(&file).to_owned(),
+            title: "Loss of gradient descent on a logarithmic axis, and its bounds".to_owned(),
+            hover: Hover::of(&svg, folder),
+            data: Some(base64::engine::general_purpose::STANDARD.encode(with_font(&svg))),
         })
     }
 }
@@ -79,12 +146,13 @@ fn root_element(text: &str) -> Option<usize> {
 /// An image sees no font of the page around it, so that it brings its own.
 fn with_font(svg: &str) -> String {
     match root_element(svg) {
-        Some(at) if !svg[..at].ends_with("/>") && svg.contains("DejaVu Sans") => format!(
-            "{}<style>@font-face{{font-family:\"DejaVu Sans\";src:url(data:font/ttf;base64,{})}}</style>{}",
-            &svg[..at],
-            base64::engine::general_purpose::STANDARD.encode(FONT),
-            &svg[at..]
-        ),
+        Some(at)
+            if !svg[..at].ends_with("/>")
+                && svg.contains("DejaVu Sans")
+                && !svg.contains("@font-face") =>
+        {
+            format!("{}{}{}", &svg[..at], fonts(svg), &svg[at..])
+        }
         _ => svg.to_owned(),
     }
 }

@@ -4,9 +4,11 @@
 mod figure;
 mod model;
 mod page;
+mod plain;
 pub mod plot;
 mod proof;
 pub mod rocq;
+mod runs;
 mod section;
 mod summary;
 mod sweep;
@@ -18,8 +20,9 @@ pub use model::{model_summary, model_verification_files};
 pub use page::page;
 pub use proof::certificate_words;
 pub use proof::remarks;
+pub use runs::runs_table;
 pub use section::RUN;
-pub use section::{Proof, Section, cases_table, read};
+pub use section::{Card, Proof, Section, cases_table, read};
 pub use summary::paragraph;
 pub use summary::summary;
 pub use sweep::sweep_tables;
@@ -32,12 +35,13 @@ use gdcert::{certificate_files, certificate_text, refutation_file};
 use gdcert_base::number::exact;
 pub(crate) use gdcert_base::{Error, Result};
 
-/// What [`verification_files`] writes whatever was found.
-pub const VERIFICATION_FILES: [&str; 5] = [
+/// What [`verification_files`] writes whatever was found; the figure in the formats that are asked for.
+pub const VERIFICATION_FILES: [&str; 6] = [
     "instance.safetensors",
     "trajectory.csv",
     "rate-vs-bound.svg",
     "rate-vs-bound.png",
+    "rate-vs-bound.pdf",
     "verdict.json",
 ];
 /// The name of a page.
@@ -55,16 +59,23 @@ pub fn verification_files(
     origin: &Origin,
     title: &str,
     deciding: &str,
+    formats: &[plot::Format],
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let verdict = VerdictFile::new(found, origin, deciding).to_text()?;
     let figure = plot::rate_vs_bound(found, title, deciding)?;
     let mut files = vec![
         ("instance.safetensors", instance.to_bytes()?),
         ("trajectory.csv", trajectory_csv(found)?),
-        ("rate-vs-bound.svg", figure.svg.into_bytes()),
-        ("rate-vs-bound.png", figure.png),
         ("verdict.json", verdict.into_bytes()),
     ];
+    for format in formats {
+        let name = match format {
+            plot::Format::Svg => "rate-vs-bound.svg",
+            plot::Format::Png => "rate-vs-bound.png",
+            plot::Format::Pdf => "rate-vs-bound.pdf",
+        };
+        files.push((name, figure.file(*format)?));
+    }
     if let Some(certificate) = &found.certificate {
         let centre = found.proven.as_ref().and_then(|p| p.centre.as_ref());
         files.extend(certificate_files(certificate, centre)?);
@@ -100,6 +111,9 @@ fn add_text(text: &mut String, section: &Section) {
     }
     for words in &section.words {
         *text += &wrapped(words);
+    }
+    if let Some(listing) = &section.listing {
+        *text += &format!("\n{listing}\n");
     }
     for table in &section.tables {
         *text += "\n";

@@ -25,8 +25,8 @@ pub fn model_verification_files(
     let mut files = model_files(graph)?;
     let named = |name: &str, bytes: Vec<u8>| (name.to_owned(), bytes);
     files.push(named("trajectory.csv", trajectory_csv(graph, found)?));
-    files.push(named("rate-vs-bound.svg", figure.svg.into_bytes()));
-    files.push(named("rate-vs-bound.png", figure.png));
+    files.push(named("rate-vs-bound.svg", figure.svg()?.into_bytes()));
+    files.push(named("rate-vs-bound.png", figure.png()?));
     files.push(named("verdict.json", verdict.into_bytes()));
     if let Some(certificate) = &found.certificate {
         let centre = found.proven.as_ref().and_then(|p| p.centre.as_deref());

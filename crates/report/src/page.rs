@@ -1,5 +1,6 @@
 //! One self-contained page.
 
+use super::figure::Figure;
 use super::section::Section;
 use super::table::Table;
 use crate::plot::FONT;
@@ -7,6 +8,7 @@ use crate::{Error, Result};
 use askama::Template;
 use base64::Engine;
 use gdcert_base::printable::printable_line;
+use sha2::{Digest, Sha256};
 use std::path::Path;
 
 #[derive(Template)]
@@ -24,7 +26,21 @@ struct Part<'a> {
     section: &'a Section,
     level: usize,
     base: &'a str,
+    /// Whether it is folded away until a reader asks for it.
+    folded: bool,
 }
+
+#[derive(Template)]
+#[template(path = "figure.html")]
+struct FigureView<'a> {
+    figure: &'a Figure,
+    part: &'a Part<'a>,
+    /// Whether it says below what it is.
+    named: bool,
+}
+
+/// What shows the numbers under a pointer; a page runs this and nothing else.
+const SCRIPT: &str = include_str!("hover.js");
 
 #[derive(Template)]
 #[template(path = "table.html")]
@@ -42,6 +58,7 @@ fn math(text: &str) -> String {
         let end = rest
             .find(|c| is_word(c) != is_word(first))
             .unwrap_or(rest.len());
+        let end = with_decimals(rest, end);
         let (run, after) = rest.split_at(end);
         let hyphenated = before == '-' || after.starts_with('-');
         html += &match run {
@@ -62,11 +79,23 @@ fn math(text: &str) -> String {
     html
 }
 
+/// Where a power ends: 2^0.2 goes on after its point.
+fn with_decimals(text: &str, end: usize) -> usize {
+    let power = text[..end].split_once('^').map_or("", |parts| parts.1);
+    let digits = |part: &str| part.chars().take_while(char::is_ascii_digit).count();
+    match text[end..].strip_prefix('.').map(digits) {
+        Some(more) if more > 0 && !power.is_empty() && digits(power) == power.len() => {
+            end + 1 + more
+        }
+        _ => end,
+    }
+}
+
 /// M_0, W^O_h or the ^2 after a bracket; other words as they are.
 fn indices(word: &str) -> String {
     let (base, low) = word.split_once('_').unwrap_or((word, ""));
     let (base, high) = base.split_once('^').unwrap_or((base, ""));
-    let is_index = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric());
+    let is_index = |part: &str| part.chars().all(|c| c.is_ascii_alphanumeric() || c == '.');
     if base.len() > 1 || word.ends_with('_') || !is_index(low) || !is_index(high) {
         return word.to_owned();
     }
@@ -116,6 +145,7 @@ impl Page<'_> {
             section,
             level: 2,
             base: self.base,
+            folded: !self.top.cards.is_empty(),
         })
     }
 
@@ -124,7 +154,17 @@ impl Page<'_> {
             section: self.top,
             level: 1,
             base: self.base,
+            folded: false,
         }
+    }
+
+    fn script(&self) -> &'static str {
+        SCRIPT
+    }
+
+    /// By which a browser knows that it is this script.
+    fn hash(&self) -> String {
+        base64::engine::general_purpose::STANDARD.encode(Sha256::digest(SCRIPT))
     }
 }
 
@@ -134,6 +174,7 @@ impl Part<'_> {
             section,
             level: self.level + 1,
             base: self.base,
+            folded: self.folded || !self.section.cards.is_empty(),
         })
     }
 
@@ -143,6 +184,25 @@ impl Part<'_> {
 
     fn math(&self, text: &str) -> String {
         math(text)
+    }
+
+    fn figure(&self, figure: &Figure, named: bool) -> String {
+        let view = FigureView {
+            figure,
+            part: self,
+            named,
+        };
+        // Writing to a String can not fail.
+        view.render().unwrap_or_default()
+    }
+
+    /// The way to a place in the page.
+    fn place(&self, id: &str) -> String {
+        encoded(id.as_bytes())
+    }
+
+    fn kind(&self, worth: &str) -> &'static str {
+        if worth == "proven" { "proven" } else { "other" }
     }
 
     /// A file's link.
@@ -241,6 +301,10 @@ mod tests {
             ),
             ("readings-of-beta, per_head", "readings-of-beta, per_head"),
             ("<script> & f_(t+1)", "&lt;script&gt; &amp; f_(t+1)"),
+            (
+                "by 2^22.5; x^2. Then",
+                "by 2<sup>22.5</sup>; x<sup>2</sup>. Then",
+            ),
             ("HD >= Nn: 1.5e-3, _x ^", "HD ≥ Nn: 1.5e-3, <sub>x</sub> "),
         ] {
             assert_eq!(math(text), html);

@@ -3,9 +3,7 @@
 
 use crate::{Error, Result};
 use gdcert::bounds::{Enclosure, Reason};
-use gdcert::certificate::{
-    Certificate, Checked, FileRef, Reproven, TheoremA, check, statement,
-};
+use gdcert::certificate::{Certificate, Checked, FileRef, Reproven, TheoremA, check, statement};
 use gdcert::problem::{Dims, Instance};
 use gdcert::refutation_file;
 use gdcert::spectrum::Reading;
@@ -473,21 +471,32 @@ fn beta_words(name: &str, beta: f64, bound: &str, shown: fn(f64) -> String) -> S
 }
 
 fn theorem_a_words(c: &TheoremA, files: String) -> Vec<String> {
-    let by = if c.region.is_some() {
-        "no block leaves its radius"
-    } else {
-        "gradient descent stays in the ball of radius rho"
+    let by = match &c.region {
+        // With a box rho is only a bound on the path's length.
+        Some(region) => {
+            let radii: [f64; 3] = region.radii.into();
+            let trained = c.trained.flags();
+            let each = ["Q", "K", "V"].into_iter().zip(radii).zip(trained);
+            let each = each.filter(|(_, on)| *on);
+            let each: Vec<_> = each
+                .map(|((name, radius), _)| format!("W^{name} {}", digits(radius)))
+                .collect();
+            format!("no block leaves its radius ({})", each.join(", "))
+        }
+        None => format!(
+            "gradient descent stays in the ball of radius rho = {}",
+            digits(c.rho)
+        ),
     };
     let mut words = vec![
         format!(
             "Why: at the centre, the weights of {}, the residual is at most {} and the Jacobian's smallest singular value at \
-             least {}. Around it the Jacobian changes by at most h = {} per unit of distance, so that {by} (rho = {}), there \
+             least {}. Around it the Jacobian changes by at most h = {} per unit of distance, so that {by}, there \
              sigma_min(J') >= {} and the loss is {}-smooth. With eta = {} each step multiplies the loss by at most 1 - {}.",
             c.centre.file,
             at_most(c.residual_norm_upper),
             at_least(c.alpha_lower),
             at_most(c.h_rho_upper),
-            digits(c.rho),
             at_least(c.alpha),
             at_most(c.smoothness),
             digits(c.eta),

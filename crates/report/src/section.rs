@@ -1,6 +1,7 @@
 //! An output folder, read into sections: what `gdcert report` draws and `gdcert explain` prints.
 
 use super::figure::Figure;
+use super::plain::{self, Told};
 use super::proof::{Checks, unsupported};
 use super::sweep::summary_tables;
 use super::table::{Cell, Table};
@@ -8,29 +9,30 @@ use super::words::{NOT_REPROVEN, readings_table, verdict_words};
 use crate::{Error, Result};
 use gdcert::experiment::poster::{Answered, Finding, Summary, experiment};
 use gdcert::experiment::summary::SCHEMA as SUMMARY;
+use gdcert::verdict::Verdict;
 use gdcert::verify::VerdictFile;
 use gdcert_base::input::json as read_json;
 use gdcert_base::printable::printable_line;
 use gdcert_base::schema::readable;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use std::path::{Component, Path, PathBuf};
 
 /// The file that says which command a folder belongs to.
 pub const RUN: &str = "run.json";
 
-/// Schemas that are shown as they are, as tables of numbers.
-const PLAIN: [&str; 4] = [
-    "gdcert.train/1",
-    "gdcert.data/1",
-    "gdcert.surface/1",
-    "gdcert.falsify/1",
+/// Schemas of results that are told in words, and how.
+const PLAIN: [(&str, fn(&Value) -> Told); 4] = [
+    ("gdcert.train/1", plain::train),
+    ("gdcert.data/1", plain::data),
+    ("gdcert.surface/1", plain::surface),
+    ("gdcert.falsify/1", plain::falsify),
 ];
+
+/// The matrices of a counterexample, as a person would write them down.
+const LISTING: &str = "counterexample.txt";
 
 /// What reproduce sums up in.
 const SUMMARY_FILE: &str = "summary.json";
-
-/// Rows of a table beyond which the file itself is the better table.
-const ROWS: usize = 60;
 
 /// A part of a page: what was asked, found and proven, and how to repeat it.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +47,10 @@ pub struct Section {
     pub words: Vec<String>,
     /// Tables; the first is the one to export.
     pub tables: Vec<Table>,
+    /// What was found, a card each; then the page leads with them and folds the rest.
+    pub cards: Vec<Card>,
+    /// Lines of their own, such as matrices.
+    pub listing: Option<String>,
     /// Figures.
     pub figures: Vec<Figure>,
     /// The command that repeats it.
@@ -55,6 +61,23 @@ pub struct Section {
     pub files: Vec<PathBuf>,
     /// Parts.
     pub parts: Vec<Section>,
+}
+
+/// A claim at a glance.
+#[derive(Clone, Debug)]
+pub struct Card {
+    /// The anchor of its part.
+    pub id: String,
+    /// What was asked.
+    pub question: String,
+    /// The answer in a sentence or two.
+    pub answer: String,
+    /// The number it rests on, with its name.
+    pub number: Option<(String, String)>,
+    /// Proven, measured, or what else the answer is worth.
+    pub worth: &'static str,
+    /// A picture of it.
+    pub figure: Option<Figure>,
 }
 
 /// A certificate, as a page shows it.
@@ -154,11 +177,13 @@ fn of_reproduce(folder: &Path, checks: &Checks) -> Result<Section> {
         "The poster's claims: answers, numbers and where the evidence is",
         &["question", "answer", "verdict", "numbers", "evidence"],
     );
-    let mut parts = Vec::new();
+    let (mut parts, mut cards) = (Vec::new(), Vec::new());
     for claim in &summary.claims {
         let claim = anew(folder, &summary, claim, checks)?;
         claims.rows.push(answer_row(&claim));
-        parts.push(of_claim(folder, &claim, checks)?);
+        let part = of_claim(folder, &claim, checks)?;
+        cards.push(card(folder, &claim, &part));
+        parts.push(part);
     }
     for left_out in &summary.not_run {
         claims.rows.push(vec![
@@ -168,8 +193,17 @@ fn of_reproduce(folder: &Path, checks: &Checks) -> Result<Section> {
             Cell::text("-"),
             Cell::text("-"),
         ]);
+        cards.push(Card {
+            id: String::new(),
+            question: left_out.question.clone(),
+            answer: format!("Not run: {}.", left_out.why),
+            number: None,
+            worth: "not run",
+            figure: None,
+        });
     }
     Ok(Section {
+        cards,
         words: vec![
             "Every number here stands in a file beside this page, all digits; the page shows four. A verdict is about the \
              instances that were run: certified is a proof about them, held only says what the run showed, and violated \
@@ -281,6 +315,64 @@ fn below<'a>(root: &Path, case: &'a Finding) -> Result<&'a Path> {
             root.display()
         ),
     ))
+}
+
+/// A claim at a glance: proven if a proof of one of its cases was proven again just now.
+fn card(folder: &Path, Anew { claim, cases }: &Anew, part: &Section) -> Card {
+    let speaks_of_proof = |verdict: Option<Verdict>| {
+        matches!(
+            verdict,
+            Some(
+                Verdict::Certified
+                    | Verdict::CertifiedTail
+                    | Verdict::Refuted
+                    | Verdict::Obstructed
+            )
+        )
+    };
+    let proofs = || {
+        cases
+            .iter()
+            .filter(|(case, _)| speaks_of_proof(case.verdict))
+    };
+    let worth = if proofs().any(|(_, why)| why.is_some()) {
+        "not re-proven here"
+    } else if proofs().next().is_some() {
+        "proven"
+    } else if claim.answer.verdict == "not decided" {
+        "not decided"
+    } else {
+        "measured"
+    };
+    let number = claim.answer.numbers.first().map(|number| {
+        let cell = Cell::value(&Value::from(number.value));
+        (number.name.clone(), as_written(&cell))
+    });
+    // Of a verification the loss and its bound alone, small enough to be read in a card; else the first figure there is.
+    let verified = cases.iter().find_map(|(case, _)| {
+        let place = folder.join(below(folder, case).ok()?);
+        place.join("verdict.json").is_file().then_some(place)
+    });
+    let drawn = verified.and_then(|place| Figure::of_verification(folder, &place).ok());
+    let first = || {
+        let mut all = part.parts.iter().flat_map(|case| case.figures.iter());
+        all.next().cloned()
+    };
+    Card {
+        id: claim.name.clone(),
+        question: claim.question.clone(),
+        answer: claim.answer.says.clone(),
+        number,
+        worth,
+        figure: drawn.or_else(first),
+    }
+}
+
+fn as_written(cell: &Cell) -> String {
+    match &cell.exact {
+        Some(exact) => super::table::as_written(exact),
+        None => cell.text.clone(),
+    }
 }
 
 fn answer_row(Anew { claim, .. }: &Anew) -> Vec<Cell> {
@@ -401,6 +493,10 @@ fn of_one_command(root: &Path, below: &Path, checks: &Checks) -> Result<Section>
                 add_json(&mut section, &root.join(below), &name, checks)?
             }
             Some("svg") => section.figures.push(Figure::read(root, &file)?),
+            Some("txt") if name == LISTING => {
+                let text = gdcert_base::input::text(&root.join(&file));
+                section.listing = text.ok().map(|text| lines(&text));
+            }
             _ => {}
         }
     }
@@ -466,11 +562,14 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
         }
         kind => match PLAIN
             .iter()
-            .find(|known| known.starts_with(&format!("{kind}/")))
+            .find(|(known, _)| known.starts_with(&format!("{kind}/")))
         {
-            Some(known) => {
+            Some((known, tell)) => {
                 readable(&path, schema, known)?;
-                section.tables.extend(plain_tables(&json, file));
+                let (words, tables) = tell(&json);
+                let plain = |w: &String| printable_line(w).into_owned();
+                section.words.extend(words.iter().map(plain));
+                section.tables.extend(tables);
             }
             None if schema.is_empty() => {}
             None => {
@@ -499,90 +598,6 @@ fn reproduce_table(folder: &Path, summary: &Summary, checks: &Checks) -> Result<
     Ok(table)
 }
 
-/// A results file as tables: its single values in one, each list of records in one of its own. Long lists stay in the
-/// file.
-fn plain_tables(json: &Value, file: &str) -> Vec<Table> {
-    let mut values = Table::new(file, &["name", "value"]);
-    let mut lists = Vec::new();
-    if let Value::Object(map) = json {
-        let told = ["schema", "version", "command"];
-        let rest = map
-            .iter()
-            .filter(|(name, _)| !told.contains(&name.as_str()));
-        add_values(&mut values, &mut lists, "", rest);
-    }
-    if values.rows.is_empty() {
-        return lists;
-    }
-    // What was found comes before what was set.
-    lists.push(values);
-    lists
-}
-
-fn add_values<'a>(
-    values: &mut Table,
-    lists: &mut Vec<Table>,
-    prefix: &str,
-    entries: impl Iterator<Item = (&'a String, &'a Value)>,
-) {
-    for (key, value) in entries {
-        let name = format!("{prefix}{key}");
-        match value {
-            Value::Object(map) => add_values(values, lists, &format!("{name}."), map.iter()),
-            Value::Array(items) if items.is_empty() => {}
-            Value::Array(items) if items.len() > ROWS => {
-                let text = format!("{} entries, see the file", items.len());
-                values.rows.push(vec![Cell::text(name), Cell::text(text)]);
-            }
-            Value::Array(items) => match records(&name, items) {
-                Some(table) => lists.push(table),
-                None => {
-                    let text: Vec<_> = items.iter().map(|i| Cell::value(i).text).collect();
-                    values
-                        .rows
-                        .push(vec![Cell::text(name), Cell::text(text.join(", "))]);
-                }
-            },
-            value => values.rows.push(vec![Cell::text(name), Cell::value(value)]),
-        }
-    }
-}
-
-/// A list of objects as a table whose columns are the names in the first, those of objects in them included. Lists in
-/// them stay in the file.
-fn records(name: &str, items: &[Value]) -> Option<Table> {
-    let rows: Vec<Vec<(String, &Value)>> = items
-        .iter()
-        .map(|item| item.as_object().map(|object| leaves("", object)))
-        .collect::<Option<_>>()?;
-    let columns: Vec<&str> = rows
-        .first()?
-        .iter()
-        .map(|(name, _)| name.as_str())
-        .collect();
-    let mut table = Table::new(name, &columns);
-    for row in &rows {
-        let of = |column: &&str| row.iter().find(|(name, _)| name == column);
-        let cell = |column| Cell::value(of(column).map_or(&Value::Null, |(_, value)| value));
-        table.rows.push(columns.iter().map(cell).collect());
-    }
-    Some(table)
-}
-
-/// The single values of an object, with their names.
-fn leaves<'a>(prefix: &str, object: &'a Map<String, Value>) -> Vec<(String, &'a Value)> {
-    let mut found = Vec::new();
-    for (key, value) in object {
-        let name = format!("{prefix}{key}");
-        match value {
-            Value::Object(inner) => found.extend(leaves(&format!("{name}."), inner)),
-            Value::Array(_) => {}
-            value => found.push((name, value)),
-        }
-    }
-    found
-}
-
 /// Names of the files in a folder below `root`, relative to `root`, in order; temporary ones and the page left out.
 fn files_of(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
     let mut files: Vec<_> = entries(root, below)?
@@ -592,6 +607,12 @@ fn files_of(root: &Path, below: &Path) -> Result<Vec<PathBuf>> {
         .collect();
     files.sort();
     Ok(files)
+}
+
+/// Lines without what a terminal or a page would take for more than text.
+fn lines(text: &str) -> String {
+    let lines = text.lines().map(|line| printable_line(line).into_owned());
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Folders below that hold results of their own.

@@ -99,8 +99,12 @@ fn of_group(key: Key, group: &Group) -> String {
     }
     if !group.certificate_t.is_empty() {
         let t = Quantiles::of(&group.certificate_t);
+        let orbits = match group.orbits {
+            0 => String::new(),
+            some => format!("; from M_0 on in {some} of them, the exact orbit being enclosed"),
+        };
         text += &format!(
-            "  Theorem A closes in {} trials, at t = {} (median; 0.9: {})\n",
+            "  Theorem A closes in {} trials, at t = {} (median; 0.9: {}){orbits}\n",
             t.count,
             exact(t.median()),
             exact(t.values[3])

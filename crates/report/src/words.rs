@@ -27,7 +27,9 @@ pub(super) fn verdict_words(
     let deciding = file.deciding();
     let claim = &file.claims[deciding];
     let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
+    // The verdict leads.
     let mut words = vec![
+        verdict(file, deciding, proof, unproven),
         format!(
             "Instance: {} attention, {}, {}. Exact gradient descent on {} with step eta = {}{}, {} steps.",
             file.kernel,
@@ -56,7 +58,6 @@ pub(super) fn verdict_words(
             },
             shown(claim.rate),
         ),
-        verdict(file, deciding, proof, unproven),
     ];
     if let (Some(f0), Some(last)) = (file.loss0, file.final_loss) {
         let mut measured = format!(
@@ -87,15 +88,17 @@ pub(super) fn verdict_words(
         Some(_) => Verdict::NotApplicable,
         None => file.claims[Reading::PerHead].verdict,
     };
-    // What the run showed needs no proof.
-    let stacked = match (
+    // What the run showed is in the file alone.
+    let (stacked, whose) = match (
         file.claims[Reading::Stacked].verdict,
         unproven(Reading::Stacked.name()),
     ) {
-        (Verdict::Refuted, Some(_)) => Verdict::Violated,
-        (verdict, _) => verdict,
+        (Verdict::Refuted, None) => (Verdict::Refuted, ""),
+        (Verdict::Refuted, Some(_)) => (Verdict::Violated, OF_THE_FILE),
+        (verdict, _) => (verdict, OF_THE_FILE),
     };
-    words.extend(refuted_reading(violated, stacked, per_head));
+    let finding = refuted_reading(violated, stacked, per_head);
+    words.extend(finding.map(|finding| format!("{whose}{finding}")));
     if let Some(orbit) = file.orbit {
         words.push(format!(
             "Exact orbit, in the file's words: enclosed from M_0 to t = {} with {} bits, where errors may have grown by 2^{:.1}{}.",
@@ -113,6 +116,9 @@ pub(super) fn verdict_words(
         .map(|words| printable_line(words).into_owned())
         .collect()
 }
+
+/// Before what is taken from a file and not run again.
+const OF_THE_FILE: &str = "By the file's run, not repeated here: ";
 
 /// The verdict of a reading and what it means. Reasons are the file's own words, and a proof has better ones.
 fn verdict(file: &VerdictFile, name: &str, proof: Option<&Reproved>, unproven: Unproven) -> String {

@@ -42,11 +42,17 @@ enum Rows<T: Bound> {
 /// One evaluation of H may take this many multiplications.
 const WORK: u128 = 1 << 28;
 
-/// Whether H is evaluated at these sizes: beyond them one evaluation in intervals would take minutes.
-pub(crate) fn affordable(dims: Dims) -> bool {
+/// Multiplications of one evaluation of H; `None` where it is not evaluated, since one in intervals would take minutes.
+pub(crate) fn work(dims: Dims) -> Option<u64> {
     let Dims { N, n, D, d, H, .. } = dims;
     let [N, n, D, d, H] = [N, n, D, d, H].map(|x| x as u128);
-    H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n)) <= WORK
+    let work = H * N * n * (5 * D * D.min(N * n) + n * n * d * d.min(n));
+    (work <= WORK).then_some(work as u64)
+}
+
+/// Whether H is evaluated at these sizes.
+pub(crate) fn affordable(dims: Dims) -> bool {
+    work(dims).is_some()
 }
 
 impl<T: Bound> Sharp<T> {

@@ -9,7 +9,8 @@
 //!    depend on the size of the step, and it is below 1 exactly where the slack log(bound_t / f_t) is negative.
 //! 3. **Shrinking** of a violation: samples, tokens, features, head dimensions, heads and outputs are taken away one
 //!    at a time, with a short local search where taking away alone loses the violation; then tensors and entries
-//!    are replaced by 0, 1, whole numbers and numbers of few digits. The violation may come later only within the first 50 steps.
+//!    are replaced by 0, 1, whole numbers and numbers of few digits. The violation may come later only within the first 50 steps. If
+//!    the first one is refuted on the enclosed orbit, every smaller one must be.
 //! 4. The result counts if [`verify`](crate::verify()) finds it `refuted` or `violated` on the bytes that are written. Theorem A
 //!    must not close on it with a rate that covers the reading: the two exclude each other, and that is asserted.
 //!
@@ -29,11 +30,14 @@ mod trial;
 
 pub use trial::Trial;
 
+use crate::certificate::{Claimed, Site};
 use crate::certify::{Certified, Goal, certify};
 use crate::descent::Steps;
 use crate::model::Trained;
+use crate::orbit::{self, Fate};
 use crate::problem::{Dims, Init, Instance};
-use crate::spectrum::Reading;
+use crate::spectrum::{Reading, Spectrum};
+use crate::verdict::Verdict;
 use crate::verify::{Eta, Settings, Verification, verify};
 use crate::{Error, Kernel, Result};
 use rayon::prelude::*;
@@ -247,9 +251,15 @@ fn find(search: &Search, observe: Observe) -> Result<Findings> {
             let Some(found) = confirm(search, violation)? else {
                 continue;
             };
-            let smaller = shrink::shrink(search, &found.instance, observe);
+            let refuted = |found: &Counterexample| {
+                found.found.claim(search.reading).verdict == Verdict::Refuted
+            };
+            // What can be refuted stays so.
+            let smaller = shrink::shrink(search, &found.instance, refuted(&found), observe);
             // As found, should the smaller one not stand before `verify`.
-            findings.counterexample = Some(confirm(search, smaller)?.unwrap_or(found));
+            let smaller = confirm(search, smaller)?;
+            let smaller = smaller.filter(|smaller| refuted(smaller) || !refuted(&found));
+            findings.counterexample = Some(smaller.unwrap_or(found));
             return Ok(findings);
         }
         // Stopped in this round, perhaps.
@@ -338,6 +348,35 @@ fn confirm(search: &Search, instance: Instance) -> Result<Option<Counterexample>
             refusal,
         })),
         Ok(statement) => Err(contradiction(search, &statement)),
+    }
+}
+
+/// Whether the enclosed orbit proves that exact gradient descent violates the reading by step `limit`.
+fn refutes(search: &Search, instance: &Instance, limit: usize) -> bool {
+    let site = Site::new(instance, search.trained);
+    let Ok(mut spectrum) = Spectrum::new(instance, search.trained) else {
+        return false;
+    };
+    let Ok(eta) = Eta::auto(&site, &mut spectrum.jacobian_norm) else {
+        return false;
+    };
+    let through = &mut |_: usize| ControlFlow::Continue(());
+    let beta = site.enclosure().beta(search.reading);
+    let (claims, settings) = (
+        [Claimed::reading(search.reading, beta)],
+        orbit::Settings::QUICK,
+    );
+    match orbit::enclose(
+        instance,
+        search.trained,
+        eta,
+        &claims,
+        limit,
+        &settings,
+        through,
+    ) {
+        Ok(orbit) => matches!(orbit.fate(search.reading), Some(Fate::Refuted(_))),
+        _ => false,
     }
 }
 

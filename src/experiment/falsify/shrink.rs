@@ -2,7 +2,7 @@
 
 use super::neighbour::{Random, Tensors, neighbour, tensors, with_tensors};
 use super::search::allowed;
-use super::{Draw, Observe, Search, Stage, Start, Trial};
+use super::{Draw, Observe, Search, Stage, Start, Trial, refutes};
 use crate::Result;
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
@@ -63,8 +63,13 @@ fn one_smaller(dims: Dims) -> Vec<Dims> {
         .collect()
 }
 
-/// A smaller, simpler violation, as far as the observer lets it go.
-pub(super) fn shrink(search: &Search, violation: &Instance, observe: Observe) -> Instance {
+/// A smaller, simpler violation, as far as the observer lets it go; `refuted`: one that exact gradient descent is proven to have.
+pub(super) fn shrink(
+    search: &Search,
+    violation: &Instance,
+    refuted: bool,
+    observe: Observe,
+) -> Instance {
     // It is not to come later than it does, except that the first few steps are all the same.
     let first = Trial::run(search, violation).violated_at;
     let latest = first.unwrap_or(search.steps).max(EARLY).min(search.steps);
@@ -78,6 +83,7 @@ pub(super) fn shrink(search: &Search, violation: &Instance, observe: Observe) ->
             ..search.clone()
         },
         latest,
+        refuted,
         observe,
         best: violation.clone(),
         part: u64::MAX / 4,
@@ -100,6 +106,8 @@ struct Shrinking<'a> {
     search: &'a Search,
     /// A violation after this step does not count.
     latest: usize,
+    /// Whether it counts only if it is refuted on the enclosed orbit.
+    refuted: bool,
     observe: Observe<'a>,
     best: Instance,
     /// Part of the search's randomness that comes next.
@@ -115,6 +123,13 @@ impl Shrinking<'_> {
         let mut trial = Trial::run(self.search, instance);
         trial.violated_at = trial.violated_at.filter(|&t| t <= self.latest);
         Some(trial)
+    }
+
+    /// Whether this is what is looked for, its trial being this one.
+    fn counts(&self, trial: &Trial, instance: &Instance) -> bool {
+        trial
+            .violated_at
+            .is_some_and(|t| !self.refuted || refutes(self.search, instance, t))
     }
 
     /// Takes away one sample, token, feature, head dimension, head or output, if a violation is left or can be won back.
@@ -138,7 +153,7 @@ impl Shrinking<'_> {
             let Some((trial, instance)) = nearest else {
                 continue;
             };
-            if trial.violates() {
+            if self.counts(&trial, &instance) {
                 self.best = instance;
                 return true;
             }
@@ -166,7 +181,7 @@ impl Shrinking<'_> {
                         continue;
                     };
                     let trial = self.try_(&changed)?;
-                    if trial.violates() {
+                    if self.counts(&trial, &changed) {
                         return Some(changed);
                     }
                     if trial.ratio <= best.ratio {
@@ -222,7 +237,8 @@ impl Shrinking<'_> {
     fn take_first(&mut self, candidates: Vec<Tensors>) -> bool {
         let found = candidates.into_par_iter().find_map_first(|candidate| {
             let instance = with_tensors(&self.best, candidate)?;
-            self.try_(&instance)?.violates().then_some(instance)
+            let trial = self.try_(&instance)?;
+            self.counts(&trial, &instance).then_some(instance)
         });
         match found {
             Some(instance) => {

@@ -27,6 +27,7 @@
 //! assert_eq!(two_outputs().cases.len(), 1);
 //! ```
 
+mod near_convex;
 mod necessity;
 mod random;
 mod readings;
@@ -36,6 +37,7 @@ mod theorem_2;
 mod training;
 mod vanishing;
 
+pub use near_convex::{ConvexityCase, convexity_numbers};
 pub use summary::{Answer, Answered, Finding, NotRun, Number, Summary};
 
 use crate::descent::Steps;
@@ -87,6 +89,8 @@ pub struct Case {
 pub enum Work {
     /// `gdcert verify` on a drawn instance.
     Verify(VerifyCase),
+    /// How nearly convex the loss is along the orbits of drawn instances.
+    Convexity(ConvexityCase),
     /// Other gdcert commands, one after another.
     Commands(Commands),
 }
@@ -96,6 +100,7 @@ impl Work {
     pub fn command(&self, folder: &Path, imdb: &Path) -> String {
         match self {
             Work::Verify(case) => case.command(),
+            Work::Convexity(_) => "gdcert reproduce --only near-convex".to_owned(),
             Work::Commands(commands) => {
                 let lines = commands.words(folder, imdb);
                 let lines = lines
@@ -253,6 +258,7 @@ pub fn experiments(preset: Preset) -> Vec<Experiment> {
         random::experiment(preset),
         necessity::experiment(preset),
         vanishing::experiment(preset),
+        near_convex::experiment(preset),
         training::pathfinder(preset),
         training::imdb(preset),
     ]

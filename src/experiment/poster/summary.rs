@@ -77,6 +77,12 @@ impl Finding {
         self
     }
 
+    /// Takes over these numbers.
+    pub fn with_numbers(mut self, numbers: Map<String, Value>) -> Self {
+        self.numbers = numbers;
+        self
+    }
+
     /// Takes the wanted numbers from the files below the output folder `out`.
     ///
     /// # Errors

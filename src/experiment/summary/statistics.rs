@@ -65,6 +65,8 @@ pub struct Group {
     pub min_slack: [Vec<f64>; 4],
     /// T of the certificates by Theorem A; 0 at M_0.
     pub certificate_t: Vec<f64>,
+    /// In how many of these trials what is proven starts at M_0, the exact orbit being enclosed up to T.
+    pub orbits: u64,
     /// Trials whose loss can not reach 0 by the hull bound.
     pub hull: u64,
     /// The same by a gradient that is 0.
@@ -309,9 +311,11 @@ impl Group {
         match row.certificate.as_deref() {
             Some("hull") => self.hull += 1,
             Some("zero_gradient") => self.zero_gradient += 1,
-            _ => self
-                .certificate_t
-                .extend(row.certificate_t.map(|t| t as f64)),
+            found => {
+                self.orbits += u64::from(found == Some("orbit"));
+                self.certificate_t
+                    .extend(row.certificate_t.map(|t| t as f64));
+            }
         }
         self.final_loss_relative.extend(row.final_loss_relative);
         if let (Some(hull), Some(f0), Some(share)) =
@@ -350,7 +354,8 @@ impl Group {
             "final_loss_relative": Quantiles::of(&self.final_loss_relative).json(),
             "certificates": {
                 "theorem_a_at_start": at_start,
-                "theorem_a_tail": self.certificate_t.len() - at_start,
+                "orbit": self.orbits,
+                "theorem_a_tail": self.certificate_t.len() - at_start - self.orbits as usize,
                 "t": Quantiles::of(&self.certificate_t).json(),
                 "hull": self.hull,
                 "zero_gradient": self.zero_gradient,

@@ -1,6 +1,6 @@
 //! From a TOML text to a [`Plan`]: every complaint names the key and the mend.
 
-use super::plan::{Law, Plan, Sample, between};
+use super::plan::{Certify, Law, Plan, Sample, between};
 use crate::descent::Steps;
 use crate::model::{Kernel, Trained};
 use crate::problem::Init;
@@ -93,7 +93,7 @@ impl FromStr for Plan {
             seeds,
             sample,
             steps: config.steps()?,
-            certify: config.flag("certify", true)?,
+            certify: config.certify()?,
         };
         plan.check()?;
         Ok(plan)
@@ -205,6 +205,17 @@ impl Config<'_> {
             None => Ok(vec![parse(default)?]),
             Some(Value::Array(values)) => distinct(key, values, &one),
             Some(value) => Ok(vec![one(value)?]),
+        }
+    }
+
+    fn certify(&self) -> Result<Certify> {
+        match self.table.get("certify") {
+            None | Some(Value::Boolean(true)) => Ok(Certify::Tail),
+            Some(Value::Boolean(false)) => Ok(Certify::Nothing),
+            Some(Value::String(word)) if word == "orbit" => Ok(Certify::Orbit),
+            Some(other) => Err(Error::input(format!(
+                "certify: {other} is not true or false or \"orbit\""
+            ))),
         }
     }
 

@@ -39,7 +39,7 @@ mod trial;
 
 pub use file::ShardFile;
 pub(crate) use file::{Lines, header, index_of};
-pub use plan::{Law, Plan, Trial};
+pub use plan::{Certify, Law, Plan, Trial};
 pub use row::{COLUMNS, ReadingRow, Row};
 pub use run::{Finished, run};
 pub use shard::{Shard, shard_of, trials_file};

@@ -48,8 +48,19 @@ pub struct Plan {
     pub(super) sample: Option<Sample>,
     /// Steps of a run.
     pub steps: Steps,
-    /// Whether to seek a certificate for each trial, at M_0 and then along the run.
-    pub certify: bool,
+    /// Which proofs are sought for each trial.
+    pub certify: Certify,
+}
+
+/// The proofs that a sweep seeks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Certify {
+    /// None.
+    Nothing,
+    /// Theorem A at M_0 and then along the run.
+    Tail,
+    /// Every reading decided on the enclosed orbit of exact gradient descent from M_0, as `gdcert verify` does by itself.
+    Orbit,
 }
 
 /// How many random trials, and from which seed.

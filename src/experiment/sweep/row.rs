@@ -7,7 +7,7 @@ use crate::verdict::Verdict;
 use serde::{Deserialize, Serialize};
 
 /// The columns, in order.
-pub const COLUMNS: [&str; 58] = [
+pub const COLUMNS: [&str; 68] = [
     "trial",
     "N",
     "n",
@@ -42,6 +42,7 @@ pub const COLUMNS: [&str; 58] = [
     "min_slack_stacked",
     "first_violation_stacked",
     "checked_to_stacked",
+    "proven_to_stacked",
     "beta_per_head",
     "verdict_per_head",
     "rate_per_head",
@@ -49,6 +50,7 @@ pub const COLUMNS: [&str; 58] = [
     "min_slack_per_head",
     "first_violation_per_head",
     "checked_to_per_head",
+    "proven_to_per_head",
     "beta_value",
     "verdict_value",
     "rate_value",
@@ -56,6 +58,7 @@ pub const COLUMNS: [&str; 58] = [
     "min_slack_value",
     "first_violation_value",
     "checked_to_value",
+    "proven_to_value",
     "beta_ntk",
     "verdict_ntk",
     "rate_ntk",
@@ -63,8 +66,15 @@ pub const COLUMNS: [&str; 58] = [
     "min_slack_ntk",
     "first_violation_ntk",
     "checked_to_ntk",
+    "proven_to_ntk",
     "certificate",
     "certificate_t",
+    "orbit_steps",
+    "orbit_bits",
+    "orbit_log2_growth",
+    "orbit_run_distance",
+    "refuted",
+    "open",
     "error",
 ];
 
@@ -118,10 +128,23 @@ pub struct Row {
     pub measured_tail_rate: Option<f64>,
     /// One for each reading of beta, in the order of [`Reading::ALL`].
     pub readings: [ReadingRow; 4],
-    /// What is proven: `theorem_a` (with `certificate_t`), `hull` or `zero_gradient`.
+    /// What is proven: `theorem_a` (with `certificate_t`), `orbit` (the same from M_0 on, the exact orbit being enclosed up to
+    /// there), `hull` or `zero_gradient`.
     pub certificate: Option<String>,
     /// The step T of the centre M_T from which the rate is proven; 0 for M_0.
     pub certificate_t: Option<u64>,
+    /// The last step to which the exact orbit was enclosed.
+    pub orbit_steps: Option<u64>,
+    /// The bits that took.
+    pub orbit_bits: Option<u64>,
+    /// log2 of the bound on the growth of errors.
+    pub orbit_log2_growth: Option<f64>,
+    /// How far the run in f64 can be from the exact orbit there.
+    pub orbit_run_distance: Option<f64>,
+    /// The readings that exact gradient descent is proven to violate, blanks between them.
+    pub refuted: Option<String>,
+    /// Why the deciding reading is neither certified from M_0 nor refuted, where an orbit was wanted.
+    pub open: Option<String>,
     /// Why the trial could not be carried out; then nothing else but `jacobian_norm_q` was found.
     pub error: Option<String>,
 }
@@ -143,6 +166,8 @@ pub struct ReadingRow {
     pub first_violation: Option<u64>,
     /// Last step at which the comparison could be decided.
     pub checked_to: Option<u64>,
+    /// Last step up to which the bound is proven for exact gradient descent from M_0; of a certified reading the last of the run.
+    pub proven_to: Option<u64>,
 }
 
 impl Row {

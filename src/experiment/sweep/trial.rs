@@ -1,12 +1,15 @@
 //! From a trial to its row.
 
-use super::plan::{Plan, Trial};
+use super::plan::{Certify, Plan, Trial};
 use super::row::{ReadingRow, Row};
 use crate::bounds::Reason;
+use crate::certificate::Certificate;
 use crate::descent::{End, fits_lanes};
 use crate::model::Trained;
+use crate::orbit;
 use crate::problem::Instance;
-use crate::spectrum::{Reading, jacobian_norm};
+use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
+use crate::verdict::Verdict;
 use crate::verify::{Eta, Event, Settings, Verification, verify, verify_lanes};
 use crate::{Error, Result};
 use gdcert_base::printable::spreadsheet;
@@ -14,7 +17,7 @@ use std::ops::ControlFlow;
 
 /// Whether trials of these sizes may be carried out together, if they have the same shape, as many as there are lanes.
 pub(super) fn together(plan: &Plan, trials: &[Trial]) -> bool {
-    !plan.certify && trials.iter().all(|trial| fits_lanes(trial.dims))
+    plan.certify == Certify::Nothing && trials.iter().all(|trial| fits_lanes(trial.dims))
 }
 
 /// Carries out trials: one, or as many as [`together`] allows. What goes wrong with a trial's numbers is part of its row.
@@ -73,8 +76,8 @@ fn alone(
         trained: trial.trained,
         eta: Eta::Relative(trial.eta_multiple),
         steps: plan.steps,
-        orbit: None,
-        certify: plan.certify,
+        orbit: (plan.certify == Certify::Orbit).then_some(orbit::Settings::QUICK),
+        certify: plan.certify != Certify::Nothing,
         curvature_at: Vec::new(),
         ..Settings::default()
     };
@@ -114,6 +117,12 @@ impl Row {
             readings: Default::default(),
             certificate: None,
             certificate_t: None,
+            orbit_steps: None,
+            orbit_bits: None,
+            orbit_log2_growth: None,
+            orbit_run_distance: None,
+            refuted: None,
+            open: None,
             error: None,
         }
     }
@@ -147,6 +156,7 @@ impl Row {
                 min_slack: claim.min_slack.and_then(finite),
                 first_violation: claim.first_violation.map(|t| t as u64),
                 checked_to: claimed.map(|_| claim.checked_to as u64),
+                proven_to: claim.proven_to.map(|t| t as u64),
             }
         });
         if let Some(obstruction) = &found.obstruction {
@@ -158,9 +168,28 @@ impl Row {
                 .to_owned(),
             );
         } else if let Some(proven) = &found.proven {
-            self.certificate = Some("theorem_a".to_owned());
+            let from_start =
+                matches!(&found.certificate, Some(Certificate::TheoremA(c)) if c.orbit.is_some());
+            self.certificate = Some(if from_start { "orbit" } else { "theorem_a" }.to_owned());
             self.certificate_t = Some(proven.t as u64);
         }
+        if let Some(orbit) = &found.orbit {
+            self.orbit_steps = Some(orbit.steps as u64);
+            self.orbit_bits = Some(orbit.bits as u64);
+            self.orbit_log2_growth = finite(orbit.log2_growth);
+            self.orbit_run_distance = finite(orbit.run_distance);
+            let deciding = found.claim(deciding_reading(found.trained));
+            if !matches!(deciding.verdict, Verdict::Certified | Verdict::Refuted) {
+                self.open = orbit
+                    .stopped
+                    .as_deref()
+                    .map(|why| spreadsheet(why).into_owned());
+            }
+        }
+        let refuted = Reading::ALL.into_iter();
+        let refuted = refuted.filter(|&reading| found.claim(reading).verdict == Verdict::Refuted);
+        let names: Vec<_> = refuted.map(Reading::name).collect();
+        self.refuted = (!names.is_empty()).then(|| names.join(" "));
     }
 }
 

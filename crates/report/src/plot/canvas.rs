@@ -1,42 +1,48 @@
-//! Drawing in points on any plotters backend: lines, dashes, text with the embedded font.
+//! One drawing, in points: lines, dashes, areas, text. What is drawn is kept, and written as SVG, PNG or PDF afterwards.
 
-use super::{UNITS, cannot_draw, printable};
-use crate::{Error, Result};
-use plotters::style::text_anchor::{HPos, Pos, VPos};
-use plotters::style::{
-    FontDesc, FontError, FontFamily, FontStyle, FontTransform, register_font as register,
-};
-use plotters_backend::{
-    BackendColor, BackendCoord, BackendStyle, BackendTextStyle, DrawingBackend, DrawingErrorKind,
-};
-use std::sync::OnceLock;
-
-/// The font, a TrueType file.
-pub(crate) const FONT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
-/// The family the font is registered under, and the first choice of an SVG viewer.
-const FAMILY: &str = "DejaVu Sans";
-/// What an SVG viewer looks for: Verdana has nearly the same widths.
-const FAMILIES: &str = "DejaVu Sans, Verdana, sans-serif";
-/// (ascent + descent) / em of the font: the backend's bitmap text is sized by this height.
-const LINE: f64 = 2384.0 / 2048.0;
-
-/// Makes the embedded font known to plotters, once.
-pub(super) fn register_font() -> Result<()> {
-    static REGISTERED: OnceLock<bool> = OnceLock::new();
-    if *REGISTERED.get_or_init(|| register(FAMILY, FontStyle::Normal, FONT).is_ok()) {
-        Ok(())
-    } else {
-        Err(Error::Numerical(
-            "the embedded font cannot be read".to_owned(),
-        ))
-    }
-}
+use super::font::{self, Face};
+use super::math::{label_width, run_width, runs};
+use super::printable;
+use crate::Result;
 
 /// A point of the figure, in points from the upper left corner.
 pub(super) type Xy = (f64, f64);
 
 /// A colour as red, green, blue.
 pub(super) type Rgb = (u8, u8, u8);
+
+/// How much of a veil's colour is seen.
+pub(super) const VEIL: f64 = 0.25;
+
+/// What was drawn, in order.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Mark {
+    /// A connected line with round joins.
+    Line {
+        path: Vec<Xy>,
+        color: Rgb,
+        width: f64,
+    },
+    /// A filled polygon; what lies below shines through a veil.
+    Area {
+        outline: Vec<Xy>,
+        color: Rgb,
+        veil: bool,
+    },
+    /// A filled rectangle: upper left and lower right corner.
+    Rect { corners: [Xy; 2], color: Rgb },
+    /// A filled disc.
+    Disc { centre: Xy, radius: f64, color: Rgb },
+    /// Text that starts at a point of its baseline; upwards it is read from below.
+    Text {
+        text: String,
+        at: Xy,
+        size: f64,
+        face: Face,
+        color: Rgb,
+        upwards: bool,
+    },
+}
 
 /// How a line is drawn; lengths in points.
 #[derive(Clone, Copy, Debug)]
@@ -67,91 +73,151 @@ pub(super) enum Align {
     Upwards,
 }
 
-/// A backend seen in points.
-pub(super) struct Canvas<'a, B: DrawingBackend> {
-    backend: &'a mut B,
+/// What is drawn on.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Canvas {
+    pub marks: Vec<Mark>,
 }
 
-impl<'a, B: DrawingBackend> Canvas<'a, B> {
-    pub fn new(backend: &'a mut B) -> Self {
-        Canvas { backend }
-    }
-
+impl Canvas {
     /// A connected line through the points.
     pub fn line(&mut self, path: &[Xy], line: Line) -> Result<()> {
-        let style = Stroke {
-            color: line.color,
-            width: (line.width * f64::from(UNITS)).round().max(1.0) as u32,
-        };
         // On a curve this jagged dashes would neither be seen nor be cheap.
         let length = |p: &[Xy]| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1);
         let jagged = path.windows(2).map(length).sum::<f64>() > 2000.0;
         if line.dashes.is_empty() || jagged {
-            return self.stroke(path, style);
+            self.stroke(path, line);
+            return Ok(());
         }
         for dash in dashes(path, line.dashes) {
-            self.stroke(&dash, style)?;
+            self.stroke(&dash, line);
         }
         Ok(())
     }
 
-    fn stroke(&mut self, path: &[Xy], style: Stroke) -> Result<()> {
-        let mut path: Vec<_> = path.iter().map(|&p| units(p)).collect();
+    fn stroke(&mut self, path: &[Xy], line: Line) {
+        let mut path: Vec<_> = path.iter().map(|&p| within(p)).collect();
         path.dedup();
-        if path.len() < 2 {
-            return Ok(());
+        if path.len() > 1 {
+            let Line { color, width, .. } = line;
+            self.marks.push(Mark::Line { path, color, width });
         }
-        self.backend.draw_path(path, &style).map_err(cannot_draw)
     }
 
     /// A filled polygon.
     pub fn fill(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
-        if outline.len() < 3 {
-            return Ok(());
+        if outline.len() > 2 {
+            let outline = outline.iter().map(|&p| within(p)).collect();
+            self.marks.push(Mark::Area {
+                outline,
+                color,
+                veil: false,
+            });
         }
-        let style = Stroke { color, width: 1 };
-        self.backend
-            .fill_polygon(outline.iter().map(|&p| units(p)), &style)
-            .map_err(cannot_draw)
+        Ok(())
+    }
+
+    /// A polygon in a colour that lets through what lies below.
+    pub fn veil(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
+        if outline.len() > 2 {
+            let outline = outline.iter().map(|&p| within(p)).collect();
+            self.marks.push(Mark::Area {
+                outline,
+                color,
+                veil: true,
+            });
+        }
+        Ok(())
     }
 
     /// A filled rectangle between two corners.
     pub fn fill_rect(&mut self, a: Xy, b: Xy, color: Rgb) -> Result<()> {
-        let style = Stroke { color, width: 1 };
-        self.backend
-            .draw_rect(units(a), units(b), &style, true)
-            .map_err(cannot_draw)
+        let (a, b) = (within(a), within(b));
+        let corners = [(a.0.min(b.0), a.1.min(b.1)), (a.0.max(b.0), a.1.max(b.1))];
+        self.marks.push(Mark::Rect { corners, color });
+        Ok(())
     }
 
     /// A filled disc.
     pub fn disc(&mut self, centre: Xy, radius: f64, color: Rgb) -> Result<()> {
-        let style = Stroke { color, width: 1 };
-        let radius = (radius * f64::from(UNITS)).round() as u32;
-        self.backend
-            .draw_circle(units(centre), radius, &style, true)
-            .map_err(cannot_draw)
+        let centre = within(centre);
+        self.marks.push(Mark::Disc {
+            centre,
+            radius,
+            color,
+        });
+        Ok(())
     }
 
-    /// One line of text.
+    /// One line of text, as it is.
     pub fn text(&mut self, text: &str, at: Xy, size: f64, color: Rgb, align: Align) -> Result<()> {
         let text = printable(text);
         if text.trim().is_empty() {
             return Ok(());
         }
-        let label = Label { size, color, align };
-        self.backend
-            .draw_text(&text, &label, units(at))
-            .map_err(cannot_draw)
+        let start = start(at, text_width(&text, size), align);
+        self.mark_text(text, start, size, Face::Upright, color, align);
+        Ok(())
+    }
+
+    /// One line of text with formulas between dollar signs.
+    pub fn label(
+        &mut self,
+        label: &str,
+        at: Xy,
+        size: f64,
+        color: Rgb,
+        align: Align,
+    ) -> Result<()> {
+        let mut along = 0.0;
+        let (x, y) = start(at, label_width(label, size), align);
+        for run in runs(label) {
+            let lift = run.lift * size;
+            let at = match align {
+                Align::Upwards => (x - lift, y - along),
+                _ => (x + along, y - lift),
+            };
+            along += run_width(&run, size);
+            if !run.text.trim().is_empty() {
+                let text = printable(&run.text);
+                self.mark_text(text, at, run.size * size, run.face, color, align);
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_text(&mut self, text: String, at: Xy, size: f64, face: Face, color: Rgb, align: Align) {
+        // A viewer of SVG leaves out spaces at the ends.
+        let shown = text.trim_start();
+        let blank = font::width(&text[..text.len() - shown.len()], size, face);
+        let at = match align {
+            Align::Upwards => (at.0, at.1 - blank),
+            _ => (at.0 + blank, at.1),
+        };
+        self.marks.push(Mark::Text {
+            text: shown.trim_end().to_owned(),
+            at: within(at),
+            size,
+            face,
+            color,
+            upwards: align == Align::Upwards,
+        });
+    }
+}
+
+/// Where a text of this width starts.
+fn start((x, y): Xy, width: f64, align: Align) -> Xy {
+    match align {
+        Align::Left => (x, y),
+        Align::Center => (x - 0.5 * width, y),
+        Align::Right => (x - width, y),
+        Align::Upwards => (x, y + 0.5 * width),
     }
 }
 
 /// Width of a text in points.
 pub(super) fn text_width(text: &str, size: f64) -> f64 {
-    // Measured large: the font's own measure is in whole units.
-    let large = 1000.0;
-    let font = FontDesc::new(FontFamily::Name(FAMILY), large * LINE, FontStyle::Normal);
-    let width = font.layout_box(&printable(text)).map_or(0, |(_, (w, _))| w);
-    f64::from(width) * size / large
+    font::width(&printable(text), size, Face::Upright)
 }
 
 /// The text, cut with an ellipsis if it is wider than `width`.
@@ -168,10 +234,10 @@ pub(super) fn fitted(text: &str, size: f64, width: f64) -> String {
     }
 }
 
-fn units((x, y): Xy) -> BackendCoord {
-    // The cast saturates; far outside is cut by the backend.
-    let unit = |v: f64| (v * f64::from(UNITS)).round().clamp(-1e6, 1e6) as i32;
-    (unit(x), unit(y))
+/// What is far outside stays there, and no number is lost.
+fn within((x, y): Xy) -> Xy {
+    let near = |v: f64| if v.is_nan() { -1e5 } else { v.clamp(-1e5, 1e5) };
+    (near(x), near(y))
 }
 
 /// Cuts a path into its dashes.
@@ -212,156 +278,6 @@ fn dashes(path: &[Xy], pattern: &[f64]) -> Vec<Vec<Xy>> {
     all
 }
 
-#[derive(Clone, Copy)]
-struct Stroke {
-    color: Rgb,
-    width: u32,
-}
-
-impl BackendStyle for Stroke {
-    fn color(&self) -> BackendColor {
-        BackendColor {
-            alpha: 1.0,
-            rgb: self.color,
-        }
-    }
-    fn stroke_width(&self) -> u32 {
-        self.width
-    }
-}
-
-/// Text whose baseline is where it is told to be, in bitmaps as in SVG. (plotters' own style places
-/// the two up to a sixth of an em apart.)
-struct Label {
-    size: f64,
-    color: Rgb,
-    align: Align,
-}
-
-impl Label {
-    fn em(&self) -> f64 {
-        self.size * f64::from(UNITS)
-    }
-    fn font(&self) -> FontDesc<'static> {
-        FontDesc::new(
-            FontFamily::Name(FAMILY),
-            self.em() * LINE,
-            FontStyle::Normal,
-        )
-    }
-}
-
-impl BackendTextStyle for Label {
-    type FontError = FontError;
-
-    fn color(&self) -> BackendColor {
-        BackendColor {
-            alpha: 1.0,
-            rgb: self.color,
-        }
-    }
-    /// In SVG: 1.24 em.
-    fn size(&self) -> f64 {
-        (self.em() * 1.24 * 1e6).round() / 1e6
-    }
-    fn transform(&self) -> FontTransform {
-        if self.align == Align::Upwards {
-            FontTransform::Rotate270
-        } else {
-            FontTransform::None
-        }
-    }
-    fn anchor(&self) -> Pos {
-        let h_pos = match self.align {
-            Align::Left => HPos::Left,
-            Align::Center | Align::Upwards => HPos::Center,
-            Align::Right => HPos::Right,
-        };
-        Pos::new(h_pos, VPos::Top)
-    }
-    fn family(&self) -> FontFamily<'_> {
-        FontFamily::Name(FAMILIES)
-    }
-    fn layout_box(&self, text: &str) -> std::result::Result<((i32, i32), (i32, i32)), FontError> {
-        self.font().layout_box(text)
-    }
-    /// In bitmaps: the backend puts the baseline half a line below the position.
-    fn draw<E, F: FnMut(i32, i32, BackendColor) -> std::result::Result<(), E>>(
-        &self,
-        text: &str,
-        (x, y): BackendCoord,
-        mut draw: F,
-    ) -> std::result::Result<std::result::Result<(), E>, FontError> {
-        let up = (0.5 * self.em() * LINE).round() as i32;
-        let color = self.color();
-        self.font().draw(text, (x, y - up), |x, y, alpha| {
-            draw(x, y, color.mix(f64::from(alpha)))
-        })
-    }
-}
-
-/// A bitmap backend that draws a thick path piece by piece with round joints, where the backend's
-/// own way fills one polygon that goes wrong on jagged curves.
-pub(super) struct RoundJoins<B>(pub B);
-
-impl<B: DrawingBackend> DrawingBackend for RoundJoins<B> {
-    type ErrorType = B::ErrorType;
-
-    fn get_size(&self) -> (u32, u32) {
-        self.0.get_size()
-    }
-    fn ensure_prepared(&mut self) -> Drawn<B> {
-        self.0.ensure_prepared()
-    }
-    fn present(&mut self) -> Drawn<B> {
-        self.0.present()
-    }
-    fn draw_pixel(&mut self, at: BackendCoord, color: BackendColor) -> Drawn<B> {
-        self.0.draw_pixel(at, color)
-    }
-    fn draw_path<S: BackendStyle, I: IntoIterator<Item = BackendCoord>>(
-        &mut self,
-        path: I,
-        style: &S,
-    ) -> Drawn<B> {
-        let path: Vec<_> = path.into_iter().collect();
-        let half = 0.5 * f64::from(style.stroke_width());
-        for (i, pair) in path.windows(2).enumerate() {
-            if let Some(outline) = thick(pair[0], pair[1], half) {
-                self.0.fill_polygon(outline, &style.color())?;
-            }
-            if i > 0 && half > 1.0 {
-                self.0
-                    .draw_circle(pair[0], (half - 0.5) as u32, &style.color(), true)?;
-            }
-        }
-        Ok(())
-    }
-}
-
-type Drawn<B> = std::result::Result<(), DrawingErrorKind<<B as DrawingBackend>::ErrorType>>;
-
-/// The rectangle around a segment.
-fn thick(a: BackendCoord, b: BackendCoord, half: f64) -> Option<[BackendCoord; 4]> {
-    let (dx, dy) = (f64::from(b.0 - a.0), f64::from(b.1 - a.1));
-    let length = dx.hypot(dy);
-    if length == 0.0 {
-        return None;
-    }
-    let (nx, ny) = (-dy / length * half, dx / length * half);
-    let corner = |p: BackendCoord, s: f64| {
-        let x = f64::from(p.0) + s * nx;
-        let y = f64::from(p.1) + s * ny;
-        (x.round() as i32, y.round() as i32)
-    };
-    Some([
-        corner(a, 1.0),
-        corner(b, 1.0),
-        corner(b, -1.0),
-        corner(a, -1.0),
-    ])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -377,19 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_font_has_what_the_figures_write() {
-        register_font().unwrap();
-        let missing = text_width("\u{4e00}", 10.0);
-        for c in "fₜ₀σₘᵢₙβη×⁻⁰¹²³⁴⁵⁶⁷⁸⁹−≤≥∞ω·…ᵗ".chars()
-        {
-            let width = text_width(&c.to_string(), 10.0);
-            assert!(width > 0.0 && (width - missing).abs() > 1e-6, "{c}");
-        }
-    }
-
-    #[test]
     fn long_text_is_cut() {
-        register_font().unwrap();
         let shown = fitted(&"softmax ".repeat(40), 10.0, 100.0);
         assert!(shown.ends_with('…') && text_width(&shown, 10.0) <= 100.0);
         assert_eq!(fitted("short", 10.0, 100.0), "short");

@@ -2,22 +2,26 @@
 
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Line, Rgb, fitted, text_width};
-use super::panel::{BLACK, GREY, Panel, SMALL};
+use super::look::{Legend, Look};
+use super::panel::{BLACK, GREY, Panel, SMALL, TITLE};
 use super::place::Rect;
 use super::{Drawing, Figure, render};
 use crate::Result;
 use gdcert_base::statistics::mean_and_spread;
 use gdcert_train::training::{Row, Split};
-use plotters_backend::DrawingBackend;
 
+/// A screen's figure, and the height of its panels.
 const WIDTH: f64 = 640.0;
-const HEIGHT: f64 = 592.0;
-const LEFT: f64 = 80.0;
-const RIGHT: f64 = 608.0;
+const PANEL: f64 = 220.0;
+const BETWEEN: f64 = 22.0;
+/// Below the last panel: labels and name of its axis.
+const BELOW: f64 = 40.0;
 const MARGIN: f64 = 16.0;
-const LEGEND: f64 = 54.0;
-const ACCURACY: (f64, f64) = (72.0, 292.0);
-const LOSS: (f64, f64) = (314.0, 534.0);
+const ROW: f64 = 17.0;
+/// The line beside a name in the legend.
+const SAMPLE: f64 = 30.0;
+/// Right of the panels, where chance is named.
+const RIGHT: f64 = 54.0;
 
 /// Okabe-Ito colours with dashes that tell the curves apart without them.
 const STYLES: [(Rgb, &[f64]); 4] = [
@@ -34,7 +38,7 @@ const STYLES: [(Rgb, &[f64]); 4] = [
 ///
 /// # Errors
 /// None is expected; a backend that fails.
-pub fn training_curves(runs: &[(&str, &[Row])], title: &str) -> Result<Figure> {
+pub fn training_curves(runs: &[(&str, &[Row])], title: &str, look: &Look) -> Result<Figure> {
     let curves = runs
         .iter()
         .map(|(name, rows)| Curve {
@@ -48,7 +52,15 @@ pub fn training_curves(runs: &[(&str, &[Row])], title: &str) -> Result<Figure> {
     } else {
         "test"
     };
-    render(&Curves { curves, title, on })
+    render(
+        &Curves {
+            curves,
+            title,
+            on,
+            look,
+        },
+        look,
+    )
 }
 
 struct Curves<'a> {
@@ -56,6 +68,7 @@ struct Curves<'a> {
     title: &'a str,
     /// The samples that were evaluated.
     on: &'static str,
+    look: &'a Look,
 }
 
 struct Curve<'a> {
@@ -100,8 +113,8 @@ impl Curve<'_> {
 }
 
 impl Drawing for Curves<'_> {
-    fn size(&self) -> (u32, u32) {
-        (WIDTH as u32, HEIGHT as u32)
+    fn size(&self) -> (f64, f64) {
+        (self.width(), self.height())
     }
 
     fn description(&self) -> String {
@@ -114,29 +127,94 @@ impl Drawing for Curves<'_> {
         ))
     }
 
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        canvas.fill_rect((0.0, 0.0), (WIDTH, HEIGHT), (255, 255, 255))?;
-        let title = fitted(self.title, 15.0, WIDTH - 2.0 * MARGIN);
-        canvas.text(&title, (MARGIN, 25.0), 15.0, BLACK, Align::Left)?;
-        self.legend(canvas)?;
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+        let (width, height) = self.size();
+        canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255))?;
+        if let Some(title) = self.look.title(self.title) {
+            let title = fitted(title, TITLE, width - 2.0 * self.margin());
+            let y = if self.look.is_screen() { 25.0 } else { 15.0 };
+            canvas.text(&title, (self.margin(), y), TITLE, BLACK, Align::Left)?;
+        }
+        if self.look.legend != Legend::None {
+            for (entry, (row, x)) in self.entries().iter().zip(self.flow()) {
+                let y = self.top() + row as f64 * ROW;
+                if let Some(line) = entry.1 {
+                    canvas.line(&[(x, y - 4.0), (x + SAMPLE, y - 4.0)], line)?;
+                    let at = (x + SAMPLE + 6.0, y);
+                    canvas.text(&entry.0, at, SMALL, BLACK, Align::Left)?;
+                } else {
+                    canvas.text(&entry.0, (x, y), SMALL, GREY, Align::Left)?;
+                }
+            }
+        }
+        let [first, second] = self.panels();
         let accuracy = format!("{} accuracy", self.on);
-        self.panel(canvas, ACCURACY, &accuracy, Some(0.5), |p| p.accuracy)?;
+        self.panel(canvas, first, &accuracy, Some(0.5), |p| p.accuracy)?;
         let loss = format!("{} loss", self.on);
-        self.panel(canvas, LOSS, &loss, None, |p| p.loss)?;
-        let middle = 0.5 * (LEFT + RIGHT);
-        canvas.text(
-            "training step",
-            (middle, LOSS.1 + 36.0),
-            12.5,
-            BLACK,
-            Align::Center,
-        )?;
+        self.panel(canvas, second, &loss, None, |p| p.loss)?;
+        let (left, right) = self.sides();
+        let at = (0.5 * (left + right), second.1 + 35.0);
+        canvas.text("training step", at, SMALL, BLACK, Align::Center)?;
+        if !self.look.is_screen() {
+            return Ok(());
+        }
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
-        canvas.text(version, (RIGHT, HEIGHT - 8.0), 10.5, GREY, Align::Right)
+        canvas.text(version, (right, height - 8.0), SMALL, GREY, Align::Right)
     }
 }
 
 impl Curves<'_> {
+    fn width(&self) -> f64 {
+        self.look.width.unwrap_or(WIDTH)
+    }
+
+    fn margin(&self) -> f64 {
+        if self.look.is_screen() { MARGIN } else { 2.0 }
+    }
+
+    fn sides(&self) -> (f64, f64) {
+        let left = if self.look.is_screen() { 80.0 } else { 66.0 };
+        (left, self.width() - RIGHT)
+    }
+
+    /// The first line of the legend.
+    fn top(&self) -> f64 {
+        match (self.look.is_screen(), self.look.title(self.title)) {
+            (true, _) => 54.0,
+            (false, Some(_)) => 36.0,
+            (false, None) => 12.0,
+        }
+    }
+
+    /// Where the first panel begins.
+    fn first(&self) -> f64 {
+        match self.look.legend {
+            Legend::None => self.top() - 4.0,
+            _ => self.top() + self.flow().last().map_or(0, |(row, _)| *row) as f64 * ROW + 12.0,
+        }
+    }
+
+    fn foot(&self) -> f64 {
+        if self.look.is_screen() { 18.0 } else { 0.0 }
+    }
+
+    fn height(&self) -> f64 {
+        let [_, (_, bottom)] = self.panels();
+        let own = (bottom + BELOW + self.foot()).ceil();
+        self.look.height.map_or(own, |height| height.max(own - 1.0))
+    }
+
+    /// Upper and lower edges.
+    fn panels(&self) -> [(f64, f64); 2] {
+        let first = self.first();
+        let panel = match self.look.height {
+            Some(height) => (0.5 * (height - first - BETWEEN - BELOW - self.foot())).max(40.0),
+            None => (0.4 * self.width()).clamp(80.0, PANEL),
+        };
+        let second = first + panel + BETWEEN;
+        [(first, first + panel), (second, second + panel)]
+    }
+
     fn styled(&self) -> impl Iterator<Item = (&Curve<'_>, Line)> {
         self.curves
             .iter()
@@ -154,21 +232,21 @@ impl Curves<'_> {
             })
     }
 
-    fn legend<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    /// The legend: names with their lines, and what the bands are.
+    fn entries(&self) -> Vec<(String, Option<Line>)> {
         let seeds: Vec<usize> = self.curves.iter().map(Curve::seeds).collect();
         let same = seeds.windows(2).all(|pair| pair[0] == pair[1]);
-        let mut x = LEFT;
-        for (curve, line) in self.styled() {
-            canvas.line(&[(x, LEGEND - 4.0), (x + 34.0, LEGEND - 4.0)], line)?;
-            let text = match curve.seeds() {
-                n if n > 1 && !same => format!("{} ({n} seeds)", curve.name),
-                _ => curve.name.to_owned(),
-            };
-            let text = fitted(&text, SMALL, RIGHT - x - 40.0);
-            canvas.text(&text, (x + 40.0, LEGEND), SMALL, BLACK, Align::Left)?;
-            x += 40.0 + text_width(&text, SMALL) + 22.0;
-        }
-        // What the bands are, where there is room for it.
+        let room = self.width() - 2.0 * self.margin() - SAMPLE - 6.0;
+        let mut all: Vec<(String, Option<Line>)> = self
+            .styled()
+            .map(|(curve, line)| {
+                let text = match curve.seeds() {
+                    n if n > 1 && !same => format!("{} ({n} seeds)", curve.name),
+                    _ => curve.name.to_owned(),
+                };
+                (fitted(&text, SMALL, room), Some(line))
+            })
+            .collect();
         let most = seeds.into_iter().max().unwrap_or(0);
         if most > 1 {
             let of = if same {
@@ -176,16 +254,37 @@ impl Curves<'_> {
             } else {
                 String::new()
             };
-            let text = format!("mean of {of}seeds ± standard deviation");
-            let text = fitted(&text, SMALL, (RIGHT - x).max(0.0));
-            canvas.text(&text, (RIGHT, LEGEND), SMALL, GREY, Align::Right)?;
+            all.push((format!("mean of {of}seeds ± standard deviation"), None));
         }
-        Ok(())
+        all
     }
 
-    fn panel<B: DrawingBackend>(
+    /// Row and x of every entry, beside each other as far as there is room.
+    fn flow(&self) -> Vec<(usize, f64)> {
+        let left = if self.look.is_screen() {
+            80.0
+        } else {
+            self.margin()
+        };
+        let right = self.width() - self.margin();
+        let (mut row, mut x) = (0, left);
+        let place = |(text, line): &(String, Option<Line>)| {
+            let sample = if line.is_some() { SAMPLE + 6.0 } else { 0.0 };
+            let width = sample + text_width(text, SMALL);
+            if x > left && x + width > right {
+                row += 1;
+                x = left;
+            }
+            let at = (row, x);
+            x += width + 20.0;
+            at
+        };
+        self.entries().iter().map(place).collect()
+    }
+
+    fn panel(
         &self,
-        canvas: &mut Canvas<'_, B>,
+        canvas: &mut Canvas,
         (top, bottom): (f64, f64),
         name: &str,
         chance: Option<f64>,
@@ -213,9 +312,9 @@ impl Curves<'_> {
         };
         let panel = Panel {
             frame: Rect {
-                left: LEFT,
+                left: self.sides().0,
                 top,
-                right: RIGHT,
+                right: self.sides().1,
                 bottom,
             },
             x: Axis::linear(0.0, last, 1.0),
@@ -233,18 +332,18 @@ impl Curves<'_> {
             };
             let outline: Vec<_> = edge(1.0).chain(edge(-1.0).rev()).map(at).collect();
             if outline.iter().all(|(x, y)| x.is_finite() && y.is_finite()) {
-                canvas.fill(&outline, pale(line.color))?;
+                canvas.veil(&outline, line.color)?;
             }
         }
-        panel.draw_axes(canvas, bottom == LOSS.1)?;
+        panel.draw_axes(canvas, bottom == self.panels()[1].1)?;
         if let Some(chance) = chance {
             for path in panel.paths([(0.0, chance), (last, chance)].into_iter()) {
                 canvas.line(&path, Line::solid(GREY, 0.9))?;
             }
-            let (x, y) = panel.at(last, chance);
-            // Above the line, or below where the frame is near.
-            let y = if y - 16.0 < top { y + 12.0 } else { y - 4.0 };
-            canvas.text("chance", (x - 5.0, y), 10.5, GREY, Align::Right)?;
+            // Beside the frame, where no curve is.
+            let (_, y) = panel.at(last, chance);
+            let at = (panel.frame.right + 5.0, y + 4.0);
+            canvas.text("chance", at, SMALL, GREY, Align::Left)?;
         }
         for (curve, line) in self.styled() {
             let series = curve.points.iter().map(|p| (p.step as f64, of(p).0));
@@ -259,14 +358,13 @@ impl Curves<'_> {
             }
         }
         panel.draw_frame(canvas)?;
-        panel.draw_y_name(canvas, name, 12.5, 22.0)
+        panel.draw_y_name(
+            canvas,
+            name,
+            SMALL,
+            if self.look.is_screen() { 22.0 } else { 14.0 },
+        )
     }
-}
-
-/// The colour of a curve's band.
-pub(super) fn pale((r, g, b): Rgb) -> Rgb {
-    let mix = |c: u8| (0.22 * f64::from(c) + 0.78 * 255.0) as u8;
-    (mix(r), mix(g), mix(b))
 }
 
 #[cfg(test)]
@@ -303,12 +401,14 @@ mod tests {
                 vec![("none", &[][..])],
                 vec![],
             ] {
-                let figure = training_curves(&runs, "imdb & <more>").unwrap();
-                assert!(!figure.svg.contains("NaN") && !figure.svg.contains("inf"));
-                assert!(figure.svg.contains("imdb &amp; &lt;more&gt;"));
+                let figure = training_curves(&runs, "imdb & <more>", &Look::screen()).unwrap();
+                let svg = figure.svg().unwrap();
+                assert!(!svg.contains("NaN") && !svg.contains("inf"));
+                assert!(svg.contains("imdb &amp; &lt;more&gt;"));
             }
         }
-        let svg = training_curves(&[("softmax", &good)], "t").unwrap().svg;
+        let svg = training_curves(&[("softmax", &good)], "t", &Look::screen()).unwrap();
+        let svg = svg.svg().unwrap();
         assert!(svg.contains("mean of 3 seeds"));
     }
 }

@@ -1,14 +1,16 @@
 //! Loss landscapes: contours and a relief, one panel for each surface, all on the same scale of the loss.
 
 use super::axis::Axis;
-use super::canvas::{Align, Canvas, Line, Rgb, Xy, fitted, register_font, text_width};
-use super::number::scientific;
-use super::panel::{BLACK, GREY, SMALL};
+use super::canvas::{Align, Canvas, Line, Rgb, Xy, fitted, text_width};
+use super::look::Look;
+use super::math::label_width;
+use super::number::plain;
+use super::panel::{BLACK, GREY, SMALL, TITLE};
 use super::place::Rect;
 use super::{Drawing, Figure, render};
 use crate::Result;
 use gdcert::landscape::Surface;
-use plotters_backend::DrawingBackend;
+use std::collections::BTreeMap;
 
 /// One panel.
 #[derive(Clone, Copy, Debug)]
@@ -25,38 +27,34 @@ pub struct Landscape<'a> {
 ///
 /// # Errors
 /// None is expected; a backend that fails.
-pub fn contours(panels: &[Landscape], title: &str) -> Result<Figure> {
-    register_font()?;
-    render(&Contours(Panels::new(panels, title)))
+pub fn contours(panels: &[Landscape], title: &str, look: &Look) -> Result<Figure> {
+    render(&Contours(Panels::new(panels, title, look)), look)
 }
 
 /// The surfaces as seen from above at an angle.
 ///
 /// # Errors
 /// None is expected; a backend that fails.
-pub fn reliefs(panels: &[Landscape], title: &str) -> Result<Figure> {
-    register_font()?;
-    render(&Reliefs(Panels::new(panels, title)))
+pub fn reliefs(panels: &[Landscape], title: &str, look: &Look) -> Result<Figure> {
+    render(&Reliefs(Panels::new(panels, title, look)), look)
 }
 
-/// Side of a panel in points.
+/// Side of a panel of a screen's figure in points.
 const SIDE: f64 = 320.0;
+/// Panels beside each other are no smaller.
+const LEAST_SIDE: f64 = 130.0;
 /// Room to the left of a panel for its labels, at least.
-const LEFT: f64 = 72.0;
+const LEFT: f64 = 60.0;
 /// From one panel to the labels of the next.
 const GAP: f64 = 8.0;
-/// From the upper edge of a panel to that of the one below.
-const ROW: f64 = 404.0;
-const TOP: f64 = 78.0;
+/// Below a panel: labels, name of its axis, name of the next.
+const BELOW: f64 = 78.0;
 const MARGIN: f64 = 16.0;
 /// Between the parts of a title.
 const SEPARATOR: &str = " · ";
 /// Room for the scale of the loss, at least; its labels begin after the first part of it.
-const SCALE: f64 = 96.0;
-const LABELS: f64 = 43.0;
-/// Losses whose range is a smaller part of them are shown by what they are above the lowest.
-const NARROW: f64 = 1e-4;
-const FOOT: f64 = 78.0;
+const SCALE: f64 = 76.0;
+const LABELS: f64 = 38.0;
 /// Panels to a row.
 const COLUMNS: usize = 2;
 /// Most cells to a side that are drawn.
@@ -112,29 +110,42 @@ fn two_lines(title: &str, size: f64, width: f64) -> [String; 2] {
 struct Panels<'a> {
     panels: &'a [Landscape<'a>],
     title: &'a str,
-    /// Subtracted from every loss that is drawn: 0, or the lowest loss.
-    base: f64,
-    /// The loss above the base, on all panels: from the lowest to the highest.
+    look: &'a Look,
+    /// The loss above that at the centre, on all panels: from the lowest to the highest.
     loss: Axis,
-    /// Where the colour changes, above the base.
+    /// Where the colour changes, above the centre.
     levels: Vec<f64>,
+    side: f64,
+    columns: usize,
     /// Room to the left of a panel.
     left: f64,
     /// Room for the scale of the loss.
     scale: f64,
 }
 
+/// What is subtracted from the losses of a surface: that at the centre.
+fn base(surface: &Surface) -> f64 {
+    let middle = surface.grid.size / 2;
+    let centre = surface.loss(middle, middle);
+    if centre.is_finite() { centre } else { 0.0 }
+}
+
 impl<'a> Panels<'a> {
-    fn new(panels: &'a [Landscape<'a>], title: &'a str) -> Self {
-        let ranges = || panels.iter().filter_map(|p| p.surface.range());
+    fn new(panels: &'a [Landscape<'a>], title: &'a str, look: &'a Look) -> Self {
+        let ranges = || {
+            panels.iter().filter_map(|p| {
+                let (low, high) = p.surface.range()?;
+                let base = base(p.surface);
+                Some((low - base, high - base, base))
+            })
+        };
         let low = ranges().map(|r| r.0).fold(f64::INFINITY, f64::min);
         let high = ranges().map(|r| r.1).fold(f64::NEG_INFINITY, f64::max);
-        let narrow = high > low && high - low < NARROW * low.abs().max(high.abs());
-        let base = if narrow { low } else { 0.0 };
+        let size = ranges().map(|r| r.2.abs()).fold(0.0, f64::max);
         // Equal losses have a scale around them.
-        let flat = if low == 0.0 { 1.0 } else { 0.1 * low.abs() };
+        let flat = if size == 0.0 { 1.0 } else { 0.1 * size };
         let least = if low == high { flat.max(LEAST) } else { LEAST };
-        let loss = Axis::linear(low - base, high - base, least);
+        let loss = Axis::linear(low, high, least);
         let ticks = loss.ticks(24);
         let value = |at: f64| loss.low() + at * (loss.high() - loss.low());
         let widest = |axis: &Axis, count: usize| {
@@ -147,60 +158,83 @@ impl<'a> Panels<'a> {
             .iter()
             .map(|p| widest(&span_axis(p), 5))
             .fold(0.0, f64::max);
+        let left = (spans + 36.0).max(widest(&loss, 6) + 10.0).max(LEFT).ceil();
+        let scale = (LABELS + widest(&loss, 8) + 6.0).max(SCALE).ceil();
+        let fits = |columns: usize| {
+            let count = columns as f64;
+            let width = look.width?;
+            Some((width - scale - left * count - GAP * (count - 1.0)) / count)
+        };
+        let most = panels.len().clamp(1, COLUMNS);
+        let columns = match fits(most) {
+            Some(side) if side < LEAST_SIDE => 1,
+            _ => most,
+        };
+        let mut side = fits(columns).map_or(SIDE, |side| side.max(60.0));
+        let rows = panels.len().div_ceil(columns).max(1) as f64;
+        if let Some(height) = look.height {
+            let own = Self::above(look, title) + BELOW * rows;
+            side = side.min((height - own) / rows).max(60.0);
+        }
         Panels {
-            left: (spans + 40.0).max(widest(&loss, 6) + 10.0).max(LEFT).ceil(),
-            scale: (LABELS + widest(&loss, 8) + 6.0).max(SCALE).ceil(),
+            left,
+            scale,
             levels: ticks.iter().map(|tick| value(tick.at)).collect(),
             panels,
             title,
-            base,
+            look,
             loss,
+            side,
+            columns,
         }
     }
 
-    /// What the scale shows.
-    fn scale_name(&self) -> String {
-        if self.base == 0.0 {
-            "loss".to_owned()
-        } else {
-            format!("loss above {}", scientific(self.base, 4))
+    /// From the upper edge of the figure to that of the first panel.
+    fn above(look: &Look, title: &str) -> f64 {
+        match (look.is_screen(), look.title(title)) {
+            (true, _) => 84.0,
+            (false, Some(_)) => 58.0,
+            (false, None) => 26.0,
         }
+    }
+
+    fn top(&self) -> f64 {
+        Self::above(self.look, self.title)
     }
 
     /// From the left edge of a panel to that of the next.
     fn pitch(&self) -> f64 {
-        SIDE + GAP + self.left
-    }
-
-    fn columns(&self) -> usize {
-        self.panels.len().clamp(1, COLUMNS)
+        self.side + GAP + self.left
     }
 
     fn width(&self) -> f64 {
-        self.left + self.pitch() * (self.columns() - 1) as f64 + SIDE + self.scale
+        let own = self.left + self.pitch() * (self.columns - 1) as f64 + self.side + self.scale;
+        self.look.width.unwrap_or(own)
     }
 
     fn height(&self) -> f64 {
-        let rows = self.panels.len().div_ceil(COLUMNS).max(1);
-        TOP + ROW * (rows - 1) as f64 + SIDE + FOOT
+        let rows = self.panels.len().div_ceil(self.columns).max(1) as f64;
+        let foot = if self.look.is_screen() { 10.0 } else { -20.0 };
+        let own = self.top() + (self.side + BELOW) * rows + foot;
+        self.look.height.map_or(own, |height| height.max(own - 1.0))
     }
 
-    fn size(&self) -> (u32, u32) {
-        (self.width() as u32, self.height() as u32)
+    fn size(&self) -> (f64, f64) {
+        (self.width(), self.height())
     }
 
     /// Each panel and its square.
     fn squares(&self) -> impl Iterator<Item = (&Landscape<'a>, Rect)> {
         self.panels.iter().enumerate().map(|(i, panel)| {
-            let left = self.left + self.pitch() * (i % COLUMNS) as f64;
-            let top = TOP + ROW * (i / COLUMNS) as f64;
+            let left = self.left + self.pitch() * (i % self.columns) as f64;
+            let top = self.top() + (self.side + BELOW) * (i / self.columns) as f64;
             (
                 panel,
                 Rect {
                     left,
                     top,
-                    right: left + SIDE,
-                    bottom: top + SIDE,
+                    right: left + self.side,
+                    bottom: top + self.side,
                 },
             )
         })
@@ -216,48 +250,53 @@ impl<'a> Panels<'a> {
     }
 
     /// Title, names and the scale of the loss.
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        let (width, height) = (self.width(), self.height());
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+        let (width, height) = self.size();
         canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255))?;
-        let room = width - 2.0 * MARGIN;
-        for (line, y) in two_lines(self.title, 14.0, room).iter().zip([26.0, 44.0]) {
-            let line = fitted(line, 14.0, room);
-            canvas.text(&line, (MARGIN, y), 14.0, BLACK, Align::Left)?;
+        let screen = self.look.is_screen();
+        let margin = if screen { MARGIN } else { 2.0 };
+        let room = width - 2.0 * margin;
+        if let Some(title) = self.look.title(self.title) {
+            let first = if screen { 24.0 } else { 14.0 };
+            for (line, y) in two_lines(title, TITLE, room).iter().zip([0.0, 18.0]) {
+                let line = fitted(line, TITLE, room);
+                canvas.text(&line, (margin, first + y), TITLE, BLACK, Align::Left)?;
+            }
         }
         for (panel, square) in self.squares() {
-            let name = fitted(panel.name, 13.0, SIDE);
-            let middle = 0.5 * (square.left + square.right);
-            canvas.text(
-                &name,
-                (middle, square.top - 12.0),
-                13.0,
-                BLACK,
-                Align::Center,
-            )?;
+            let centre = plain(base(panel.surface), 4);
+            let name = match label_width(panel.name, SMALL) + 90.0 < self.side {
+                true => format!("{} (centre: {centre})", panel.name),
+                false => panel.name.to_owned(),
+            };
+            let name = fitted(&name, SMALL, self.side + 0.6 * self.left);
+            let middle = (0.5 * (square.left + square.right), square.top - 10.0);
+            canvas.text(&name, middle, SMALL, BLACK, Align::Center)?;
         }
         self.draw_scale(canvas)?;
+        if !screen {
+            return Ok(());
+        }
         let unit = "1 on an axis: a step as long as the weights";
-        canvas.text(unit, (MARGIN, height - 8.0), 10.5, GREY, Align::Left)?;
+        canvas.text(unit, (margin, height - 8.0), SMALL, GREY, Align::Left)?;
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
-        canvas.text(
-            version,
-            (width - MARGIN, height - 8.0),
-            10.5,
-            GREY,
-            Align::Right,
-        )
+        let at = (width - margin, height - 8.0);
+        canvas.text(version, at, SMALL, GREY, Align::Right)
     }
 
     /// What else is to be said, below the panels.
-    fn note<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>, text: &str) -> Result<()> {
-        let text = fitted(text, 10.5, self.width() - 2.0 * MARGIN);
-        let at = (MARGIN, self.height() - 22.0);
-        canvas.text(&text, at, 10.5, GREY, Align::Left)
+    fn note(&self, canvas: &mut Canvas, text: &str) -> Result<()> {
+        if !self.look.is_screen() {
+            return Ok(());
+        }
+        let text = fitted(text, SMALL, self.width() - 2.0 * MARGIN);
+        let at = (MARGIN, self.height() - 24.0);
+        canvas.text(&text, at, SMALL, GREY, Align::Left)
     }
 
-    fn draw_scale<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        let left = self.width() - self.scale + 22.0;
-        let (right, top, bottom) = (left + 14.0, TOP, TOP + SIDE);
+    fn draw_scale(&self, canvas: &mut Canvas) -> Result<()> {
+        let left = self.left + self.pitch() * (self.columns - 1) as f64 + self.side + 18.0;
+        let (right, top, bottom) = (left + 13.0, self.top(), self.top() + self.side);
         let y = |at: f64| bottom - at * (bottom - top);
         let mut ends = vec![0.0];
         ends.extend(
@@ -267,12 +306,13 @@ impl<'a> Panels<'a> {
                 .filter(|at| *at > 0.0),
         );
         ends.push(1.0);
+        // From below upwards, each up to the top: no gap shows between two of them.
         for pair in ends.windows(2).filter(|pair| pair[1] > pair[0]) {
             let low = self.loss.low()
                 + (0.5 * (pair[0] + pair[1])) * (self.loss.high() - self.loss.low());
-            canvas.fill_rect((left, y(pair[1])), (right, y(pair[0])), self.band(low))?;
+            canvas.fill_rect((left, top), (right, y(pair[0])), self.band(low))?;
         }
-        for tick in self.loss.ticks(8) {
+        for tick in self.loss.ticks((self.side / 40.0).clamp(3.0, 8.0) as usize) {
             let y = y(tick.at);
             canvas.line(&[(right, y), (right + 4.0, y)], Line::solid(BLACK, 0.8))?;
             if let Some(label) = tick.label {
@@ -288,12 +328,9 @@ impl<'a> Panels<'a> {
                 bottom,
             },
         )?;
-        let name = self.scale_name();
-        if self.base == 0.0 {
-            return canvas.text(&name, (left, top - 12.0), SMALL, BLACK, Align::Left);
-        }
-        let end = (self.width() - 8.0, top - 12.0);
-        canvas.text(&name, end, SMALL, BLACK, Align::Right)
+        // "f - f(centre)", where a formula is shorter than words.
+        let end = (self.width() - 4.0, top - 10.0);
+        canvas.label("$f − f_0$", end, SMALL, BLACK, Align::Right)
     }
 
     /// How many levels lie at or below a loss.
@@ -340,9 +377,10 @@ fn span_axis(panel: &Landscape) -> Axis {
 /// The four corners of a cell in turn: place in the unit square, and loss.
 type Cell = [(Xy, f64); 4];
 
-/// Cells column by column whose four losses are finite, with losses above the base.
-fn cells(surface: &Surface, base: f64, most: usize) -> Vec<Vec<Option<Cell>>> {
+/// Cells column by column whose four losses are finite, with losses above that at the centre.
+fn cells(surface: &Surface, most: usize) -> Vec<Vec<Option<Cell>>> {
     let rows = chosen(surface.grid.size, most);
+    let base = base(surface);
     let corner = |a: (usize, f64), b: (usize, f64)| ((a.1, b.1), surface.loss(a.0, b.0) - base);
     let pairs = || rows.windows(2);
     pairs()
@@ -368,11 +406,17 @@ fn cells(surface: &Surface, base: f64, most: usize) -> Vec<Vec<Option<Cell>>> {
 fn above(cell: &Cell, level: f64) -> Vec<(Xy, bool)> {
     let mut part = Vec::with_capacity(6);
     for i in 0..4 {
-        let ((a, f), (b, g)) = (cell[i], cell[(i + 1) % 4]);
-        if f >= level {
-            part.push((a, false));
+        let (from, to) = (cell[i], cell[(i + 1) % 4]);
+        if from.1 >= level {
+            part.push((from.0, false));
         }
-        if (f >= level) != (g >= level) {
+        if (from.1 >= level) != (to.1 >= level) {
+            // In the same order in both cells that share the edge: the point is then the same to the last bit.
+            let ((a, f), (b, g)) = if from.0 <= to.0 {
+                (from, to)
+            } else {
+                (to, from)
+            };
             let s = (level - f) / (g - f);
             part.push(((a.0 + s * (b.0 - a.0), a.1 + s * (b.1 - a.1)), true));
         }
@@ -380,7 +424,70 @@ fn above(cell: &Cell, level: f64) -> Vec<(Xy, bool)> {
     part
 }
 
-fn frame<B: DrawingBackend>(canvas: &mut Canvas<'_, B>, rect: Rect) -> Result<()> {
+/// The outline of an area that is made of polygons which lie side by side.
+#[derive(Default)]
+struct Edges {
+    /// Where an edge that has no neighbour leads, by where it starts.
+    open: BTreeMap<Corner, Vec<Corner>>,
+}
+
+/// A point by its bits: those of neighbours are the same.
+type Corner = [u64; 2];
+
+impl Edges {
+    /// Adds a polygon; edges that it shares with others are inside.
+    fn add(&mut self, polygon: &[(Xy, bool)]) {
+        if polygon.len() < 3 {
+            return;
+        }
+        let corner = |((x, y), _): (Xy, bool)| [x.to_bits(), y.to_bits()];
+        for i in 0..polygon.len() {
+            let (a, b) = (corner(polygon[i]), corner(polygon[(i + 1) % polygon.len()]));
+            if a == b {
+                continue;
+            }
+            let back = self.open.get_mut(&b);
+            let shared = back.and_then(|ends| {
+                let at = ends.iter().position(|end| *end == a)?;
+                Some(ends.swap_remove(at))
+            });
+            if shared.is_none() {
+                self.open.entry(a).or_default().push(b);
+            }
+        }
+    }
+
+    /// One closed line around all of it: from ring to ring it goes over to the first point and back, which no filling shows.
+    fn outline(mut self) -> Vec<Xy> {
+        let mut all: Vec<Xy> = Vec::new();
+        let point = |[x, y]: Corner| (f64::from_bits(x), f64::from_bits(y));
+        while let Some(&start) = self
+            .open
+            .iter()
+            .find(|(_, e)| !e.is_empty())
+            .map(|(a, _)| a)
+        {
+            let first = all.first().copied();
+            let mut at = start;
+            loop {
+                all.push(point(at));
+                match self.open.get_mut(&at).and_then(Vec::pop) {
+                    Some(next) => at = next,
+                    None => break,
+                }
+                if at == start {
+                    all.push(point(start));
+                    break;
+                }
+            }
+            all.extend(first);
+            self.open.retain(|_, ends| !ends.is_empty());
+        }
+        all
+    }
+}
+
+fn frame(canvas: &mut Canvas, rect: Rect) -> Result<()> {
     let Rect {
         left,
         top,
@@ -397,34 +504,10 @@ fn frame<B: DrawingBackend>(canvas: &mut Canvas<'_, B>, rect: Rect) -> Result<()
     canvas.line(&corners, Line::solid(BLACK, 0.9))
 }
 
-/// "along W^Q" with the block's letter raised, centred; read from below if `upwards`.
-fn direction<B: DrawingBackend>(
-    canvas: &mut Canvas<'_, B>,
-    block: &str,
-    (x, y): Xy,
-    upwards: bool,
-) -> Result<()> {
-    let (size, small, lift) = (12.5, 9.0, 4.5);
-    let text = "along W";
-    let (first, second) = (text_width(text, size), text_width(block, small));
-    let from = -0.5 * (first + second);
-    for (text, size, at, lift) in [
-        (text, size, from + 0.5 * first, 0.0),
-        (block, small, from + first + 0.5 * second, lift),
-    ] {
-        if upwards {
-            canvas.text(text, (x - lift, y - at), size, BLACK, Align::Upwards)?;
-        } else {
-            canvas.text(text, (x + at, y - lift), size, BLACK, Align::Center)?;
-        }
-    }
-    Ok(())
-}
-
 struct Contours<'a>(Panels<'a>);
 
 impl Drawing for Contours<'_> {
-    fn size(&self) -> (u32, u32) {
+    fn size(&self) -> (f64, f64) {
         self.0.size()
     }
 
@@ -432,7 +515,7 @@ impl Drawing for Contours<'_> {
         self.0.description("Contours")
     }
 
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
         self.0.draw(canvas)?;
         for (panel, square) in self.0.squares() {
             self.panel(canvas, panel, square)?;
@@ -450,25 +533,21 @@ impl Drawing for Contours<'_> {
 }
 
 impl Contours<'_> {
-    fn panel<B: DrawingBackend>(
-        &self,
-        canvas: &mut Canvas<'_, B>,
-        panel: &Landscape,
-        square: Rect,
-    ) -> Result<()> {
+    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) -> Result<()> {
         let Rect {
             left,
             top,
             right,
             bottom,
         } = square;
-        let at = |(x, y): Xy| (left + x * SIDE, bottom - y * SIDE);
+        let side = self.0.side;
+        let at = |(x, y): Xy| (left + x * side, bottom - y * side);
         canvas.fill_rect((left, top), (right, bottom), BLANK)?;
-        let rows = cells(panel.surface, self.0.base, CELLS);
+        let rows = cells(panel.surface, CELLS);
         self.fill(canvas, &rows, at)?;
 
         for tick in span_axis(panel).ticks(5) {
-            let (x, y) = (left + tick.at * SIDE, bottom - tick.at * SIDE);
+            let (x, y) = (left + tick.at * side, bottom - tick.at * side);
             canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8))?;
             canvas.line(&[(left - 5.0, y), (left, y)], Line::solid(BLACK, 0.8))?;
             if let Some(label) = tick.label {
@@ -477,9 +556,16 @@ impl Contours<'_> {
             }
         }
         let middle = (0.5 * (left + right), 0.5 * (top + bottom));
-        direction(canvas, "Q", (middle.0, bottom + 36.0), false)?;
+        canvas.label(
+            "along $W^Q$",
+            (middle.0, bottom + 35.0),
+            SMALL,
+            BLACK,
+            Align::Center,
+        )?;
         // Beside the widest label.
-        direction(canvas, "K", (left - self.0.left + 22.0, middle.1), true)?;
+        let beside = (left - self.0.left + 17.0, middle.1);
+        canvas.label("along $W^K$", beside, SMALL, BLACK, Align::Upwards)?;
 
         self.path(canvas, panel, square)?;
         for (color, width) in [((255, 255, 255), 3.2), (BLACK, 1.4)] {
@@ -496,55 +582,57 @@ impl Contours<'_> {
         frame(canvas, square)
     }
 
-    /// The bands of colour, and the lines between them.
-    fn fill<B: DrawingBackend>(
+    /// The bands of colour, and the lines between them. Each band goes on top of the lower ones, as one area.
+    fn fill(
         &self,
-        canvas: &mut Canvas<'_, B>,
+        canvas: &mut Canvas,
         rows: &[Vec<Option<Cell>>],
         at: impl Fn(Xy) -> Xy,
     ) -> Result<()> {
         let panels = &self.0;
-        let lowest = |cell: &Cell| cell.iter().map(|(_, f)| *f).fold(f64::INFINITY, f64::min);
-        let highest = |cell: &Cell| {
-            cell.iter()
-                .map(|(_, f)| *f)
-                .fold(f64::NEG_INFINITY, f64::max)
-        };
-        // Each cell in the colour of its lowest loss, neighbours of one colour at once. A little too large to the right
-        // and below, where the next ones go on top: so no background shows between them.
-        for row in rows.iter().rev() {
-            let same = |a: &Option<Cell>, b: &Option<Cell>| {
-                let level =
-                    |cell: &Option<Cell>| cell.as_ref().map(|cell| panels.level(lowest(cell)));
-                level(a) == level(b)
-            };
-            for run in row.chunk_by(same) {
-                if let (Some(Some(first)), Some(Some(last))) = (run.first(), run.last()) {
-                    let (a, b) = (at(first[3].0), at(last[1].0));
-                    canvas.fill_rect(a, (b.0 + 0.17, b.1 + 0.17), panels.band(lowest(first)))?;
+        let all = || rows.iter().flatten().flatten();
+        let lowest = all().flatten().map(|c| c.1).fold(f64::INFINITY, f64::min);
+        let mut lines = Vec::new();
+        let from_below = std::iter::once((lowest, panels.band(lowest)));
+        let rest = panels.levels.iter().filter(|level| **level > lowest);
+        for (level, band) in from_below.chain(rest.map(|level| (*level, panels.band(*level)))) {
+            let mut edges = Edges::default();
+            for cell in all() {
+                let part = above(cell, level);
+                edges.add(&part);
+                if level > lowest {
+                    for i in 0..part.len() {
+                        let (a, b) = (part[i], part[(i + 1) % part.len()]);
+                        if a.1 && b.1 {
+                            lines.push((level, [at(a.0), at(b.0)]));
+                        }
+                    }
                 }
             }
+            let outline: Vec<Xy> = edges.outline().into_iter().map(&at).collect();
+            canvas.fill(&outline, band)?;
         }
-        let mut lines = Vec::new();
-        for (number, &level) in panels.levels.iter().enumerate() {
-            let crossed = rows.iter().flatten().flatten();
-            for cell in crossed.filter(|cell| lowest(cell) < level && highest(cell) >= level) {
-                let part = above(cell, level);
-                let outline: Vec<Xy> = part.iter().map(|(p, _)| at(*p)).collect();
-                fill_unless_flat(canvas, &outline, panels.band(level))?;
-                // Over its edges: viewers of SVG let what is below shine through between two that meet.
-                let closed: Vec<Xy> = outline.iter().chain(outline.first()).copied().collect();
-                canvas.line(&closed, Line::solid(panels.band(level), 0.34))?;
-                for i in 0..part.len() {
-                    let (a, b) = (part[i], part[(i + 1) % part.len()]);
-                    if a.1 && b.1 {
-                        lines.push((number, [at(a.0), at(b.0)]));
+        // A surface that is flat beside the others has lines of its own, so that its shape is seen.
+        let highest = all()
+            .flatten()
+            .map(|c| c.1)
+            .fold(f64::NEG_INFINITY, f64::max);
+        if lines_of(panels, lowest, highest) < 5 && highest > lowest {
+            for tick in Axis::linear(lowest, highest, LEAST).ticks(9) {
+                let level = lowest + tick.at * (highest - lowest);
+                for cell in all() {
+                    let part = above(cell, level);
+                    for i in 0..part.len() {
+                        let (a, b) = (part[i], part[(i + 1) % part.len()]);
+                        if a.1 && b.1 {
+                            lines.push((level, [at(a.0), at(b.0)]));
+                        }
                     }
                 }
             }
         }
-        for (number, line) in lines {
-            let share = panels.loss.at(panels.levels[number]);
+        for (level, line) in lines {
+            let share = panels.loss.at(level);
             let color = mix(
                 color(share),
                 if share > 0.55 { BLACK } else { (255, 255, 255) },
@@ -555,18 +643,13 @@ impl Contours<'_> {
         Ok(())
     }
 
-    fn path<B: DrawingBackend>(
-        &self,
-        canvas: &mut Canvas<'_, B>,
-        panel: &Landscape,
-        square: Rect,
-    ) -> Result<()> {
+    fn path(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) -> Result<()> {
         let span = panel.surface.grid.span;
         let point = |&(alpha, beta): &(f64, f64)| {
             let share = |x: f64| 0.5 * (x / span + 1.0);
             (
-                square.left + share(alpha) * SIDE,
-                square.bottom - share(beta) * SIDE,
+                square.left + share(alpha) * self.0.side,
+                square.bottom - share(beta) * self.0.side,
             )
         };
         let points: Vec<Xy> = panel.path.iter().map(point).collect();
@@ -582,6 +665,12 @@ impl Contours<'_> {
         }
         Ok(())
     }
+}
+
+/// How many of the levels are between the lowest and the highest loss of a surface.
+fn lines_of(panels: &Panels, lowest: f64, highest: f64) -> usize {
+    let within = |level: &&f64| (lowest..=highest).contains(*level);
+    panels.levels.iter().filter(within).count()
 }
 
 /// The part of a segment inside a rectangle.
@@ -606,28 +695,10 @@ fn within(a: Xy, b: Xy, rect: &Rect) -> Option<[Xy; 2]> {
     (s0 <= s1).then(|| [point(s0), point(s1)])
 }
 
-/// Fills a polygon; one without area is left out, for the bitmap backend draws such ones as lines.
-fn fill_unless_flat<B: DrawingBackend>(
-    canvas: &mut Canvas<'_, B>,
-    outline: &[Xy],
-    color: Rgb,
-) -> Result<()> {
-    let next = outline.iter().cycle().skip(1);
-    let area: f64 = outline
-        .iter()
-        .zip(next)
-        .map(|(a, b)| a.0 * b.1 - b.0 * a.1)
-        .sum();
-    if area.abs() < 0.02 {
-        return Ok(());
-    }
-    canvas.fill(outline, color)
-}
-
 struct Reliefs<'a>(Panels<'a>);
 
 impl Drawing for Reliefs<'_> {
-    fn size(&self) -> (u32, u32) {
+    fn size(&self) -> (f64, f64) {
         self.0.size()
     }
 
@@ -635,7 +706,7 @@ impl Drawing for Reliefs<'_> {
         self.0.description("Relief")
     }
 
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
         self.0.draw(canvas)?;
         for (panel, square) in self.0.squares() {
             self.panel(canvas, panel, &View::of(square))?;
@@ -648,6 +719,8 @@ impl Drawing for Reliefs<'_> {
 struct View {
     centre: Xy,
     unit: f64,
+    side: f64,
+    right: f64,
 }
 
 /// How far the base is turned, and how far the viewer stands above it.
@@ -658,9 +731,12 @@ const TALL: f64 = 1.6;
 
 impl View {
     fn of(square: Rect) -> Self {
+        let side = square.right - square.left;
         View {
-            centre: (0.5 * (square.left + square.right), square.top + 0.72 * SIDE),
-            unit: 0.335 * SIDE,
+            centre: (0.5 * (square.left + square.right), square.top + 0.72 * side),
+            unit: 0.335 * side,
+            side,
+            right: square.right,
         }
     }
 
@@ -683,12 +759,7 @@ fn turned(x: f64, y: f64) -> Xy {
 }
 
 impl Reliefs<'_> {
-    fn panel<B: DrawingBackend>(
-        &self,
-        canvas: &mut Canvas<'_, B>,
-        panel: &Landscape,
-        view: &View,
-    ) -> Result<()> {
+    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, view: &View) -> Result<()> {
         let panels = &self.0;
         let thin = Line::solid((205, 205, 205), 0.7);
         let edge = Line::solid(BLACK, 0.8);
@@ -722,7 +793,7 @@ impl Reliefs<'_> {
             edge,
         )?;
         let (x, y) = view.at(0.0, 0.0, 1.0);
-        canvas.text("loss", (x, y - 8.0), SMALL, BLACK, Align::Center)?;
+        canvas.label("$f − f_0$", (x, y - 8.0), SMALL, BLACK, Align::Center)?;
         for tick in span_axis(panel).ticks(4) {
             let Some(label) = tick.label else { continue };
             let (x, y) = view.at(tick.at, 0.0, 0.0);
@@ -733,11 +804,20 @@ impl Reliefs<'_> {
             canvas.text(&label, (x + 7.0, y + 13.0), SMALL, BLACK, Align::Left)?;
         }
         let (x, y) = view.at(0.5, 0.0, 0.0);
-        direction(canvas, "Q", (x - 52.0, y + 36.0), false)?;
+        canvas.label(
+            "along $W^Q$",
+            (x - 0.16 * view.side, y + 36.0),
+            SMALL,
+            BLACK,
+            Align::Center,
+        )?;
         let (x, y) = view.at(1.0, 0.5, 0.0);
-        direction(canvas, "K", (x + 60.0, y + 36.0), false)?;
+        let name = "along $W^K$";
+        // Left of the scale, however small the panel is.
+        let x = (x + 0.19 * view.side).min(view.right - 0.3 * label_width(name, SMALL));
+        canvas.label(name, (x, y + 36.0), SMALL, BLACK, Align::Center)?;
 
-        let mut tiles: Vec<(f64, Cell)> = cells(panel.surface, panels.base, RELIEF_CELLS)
+        let mut tiles: Vec<(f64, Cell)> = cells(panel.surface, RELIEF_CELLS)
             .into_iter()
             .flatten()
             .flatten()
@@ -752,7 +832,7 @@ impl Reliefs<'_> {
                 .iter()
                 .map(|&((x, y), f)| view.at(x, y, panels.loss.at(f)))
                 .collect();
-            fill_unless_flat(canvas, &outline, shade)?;
+            canvas.fill(&outline, shade)?;
             outline.push(outline[0]);
             canvas.line(&outline, Line::solid(mix(shade, BLACK, 0.3), 0.35))?;
         }
@@ -793,6 +873,7 @@ mod tests {
 
     #[test]
     fn every_surface_can_be_drawn() {
+        let look = Look::screen();
         let bowl = surface(11, 1.0, |a, b| a * a + 2.0 * b * b);
         for value in [0.0, 1e300, f64::NAN, f64::INFINITY, -1e-300] {
             for size in [1, 3, 9, 205] {
@@ -818,11 +899,12 @@ mod tests {
                                 continue;
                             }
                             for figure in [
-                                contours(&panels[..count], "t & t").unwrap(),
-                                reliefs(&panels[..count], "t & t").unwrap(),
+                                contours(&panels[..count], "t & t", &look).unwrap(),
+                                reliefs(&panels[..count], "t & t", &look).unwrap(),
                             ] {
-                                assert!(!figure.svg.contains("NaN") && !figure.svg.contains("inf"));
-                                assert!(figure.svg.contains("t &amp; t"));
+                                let svg = figure.svg().unwrap();
+                                assert!(!svg.contains("NaN") && !svg.contains("inf"));
+                                assert!(svg.contains("t &amp; t"));
                             }
                         }
                     }
@@ -834,7 +916,7 @@ mod tests {
     /// From the lowest loss to the highest, whatever their size, with labels inside the picture and apart from the names.
     #[test]
     fn the_scale_is_that_of_the_losses() {
-        register_font().unwrap();
+        let look = Look::screen();
         for (low, high) in [
             (4e-14, 8e-14),
             (0.1, 0.7),
@@ -851,13 +933,11 @@ mod tests {
                     surface: &bowl,
                     path: &[],
                 }];
-                let drawn = Panels::new(&panels, "t");
+                let drawn = Panels::new(&panels, "t", &look);
                 let (l, h) = bowl.range().unwrap();
                 if h > l {
-                    let ends = (
-                        drawn.loss.low() + drawn.base,
-                        drawn.loss.high() + drawn.base,
-                    );
+                    let base = base(&bowl);
+                    let ends = (drawn.loss.low() + base, drawn.loss.high() + base);
                     assert!((ends.0 - l).abs() <= 1e-9 * (h - l), "{ends:?} {l:e}");
                     assert!((ends.1 - h).abs() <= 1e-9 * (h - l), "{ends:?} {h:e}");
                     assert!(drawn.levels.len() >= 10, "{low:e}: {:?}", drawn.levels);

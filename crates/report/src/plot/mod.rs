@@ -1,104 +1,128 @@
-//! Figures, as bytes in memory: SVG for the page and PNG for everything else, drawn by the same code.
+//! Figures: drawn once, kept as marks in points, written as SVG, PNG or PDF.
 
 mod axis;
+mod bitmap;
 mod canvas;
+mod convexity;
 mod curves;
+mod font;
 mod landscape;
+mod look;
+mod math;
 mod model;
 mod number;
 mod panel;
+mod pdf;
 mod place;
-mod png;
 mod rate;
+mod story;
+mod svg;
 mod sweep;
 mod thin;
 
+pub use convexity::convexity;
 pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
+pub use look::{Format, Legend, Look, Part};
 pub use model::model_rate_vs_bound;
-pub use rate::rate_vs_bound;
 use rate::style as reading_style;
-pub use sweep::{Named, sweep_figures};
+pub use rate::{rate_vs_bound, rate_vs_bound_as, rate_vs_bound_of};
+pub use sweep::{Named, Over, sweep_figures};
 
 use crate::{Error, Result};
-pub(crate) use canvas::FONT;
-use canvas::{Canvas, RoundJoins};
-use plotters::prelude::{BitMapBackend, SVGBackend};
-use plotters_backend::DrawingBackend;
+use canvas::Canvas;
+pub(crate) use font::UPRIGHT as FONT;
+pub(crate) use story::samples;
+pub(crate) use svg::fonts;
 
-/// Units of the drawing surface to one point of the figure. Backends take whole units only: six to
-/// a point keep curves smooth.
-const UNITS: u32 = 6;
-
-/// Units to one pixel of the PNG: each pixel is the mean of 2 x 2 units, 3 pixels to a point.
-const UNITS_PER_PIXEL: u32 = 2;
-
-/// A figure in both formats.
+/// A figure that is drawn; [`file`](Figure::file) writes it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Figure {
-    /// A whole SVG document. Text is text, in DejaVu Sans or what comes closest.
-    pub svg: String,
-    /// A whole PNG file, 3 pixels to the SVG's pixel.
-    pub png: Vec<u8>,
+    width: f64,
+    height: f64,
+    /// Points on paper to a point of the drawing: 1 on a screen.
+    unit: f64,
+    description: String,
+    canvas: Canvas,
+    frame: Option<Frame>,
 }
 
-/// Something that can be drawn on every backend.
+/// Where the first panel is, as parts of the figure's width and height, and from which step to which it shows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Frame {
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
+    pub first: f64,
+    pub last: f64,
+}
+
+impl Figure {
+    /// A whole file.
+    ///
+    /// # Errors
+    /// None is expected; more pixels than memory can hold.
+    pub fn file(&self, format: Format) -> Result<Vec<u8>> {
+        match format {
+            Format::Svg => svg::write(self, self.unit != 1.0).map(String::into_bytes),
+            Format::Png => bitmap::write(self),
+            Format::Pdf => pdf::write(self),
+        }
+    }
+
+    /// A whole SVG document. Text is text, in DejaVu Sans or what comes closest.
+    ///
+    /// # Errors
+    /// None is expected.
+    pub fn svg(&self) -> Result<String> {
+        svg::write(self, false)
+    }
+
+    /// A whole PNG file: 3 pixels to the SVG's pixel, or 600 to an inch of a figure for paper.
+    ///
+    /// # Errors
+    /// As [`file`](Figure::file).
+    pub fn png(&self) -> Result<Vec<u8>> {
+        self.file(Format::Png)
+    }
+
+    /// The files `name.svg` and so on.
+    ///
+    /// # Errors
+    /// As [`file`](Figure::file).
+    pub fn files(&self, name: &str, formats: &[Format]) -> Result<Vec<(String, Vec<u8>)>> {
+        let file =
+            |format: &Format| Ok((format!("{name}.{}", format.ending()), self.file(*format)?));
+        formats.iter().map(file).collect()
+    }
+}
+
+/// Something that can be drawn.
 trait Drawing {
     /// Width and height in points.
-    fn size(&self) -> (u32, u32);
+    fn size(&self) -> (f64, f64);
     /// One line for readers who do not see the figure.
     fn description(&self) -> String;
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()>;
+    fn draw(&self, canvas: &mut Canvas) -> Result<()>;
+    /// Where a reader may point to for numbers.
+    fn frame(&self) -> Option<Frame> {
+        None
+    }
 }
 
-fn render(drawing: &impl Drawing) -> Result<Figure> {
-    canvas::register_font()?;
+fn render(drawing: &impl Drawing, look: &Look) -> Result<Figure> {
+    let mut canvas = Canvas::default();
+    drawing.draw(&mut canvas)?;
     let (width, height) = drawing.size();
-    let units = (width * UNITS, height * UNITS);
-
-    let mut svg = String::new();
-    {
-        let mut backend = SVGBackend::with_string(&mut svg, units);
-        drawing.draw(&mut Canvas::new(&mut backend))?;
-        backend.present().map_err(cannot_draw)?;
-    }
-    let mut pixels = vec![255; 3 * units.0 as usize * units.1 as usize];
-    {
-        let bitmap = BitMapBackend::<plotters::backend::RGBPixel>::with_buffer_and_format(
-            &mut pixels,
-            units,
-        );
-        let mut backend = RoundJoins(bitmap.map_err(cannot_draw)?);
-        drawing.draw(&mut Canvas::new(&mut backend))?;
-        backend.present().map_err(cannot_draw)?;
-    }
     Ok(Figure {
-        svg: finish_svg(&svg, (width, height), &drawing.description()),
-        png: png::encode(&pixels, units, UNITS_PER_PIXEL)?,
+        width,
+        height,
+        unit: look.unit,
+        description: drawing.description(),
+        frame: drawing.frame(),
+        canvas,
     })
-}
-
-/// Gives the document its size in points (the backend knows units only), round joins, and a title;
-/// takes away the shift of text that is placed by its baseline.
-fn finish_svg(svg: &str, (width, height): (u32, u32), description: &str) -> String {
-    let (w, h) = (width * UNITS, height * UNITS);
-    let head = format!("<svg width=\"{w}\" height=\"{h}\"");
-    let mut finished = svg.replacen(
-        &head,
-        &format!(
-            "<svg width=\"{width}\" height=\"{height}\" role=\"img\" stroke-linejoin=\"round\""
-        ),
-        1,
-    );
-    finished = finished.replace(" dy=\"0.76em\"", "");
-    if let Some(end) = finished.find(">\n") {
-        let escaped = description
-            .replace('&', "&amp;")
-            .replace('<', "&lt;")
-            .replace('>', "&gt;");
-        finished.insert_str(end + 2, &format!("<title>{escaped}</title>\n"));
-    }
-    finished
 }
 
 fn cannot_draw(e: impl std::fmt::Display) -> Error {

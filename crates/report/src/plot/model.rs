@@ -2,15 +2,15 @@
 
 use super::axis::Axis;
 use super::canvas::{Align, Canvas, Line, Rgb, fitted};
+use super::look::Look;
 use super::number::{grouped, scientific};
-use super::panel::{BLACK, GREY, Panel, SMALL};
+use super::panel::{BLACK, GREY, Panel, SMALL, TITLE};
 use super::place::Rect;
 use super::{Drawing, Figure, reading_style, render};
 use crate::Result;
 use gdcert::graph::{Graph, Verification};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Claim;
-use plotters_backend::DrawingBackend;
 
 const WIDTH: f64 = 640.0;
 const LEFT: f64 = 80.0;
@@ -65,12 +65,13 @@ pub fn model_rate_vs_bound(
     title: &str,
     deciding: &str,
 ) -> Result<Figure> {
-    render(&ModelRate {
+    let drawing = ModelRate {
         graph,
         found,
         title,
         deciding,
-    })
+    };
+    render(&drawing, &Look::screen())
 }
 
 struct ModelRate<'a> {
@@ -81,9 +82,9 @@ struct ModelRate<'a> {
 }
 
 impl Drawing for ModelRate<'_> {
-    fn size(&self) -> (u32, u32) {
+    fn size(&self) -> (f64, f64) {
         let moved = self.loss_top() + LOSS + GAP;
-        (WIDTH as u32, (moved + MOVED + BELOW) as u32)
+        (WIDTH, moved + MOVED + BELOW)
     }
 
     fn description(&self) -> String {
@@ -94,19 +95,19 @@ impl Drawing for ModelRate<'_> {
         ))
     }
 
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        let height = f64::from(self.size().1);
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+        let height = self.size().1;
         canvas.fill_rect((0.0, 0.0), (WIDTH, height), (255, 255, 255))?;
         let width = WIDTH - 2.0 * MARGIN;
-        let title = fitted(&super::printable(self.title), 15.0, width);
-        canvas.text(&title, (MARGIN, 25.0), 15.0, BLACK, Align::Left)?;
+        let title = fitted(&super::printable(self.title), TITLE, width);
+        canvas.text(&title, (MARGIN, 25.0), TITLE, BLACK, Align::Left)?;
         let setting = fitted(&self.setting(), SMALL, width);
         canvas.text(&setting, (MARGIN, 44.0), SMALL, BLACK, Align::Left)?;
         self.draw_legend(canvas)?;
         self.draw_loss(canvas)?;
         self.draw_moved(canvas)?;
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
-        canvas.text(version, (RIGHT, height - 8.0), 10.5, GREY, Align::Right)
+        canvas.text(version, (RIGHT, height - 8.0), SMALL, GREY, Align::Right)
     }
 }
 
@@ -152,7 +153,7 @@ impl ModelRate<'_> {
         }
     }
 
-    fn draw_legend<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    fn draw_legend(&self, canvas: &mut Canvas) -> Result<()> {
         let mut y = LEGEND;
         let mut row = |line: Option<Line>, texts: [&str; 3]| -> Result<()> {
             if let Some(line) = line {
@@ -197,7 +198,7 @@ impl ModelRate<'_> {
         Ok(())
     }
 
-    fn draw_loss<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    fn draw_loss(&self, canvas: &mut Canvas) -> Result<()> {
         let points = &self.found.trajectory.points;
         let last = self.found.last().t;
         let finite = |y: &f64| y.is_finite();
@@ -216,13 +217,12 @@ impl ModelRate<'_> {
         let low = ends.filter(finite).fold(low, f64::min);
         let panel = self.panel(self.loss_top(), LOSS, Axis::log(low, high));
         panel.draw_axes(canvas, false)?;
-        let curve =
-            |canvas: &mut Canvas<'_, B>, line: Line, series: Vec<(f64, f64)>| -> Result<()> {
-                for path in panel.paths(series.into_iter()) {
-                    canvas.line(&path, line)?;
-                }
-                Ok(())
-            };
+        let curve = |canvas: &mut Canvas, line: Line, series: Vec<(f64, f64)>| -> Result<()> {
+            for path in panel.paths(series.into_iter()) {
+                canvas.line(&path, line)?;
+            }
+            Ok(())
+        };
         if let Some(proven) = &self.found.proven
             && let Some(point) = points.get(proven.t)
         {
@@ -248,7 +248,7 @@ impl ModelRate<'_> {
         panel.draw_y_name(canvas, "loss and bounds", SMALL, Y_NAMES)
     }
 
-    fn draw_moved<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    fn draw_moved(&self, canvas: &mut Canvas) -> Result<()> {
         let points = &self.found.trajectory.points;
         let all = points.iter().flat_map(|p| &p.moved).map(|x| x.log10());
         let all = all.filter(|y| y.is_finite());
@@ -276,15 +276,15 @@ impl ModelRate<'_> {
             let room = RIGHT - 80.0 - x;
             if room > 60.0 {
                 canvas.line(&[(x, y - 4.0), (x + 22.0, y - 4.0)], line)?;
-                let name = fitted(&name, 10.5, 90.0);
-                canvas.text(&name, (x + 26.0, y), 10.5, BLACK, Align::Left)?;
+                let name = fitted(&name, SMALL, 90.0);
+                canvas.text(&name, (x + 26.0, y), SMALL, BLACK, Align::Left)?;
                 x += 36.0 + super::canvas::text_width(&name, 10.5);
             }
         }
         panel.draw_frame(canvas)?;
         panel.draw_y_name(canvas, "moved |Mₜ − M₀|", SMALL, Y_NAMES)?;
         let at = (0.5 * (LEFT + RIGHT), top + MOVED + 33.0);
-        canvas.text("step t", at, 12.5, BLACK, Align::Center)
+        canvas.text("step t", at, SMALL, BLACK, Align::Center)
     }
 }
 

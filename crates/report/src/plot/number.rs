@@ -16,6 +16,15 @@ pub(crate) fn scientific(x: f64, digits: usize) -> String {
     }
 }
 
+/// With so many significant digits, as a person writes it: 128.5, 0.0012, 1.3×10⁻⁷.
+pub(crate) fn plain(x: f64, digits: usize) -> String {
+    if x == 0.0 || !x.is_finite() || !(1e-3..1e6).contains(&x.abs()) {
+        return scientific(x, digits.saturating_sub(1));
+    }
+    let after = (digits as f64 - 1.0 - x.abs().log10().floor()).clamp(0.0, 12.0) as usize;
+    minus(&format!("{x:.after$}"))
+}
+
 /// 10⁻² from "-2".
 pub(crate) fn power_of_ten(exponent: &str) -> String {
     let raised = exponent.chars().map(|c| match c {

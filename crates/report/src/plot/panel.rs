@@ -5,13 +5,14 @@ use super::canvas::{Align, Canvas, Line, Rgb, Xy, text_width};
 use super::place::Rect;
 use super::thin::thin;
 use crate::Result;
-use plotters_backend::DrawingBackend;
 
 pub(super) const BLACK: Rgb = (0, 0, 0);
 pub(super) const GREY: Rgb = (95, 95, 95);
 const GRID: Rgb = (225, 225, 225);
-/// Size of tick labels in points.
+/// Size of all text but titles, in points.
 pub(super) const SMALL: f64 = 11.5;
+/// Size of titles.
+pub(super) const TITLE: f64 = 14.5;
 
 /// From a frame to the labels of its y axis.
 const LABELS: f64 = 8.0;
@@ -53,9 +54,9 @@ impl Panel {
     }
 
     /// The y axis' name, read from below: at `usual`, or further left where tick labels come near.
-    pub fn draw_y_name<B: DrawingBackend>(
+    pub fn draw_y_name(
         &self,
-        canvas: &mut Canvas<'_, B>,
+        canvas: &mut Canvas,
         name: &str,
         size: f64,
         usual: f64,
@@ -66,15 +67,11 @@ impl Panel {
             .fold(0.0, f64::max);
         let x = beside_labels(self.frame.left - LABELS, widest, usual);
         let middle = 0.5 * (self.frame.top + self.frame.bottom);
-        canvas.text(name, (x, middle), size, BLACK, Align::Upwards)
+        canvas.label(name, (x, middle), size, BLACK, Align::Upwards)
     }
 
     /// Grid lines, frame ticks and labels; the steps' labels only if `with_x`.
-    pub fn draw_axes<B: DrawingBackend>(
-        &self,
-        canvas: &mut Canvas<'_, B>,
-        with_x: bool,
-    ) -> Result<()> {
+    pub fn draw_axes(&self, canvas: &mut Canvas, with_x: bool) -> Result<()> {
         let Rect {
             left,
             top,
@@ -90,7 +87,8 @@ impl Panel {
             }
             canvas.line(&[(left - length, y), (left, y)], Line::solid(BLACK, 0.8))?;
         }
-        for Tick { at, label } in self.x.whole_ticks(6) {
+        let width = right - left;
+        for Tick { at, label } in self.x.whole_ticks((width / 62.0).clamp(2.0, 6.0) as usize) {
             let x = left + at * (right - left);
             canvas.line(&[(x, top), (x, bottom)], Line::solid(GRID, 0.7))?;
             canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8))?;
@@ -102,7 +100,7 @@ impl Panel {
     }
 
     /// The frame, drawn last so that curves end under it.
-    pub fn draw_frame<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
+    pub fn draw_frame(&self, canvas: &mut Canvas) -> Result<()> {
         canvas.line(&self.frame.corners(), Line::solid(BLACK, 0.9))
     }
 

@@ -104,6 +104,33 @@ impl Occupied {
         best.1
     }
 
+    /// The corner of a frame with the least ink in it, for a box of this size; it is taken from then on.
+    pub fn corner(&mut self, frame: &Rect, (width, height): (f64, f64)) -> Rect {
+        let air = 5.0;
+        let (right, low) = (frame.right - width - air, frame.bottom - height - air);
+        let corners = [
+            (right, frame.top + air),
+            (frame.left + air, low),
+            (right, low),
+            (frame.left + air, frame.top + air),
+        ];
+        let mut best = (f64::INFINITY, *frame);
+        for (left, top) in corners {
+            let rect = Rect {
+                left,
+                top,
+                right: left + width,
+                bottom: top + height,
+            };
+            let cost = self.cost(&rect);
+            if cost < best.0 {
+                best = (cost, rect);
+            }
+        }
+        self.labels.push(best.1);
+        best.1
+    }
+
     /// The box at a shift from the anchor, moved inside the room.
     fn candidate(&self, anchor: Xy, width: f64, height: f64, shift: Xy) -> Rect {
         let room = &self.room;

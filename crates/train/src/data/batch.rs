@@ -163,10 +163,10 @@ mod tests {
     fn a_tenth_is_held_out() {
         let mut data = numbered(105);
         let all = data.train.clone();
-        data.hold_out(3);
+        data.hold_out(3, 0.1);
         assert_eq!((data.train.len(), data.dev.len()), (95, 10));
         let mut again = numbered(105);
-        again.hold_out(3);
+        again.hold_out(3, 0.1);
         assert_eq!(again, data);
         let mut both = [data.train, data.dev].concat();
         both.sort_by_key(|s| s.bytes[0]);

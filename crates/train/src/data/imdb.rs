@@ -59,7 +59,8 @@ const CLASSES: [&str; 4] = ["train/neg", "train/pos", "test/neg", "test/pos"];
 /// Reads the original folder, or its `tar.gz` without unpacking it; of each review the first
 /// `length` bytes are kept.
 ///
-/// `source` may also be the folder that holds `aclImdb/` or one `.tar.gz` file.
+/// `source` may also be the folder that holds `aclImdb/` or one `.tar.gz` file; or, for texts of one's own, a folder with
+/// `train/pos` and so on itself, or with `train.csv` and `test.csv`: columns `text` and `label`, which is 0 or neg, 1 or pos.
 ///
 /// # Errors
 /// A missing class folder, an unreadable or truncated file, a review above 1 MB. The message names it.
@@ -70,6 +71,7 @@ pub fn read(source: &Path, length: usize) -> Result<Imdb> {
     let (reviews, notes) = match locate(source)? {
         Source::Folder(folder) => from_folder(&folder, length)?,
         Source::Archive(file) => from_archive(&file, length)?,
+        Source::Tables(folder) => from_tables(&folder, length)?,
     };
     for class in CLASSES {
         if !reviews.keys().any(|(found, _)| *found == class) {
@@ -165,6 +167,8 @@ impl Notes {
 enum Source {
     Folder(PathBuf),
     Archive(PathBuf),
+    /// A folder with train.csv and test.csv.
+    Tables(PathBuf),
 }
 
 fn locate(source: &Path) -> Result<Source> {
@@ -184,6 +188,9 @@ fn locate(source: &Path) -> Result<Source> {
             return Ok(Source::Folder(folder));
         }
     }
+    if source.join("train.csv").is_file() {
+        return Ok(Source::Tables(source.to_owned()));
+    }
     let mut archives: Vec<PathBuf> = std::fs::read_dir(source)
         .map_err(|e| Error::file(source, format!("cannot list the folder: {e}")))?
         .filter_map(|entry| Some(entry.ok()?.path()))
@@ -200,7 +207,7 @@ fn locate(source: &Path) -> Result<Source> {
         )),
         (None, _) => Err(Error::file(
             source,
-            "holds neither aclImdb/ nor a .tar.gz; get the reviews with gdcert data imdb",
+            "holds neither aclImdb/ nor a .tar.gz nor train.csv; get the reviews with gdcert data imdb",
         )),
     }
 }
@@ -253,6 +260,56 @@ fn from_folder(folder: &Path, length: usize) -> Result<(Reviews, Notes)> {
     notes.hidden.sort();
     notes.irregular.sort();
     Ok((reviews, notes))
+}
+
+fn from_tables(folder: &Path, length: usize) -> Result<(Reviews, Notes)> {
+    let mut reviews = Reviews::new();
+    for (name, [neg, pos]) in [
+        ("train.csv", ["train/neg", "train/pos"]),
+        ("test.csv", ["test/neg", "test/pos"]),
+    ] {
+        let path = folder.join(name);
+        let wrong = |what: String| {
+            Error::file(
+                &path,
+                format!("{what}; it needs the columns text and label (0 or neg, 1 or pos)"),
+            )
+        };
+        input::regular(&path).map_err(&wrong)?;
+        let mut csv = csv::Reader::from_path(&path).map_err(|e| wrong(e.to_string()))?;
+        let header = csv
+            .byte_headers()
+            .map_err(|e| wrong(e.to_string()))?
+            .clone();
+        let column = |name: &str| {
+            let at = header
+                .iter()
+                .position(|h| h.trim_ascii() == name.as_bytes());
+            at.ok_or_else(|| wrong(format!("has no column {name}")))
+        };
+        let (text, label) = (column("text")?, column("label")?);
+        for (row, record) in csv.byte_records().enumerate() {
+            let record = record.map_err(|e| wrong(e.to_string()))?;
+            let class = match record.get(label).unwrap_or_default().trim_ascii() {
+                b"0" | b"neg" => neg,
+                b"1" | b"pos" => pos,
+                other => {
+                    return Err(wrong(format!(
+                        "row {} has the label '{}'",
+                        row + 1,
+                        String::from_utf8_lossy(other).escape_debug()
+                    )));
+                }
+            };
+            let bytes = record.get(text).unwrap_or_default().to_vec();
+            if bytes.len() as u64 > REVIEW {
+                return Err(wrong(format!("row {} has more than 1 MB", row + 1)));
+            }
+            let named = format!("{name}, row {:09}", row + 1);
+            reviews.insert((class, named), Review::new(bytes, length));
+        }
+    }
+    Ok((reviews, Notes::default()))
 }
 
 fn too_long(file: &Path, member: Option<&str>) -> Error {

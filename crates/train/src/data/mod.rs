@@ -82,9 +82,16 @@ impl Task {
         if let Some(task) = said.and_then(|said| said["data"].as_str()?.parse().ok()) {
             return Some(task);
         }
-        let reviews =
-            || source.is_file() || there("aclImdb") || there("train/pos") || holds_archive(source);
-        if there("metadata") && there("imgs") {
+        let reviews = || {
+            source.is_file()
+                || there("aclImdb")
+                || there("train/pos")
+                || there("train.csv")
+                || holds_archive(source)
+        };
+        // A folder in an archive.
+        let archive = source.ancestors().skip(1).any(Path::is_file);
+        if there("metadata") && there("imgs") || archive {
             Some(Task::Pathfinder)
         } else {
             reviews().then_some(Task::Imdb)
@@ -172,10 +179,11 @@ impl Dataset {
         order[..count].iter().map(|&i| &samples[i]).collect()
     }
 
-    /// Moves a seeded random tenth of the training samples to `dev`.
-    pub fn hold_out(&mut self, seed: u64) {
+    /// Moves a seeded random part of the training samples to `dev`.
+    pub fn hold_out(&mut self, seed: u64, part: f64) {
         let order = random::permutation(self.train.len(), &mut random::stream(seed, random::SPLIT));
-        let held = self.train.len() / 10;
+        // A tenth is what integer division by 10 gives.
+        let held = ((self.train.len() as f64 * part + 1e-9).floor() as usize).min(self.train.len());
         let mut dev: Vec<usize> = order[..held].to_vec();
         dev.sort_unstable();
         // From the back, so that the indices in front stay what they are.
@@ -183,6 +191,12 @@ impl Dataset {
             self.dev.push(self.train.remove(i));
         }
         self.dev.reverse();
+    }
+
+    /// Makes `dev` a seeded random part of all samples that are not tested on, in place of one that came with the data.
+    pub fn hold_out_anew(&mut self, seed: u64, part: f64) {
+        self.train.append(&mut self.dev);
+        self.hold_out(seed, part);
     }
 }
 

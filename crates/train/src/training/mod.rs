@@ -40,13 +40,14 @@ mod optimizer;
 mod room;
 mod run;
 mod settings;
+mod tensorboard;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, Window};
 pub use metrics::{Row, Split, read_metrics};
 pub use optimizer::{Law, Optimizer};
 pub use room::check_training_room;
-pub use run::{Event, Run, run};
+pub use run::{Event, Run, best, run};
 pub use settings::too_large;
 pub use settings::{Method, Settings};
 pub use trainer::{Score, Trainer};

@@ -4,6 +4,7 @@
 //! the rows up to s; what was measured later is measured again, with the same result.
 
 use super::metrics::{self, Row};
+use super::tensorboard::{self, Board};
 use super::{Checkpoint, Settings, Split, Trainer};
 use crate::classifier::Parameters;
 use crate::data::{Dataset, Sample};
@@ -33,8 +34,9 @@ pub struct Run<'a> {
 /// What a run tells while it goes on.
 #[derive(Clone, Copy, Debug)]
 pub enum Event<'a> {
-    /// So many steps are done, of all seeds' `settings.steps` together.
-    Steps(u64),
+    /// So many steps are done, of all seeds' `settings.steps` together; and the mean loss of the last of them, as far as they
+    /// are not in a row yet.
+    Steps(u64, Option<f64>),
     /// Something was measured.
     Measured(&'a Row),
     /// Between two batches of an evaluation.
@@ -81,15 +83,19 @@ impl Run<'_> {
 pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<Vec<Row>> {
     let settings = run.settings;
     settings.check()?;
-    let part = if settings.dev {
-        &run.data.dev
-    } else {
-        &run.data.test
+    let choosing = settings.val_fraction > 0.0;
+    let held_out = settings.dev || choosing;
+    let part = |held_out| match held_out {
+        true => &run.data.dev,
+        false => &run.data.test,
     };
-    let all: Vec<&Sample> = part.iter().collect();
-    let choice = Dataset::choice(part, settings.eval_samples);
+    let all: Vec<&Sample> = part(settings.dev).iter().collect();
+    let choice = Dataset::choice(part(held_out), settings.eval_samples);
     if run.resume {
         remove_abandoned(run.folder)?;
+    }
+    if !run.resume {
+        tensorboard::clear(run.folder)?;
     }
     let mut rows = if run.resume && run.folder.join(METRICS).exists() {
         metrics::read_metrics(&run.folder.join(METRICS))?
@@ -110,6 +116,9 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
             steps_before: (before as u64).saturating_mul(settings.steps),
             choice: &choice,
             all: &all,
+            split: if held_out { Split::Dev } else { Split::Test },
+            best: choosing.then(|| best_file(run.folder, seed)),
+            board: Board::open(run.folder, seed)?,
         }
         .run(each)?;
     }
@@ -119,6 +128,28 @@ pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<
 /// `checkpoint-SEED.safetensors`.
 pub(crate) fn checkpoint_file(folder: &Path, seed: u64) -> PathBuf {
     folder.join(format!("checkpoint-{seed}.safetensors"))
+}
+
+/// `best-SEED.safetensors`: the checkpoint with the best accuracy on the samples that were held out.
+fn best_file(folder: &Path, seed: u64) -> PathBuf {
+    folder.join(format!("best-{seed}.safetensors"))
+}
+
+/// The row of the best evaluation on held-out samples: the highest accuracy, then the lowest loss, then the first.
+pub fn best(rows: &[Row], seed: u64) -> Option<&Row> {
+    let mut best: Option<&Row> = None;
+    for row in rows
+        .iter()
+        .filter(|r| r.seed == seed && r.split == Split::Dev)
+    {
+        let better = |b: &Row| {
+            row.accuracy > b.accuracy || (row.accuracy == b.accuracy && row.loss < b.loss)
+        };
+        if best.is_none_or(better) {
+            best = Some(row);
+        }
+    }
+    best
 }
 
 /// The checkpoint to go on from, if it belongs to this run; which may have more steps than were planned then.
@@ -164,6 +195,11 @@ struct Seed<'a, 'r> {
     steps_before: u64,
     choice: &'r [&'a Sample],
     all: &'r [&'a Sample],
+    /// What the choice is of.
+    split: Split,
+    /// Where the best checkpoint is kept, if there are samples to choose it by.
+    best: Option<PathBuf>,
+    board: Board,
 }
 
 impl Seed<'_, '_> {
@@ -178,17 +214,16 @@ impl Seed<'_, '_> {
     }
 
     fn steps(&mut self, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<()> {
+        let seed = self.trainer.at.state.seed;
+        self.board
+            .restart(self.rows.iter().filter(|row| row.seed == seed))?;
         let settings = self.trainer.at.state.settings.clone();
         loop {
             let step = self.trainer.at.state.step;
             let last = step == settings.steps;
             if step.is_multiple_of(settings.eval_every) || last {
-                let split = if settings.dev {
-                    Split::Dev
-                } else {
-                    Split::Test
-                };
-                self.evaluate(split, each)?;
+                self.evaluate(self.split, each)?;
+                self.keep_if_best()?;
             }
             if last {
                 self.evaluate(Split::Final, each)?;
@@ -199,7 +234,10 @@ impl Seed<'_, '_> {
             if last {
                 return Ok(());
             }
-            if each(Event::Steps(self.steps_before.saturating_add(step))).is_break() {
+            let window = &self.trainer.at.state.window;
+            let loss = (window.steps > 0).then(|| window.loss / window.steps as f64);
+            let done = Event::Steps(self.steps_before.saturating_add(step), loss);
+            if each(done).is_break() {
                 return Err(Error::Cancelled);
             }
             self.trainer.step()?;
@@ -224,15 +262,32 @@ impl Seed<'_, '_> {
         let known = self.rows.iter().rfind(same).cloned();
         let row = match known {
             // The choice was everything.
-            Some(row) if self.choice.len() == self.all.len() => Row { split, ..row },
+            Some(row) if self.best.is_none() && self.choice.len() == self.all.len() => {
+                Row { split, ..row }
+            }
             _ => {
                 let samples = match split {
                     Split::Final => self.all,
                     _ => self.choice,
                 };
+                // Chosen parameters are the ones that are tested; training goes on, or ends, with the last ones.
+                let mut other = match (&self.best, split) {
+                    (Some(file), Split::Final) => {
+                        let settings = &self.trainer.at.state.settings;
+                        Some(Checkpoint::read_parameters(file, settings)?)
+                    }
+                    _ => None,
+                };
+                if let Some(best) = &mut other {
+                    std::mem::swap(&mut self.trainer.at.parameters, best);
+                }
                 let score = self
                     .trainer
-                    .evaluate(samples, &mut || each(Event::Evaluating))?;
+                    .evaluate(samples, &mut || each(Event::Evaluating));
+                if let Some(last) = &mut other {
+                    std::mem::swap(&mut self.trainer.at.parameters, last);
+                }
+                let score = score?;
                 Row {
                     step,
                     split,
@@ -250,9 +305,21 @@ impl Seed<'_, '_> {
         self.write_rows()
     }
 
+    /// Keeps the checkpoint if this evaluation on held-out samples is the best so far.
+    fn keep_if_best(&self) -> Result<()> {
+        let state = &self.trainer.at.state;
+        match (&self.best, best(self.rows, state.seed)) {
+            (Some(file), Some(row)) if row.step == state.step => {
+                write_atomic(file, &self.trainer.at.to_bytes()?)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn add(&mut self, row: Row, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<()> {
         // Breaking is for the next step to notice: this row counts.
         let _ = each(Event::Measured(&row));
+        self.board.add(&row)?;
         self.rows.push(row);
         Ok(())
     }

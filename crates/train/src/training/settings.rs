@@ -88,6 +88,10 @@ pub struct Settings {
     /// Evaluate on the dev samples instead of the test samples, to choose settings. For IMDb these are a
     /// tenth of the training samples, which are then not trained on.
     pub dev: bool,
+    /// A part of the training samples that is held out to choose by: evaluations along the run are on these, the parameters
+    /// with the best accuracy are kept, and it is they that are tested at the end. 0 holds out none.
+    #[serde(default)]
+    pub val_fraction: f64,
     /// Steps between two evaluations.
     pub eval_every: u64,
     /// Samples of an evaluation, always the same ones; 0 is all. After the last step it is all.
@@ -120,6 +124,7 @@ impl Settings {
             steps: 20_000,
             seeds: vec![0],
             dev: false,
+            val_fraction: 0.0,
             eval_every: 500,
             eval_samples: 2000,
             log_every: 50,
@@ -310,6 +315,17 @@ impl Settings {
             self.clip > 0.0,
             "above 0 (inf cuts nothing)",
         )?;
+        within(
+            "val_fraction",
+            self.val_fraction,
+            (0.0..=0.5).contains(&self.val_fraction),
+            "at least 0 and at most 0.5",
+        )?;
+        if self.dev && self.val_fraction > 0.0 {
+            return Err(Error::input(
+                "--dev and --val-fraction exclude each other: the one never looks at test samples, the other does at the end",
+            ));
+        }
         if self.seeds.is_empty() {
             return Err(Error::input("--seeds names no seed; give at least one"));
         }
@@ -418,6 +434,7 @@ mod tests {
             ("steps = 0", "steps = 0"),
             ("seeds = []", "no seed"),
             ("seeds = [1, 1]", "twice"),
+            ("val_fraction = 0.6", "val_fraction = 0.6"),
             ("heads = 3", "heads"),
             ("length = 999999999999", "positions"),
         ] {

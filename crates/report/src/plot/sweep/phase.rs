@@ -1,46 +1,90 @@
 //! Verdicts over HD/(Nn) and scale.
 
-use super::{COLUMNS, KERNELS, Kind, WIDTH, frame, ground};
+use super::{KERNELS, Kind, Over, Page, frame};
 use crate::Result;
 use crate::plot::canvas::{Align, Canvas, Line, Rgb, text_width};
-use crate::plot::panel::{BLACK, GREY, SMALL, beside_labels};
+use crate::plot::look::Look;
+use crate::plot::panel::{BLACK, SMALL, beside_labels};
 use crate::plot::{Drawing, Figure, render};
 use gdcert::deciding_reading;
 use gdcert::experiment::summary::{Cell, Positive, REACHED, Statistics};
+use gdcert::model::Kernel;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
-use plotters_backend::DrawingBackend;
 use std::collections::BTreeSet;
 
-const TOP: f64 = 88.0;
-const GAP: f64 = 48.0;
+/// Above a panel: its title. Below: its labels.
+const ABOVE: f64 = 22.0;
+const BELOW: f64 = 24.0;
+/// The name of the axis below the last panel.
+const NAME: f64 = 18.0;
+/// Left of a panel: labels and name of its axis.
+const LEFT: f64 = 62.0;
 const REACHED_ZERO: Rgb = (95, 95, 95);
 const NOT_REACHED: Rgb = (238, 238, 238);
 /// No more rows or columns than this can be read.
 const MOST: usize = 40;
 
-pub(super) fn phase(statistics: &Statistics, kind: Kind) -> Result<Option<Figure>> {
-    let cells = statistics
-        .phase
-        .iter()
-        .filter(|((key, ..), _)| Kind::of(*key) == kind);
-    let ratios: BTreeSet<Positive> = cells.clone().map(|((_, ratio, _), _)| *ratio).collect();
-    let scales: BTreeSet<Option<Positive>> = cells.map(|((.., scale), _)| *scale).collect();
+pub(super) fn phase(
+    statistics: &Statistics,
+    kind: Kind,
+    over: &Over,
+    look: &Look,
+) -> Result<Option<Figure>> {
+    let cells = || {
+        let all = statistics.phase.iter();
+        all.filter(|((key, ..), _)| Kind::of(*key) == kind)
+    };
+    let ratios: BTreeSet<Positive> = cells().map(|((_, ratio, _), _)| *ratio).collect();
+    let scales: BTreeSet<Option<Positive>> = cells().map(|((.., scale), _)| *scale).collect();
     if ratios.len() * scales.len() < 2 || ratios.len() > MOST || scales.len() > MOST {
         return Ok(None);
     }
     let deciding = deciding_reading(kind.trained());
-    let mut rows = vec![Shows::Verdicts(deciding), Shows::Verdicts(Reading::Ntk)];
-    rows.dedup();
-    rows.push(Shows::ReachedZero);
+    let alike = |a: Reading, b: Reading| {
+        cells().all(|(_, cell)| cell.verdicts[a as usize] == cell.verdicts[b as usize])
+    };
+    // Rows that would be the same are shown once.
+    let rows = match deciding {
+        Reading::Ntk => vec![Shows::Verdicts(Reading::Ntk, None)],
+        other if alike(other, Reading::Ntk) => vec![Shows::Verdicts(other, Some(Reading::Ntk))],
+        other => vec![
+            Shows::Verdicts(other, None),
+            Shows::Verdicts(Reading::Ntk, None),
+        ],
+    };
+    let readings: Vec<Reading> = rows.iter().filter_map(Shows::reading).collect();
+    let occurs = |verdict: &Verdict| {
+        let at = Verdict::ALL.iter().position(|v| v == verdict).unwrap_or(0);
+        cells().any(|(_, cell)| readings.iter().any(|r| cell.verdicts[*r as usize][at] > 0))
+    };
+    let swatch = |color| Line::solid(color, 11.0);
+    let mut legend: Vec<(String, Line)> = Verdict::ALL
+        .into_iter()
+        .filter(occurs)
+        .map(|verdict| (name(verdict), swatch(color(verdict))))
+        .collect();
+    legend.push(("reached zero".to_owned(), swatch(REACHED_ZERO)));
+    let page = Page {
+        title: kind.title("Verdicts"),
+        legend,
+        notes: vec![
+            format!(
+                "a colour's share of a cell: its share of the trials; reached zero: $f_T$ ≤ {REACHED:e} $f_0$; bold line: HD = Nn"
+            ),
+            over.words(),
+        ],
+        look,
+    };
     let figure = Phase {
         statistics,
         kind,
         ratios: ratios.into_iter().collect(),
         scales: scales.into_iter().collect(),
-        rows,
+        rows: rows.into_iter().chain([Shows::ReachedZero]).collect(),
+        page,
     };
-    render(&figure).map(Some)
+    render(&figure, look).map(Some)
 }
 
 struct Phase<'a> {
@@ -49,13 +93,24 @@ struct Phase<'a> {
     ratios: Vec<Positive>,
     scales: Vec<Option<Positive>>,
     rows: Vec<Shows>,
+    page: Page<'a>,
 }
 
 /// What a row of panels shows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Shows {
-    Verdicts(Reading),
+    /// Of a reading, and of another with the same verdicts everywhere.
+    Verdicts(Reading, Option<Reading>),
     ReachedZero,
+}
+
+impl Shows {
+    fn reading(&self) -> Option<Reading> {
+        match self {
+            Shows::Verdicts(reading, _) => Some(*reading),
+            Shows::ReachedZero => None,
+        }
+    }
 }
 
 /// Okabe-Ito colours; grey where nothing is claimed.
@@ -77,33 +132,38 @@ fn name(verdict: Verdict) -> String {
 }
 
 impl Phase<'_> {
-    fn row_height(&self) -> f64 {
-        (40.0 + 26.0 * self.scales.len() as f64).clamp(90.0, 300.0)
-    }
-
-    fn height(&self) -> f64 {
-        TOP + (self.row_height() + GAP) * self.rows.len() as f64 + 26.0
-    }
-
-    /// A column of panels for each kernel that was run.
-    fn columns(&self) -> Vec<((f64, f64), gdcert::Kernel)> {
-        let was_run = |kernel: &gdcert::Kernel| {
+    /// The panels in order: kernels beside each other where there is room.
+    fn panels(&self) -> Vec<(Shows, Kernel)> {
+        let was_run = |kernel: &Kernel| {
             let key = self.kind.key(*kernel);
             self.statistics.phase.keys().any(|(of, ..)| *of == key)
         };
         let kernels: Vec<_> = KERNELS.into_iter().filter(was_run).collect();
-        match kernels[..] {
-            [kernel] => vec![((COLUMNS[0].0, COLUMNS[1].1), kernel)],
-            _ => COLUMNS.into_iter().zip(kernels).collect(),
+        let of = |shows: &Shows| kernels.iter().map(|k| (*shows, *k)).collect::<Vec<_>>();
+        self.rows.iter().flat_map(of).collect()
+    }
+
+    fn columns(&self) -> Vec<(f64, f64)> {
+        let kernels = self.panels().len() / self.rows.len();
+        self.page.columns(kernels, LEFT)
+    }
+
+    fn count_of_rows(&self) -> f64 {
+        self.panels().len().div_ceil(self.columns().len()) as f64
+    }
+
+    fn row_height(&self) -> f64 {
+        let own = (24.0 * self.scales.len() as f64).clamp(40.0, 260.0);
+        match self.page.look.height {
+            Some(height) => {
+                let rest = self.page.top() + NAME + self.page.foot();
+                ((height - rest) / self.count_of_rows() - ABOVE - BELOW).max(20.0)
+            }
+            None => own,
         }
     }
 
-    fn cell(
-        &self,
-        kernel: gdcert::Kernel,
-        ratio: Positive,
-        scale: Option<Positive>,
-    ) -> Option<&Cell> {
+    fn cell(&self, kernel: Kernel, ratio: Positive, scale: Option<Positive>) -> Option<&Cell> {
         self.statistics
             .phase
             .get(&(self.kind.key(kernel), ratio, scale))
@@ -111,8 +171,11 @@ impl Phase<'_> {
 }
 
 impl Drawing for Phase<'_> {
-    fn size(&self) -> (u32, u32) {
-        (WIDTH as u32, self.height() as u32)
+    fn size(&self) -> (f64, f64) {
+        let row = self.row_height() + ABOVE + BELOW;
+        let own = self.page.top() + row * self.count_of_rows() + NAME + self.page.foot();
+        let height = self.page.look.height.map_or(own, |h| h.max(own - 1.0));
+        (self.page.width(), height)
     }
 
     fn description(&self) -> String {
@@ -120,58 +183,41 @@ impl Drawing for Phase<'_> {
             .title("Verdicts over HD/(Nn) and scale, by kernel")
     }
 
-    fn draw<B: DrawingBackend>(&self, canvas: &mut Canvas<'_, B>) -> Result<()> {
-        ground(canvas, &self.kind.title("Verdicts"), self.height())?;
-        let mut x = COLUMNS[0].0;
-        for verdict in Verdict::ALL {
-            canvas.fill_rect((x, 41.0), (x + 12.0, 53.0), color(verdict))?;
-            canvas.text(&name(verdict), (x + 16.0, 51.5), SMALL, BLACK, Align::Left)?;
-            x += 16.0 + text_width(&name(verdict), SMALL) + 14.0;
+    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+        self.page.draw(canvas, self.size().1)?;
+        let columns = self.columns();
+        let height = self.row_height();
+        let mut bottom = 0.0;
+        for (i, (shows, kernel)) in self.panels().into_iter().enumerate() {
+            let row = (i / columns.len()) as f64;
+            let top = self.page.top() + ABOVE + row * (height + ABOVE + BELOW);
+            bottom = top + height;
+            let column = i % columns.len();
+            self.panel(canvas, shows, kernel, columns[column], (top, bottom))?;
         }
-        for (row, &shows) in self.rows.iter().enumerate() {
-            let top = TOP + row as f64 * (self.row_height() + GAP);
-            for (column, kernel) in self.columns() {
-                let bottom = top + self.row_height();
-                self.panel(canvas, shows, kernel, column, (top, bottom))?;
-            }
+        for (left, right) in columns {
+            let at = (0.5 * (left + right), bottom + 33.0);
+            canvas.text("HD / (Nn)", at, SMALL, BLACK, Align::Center)?;
         }
-        let bottom = self.height() - 30.0;
-        for ((left, right), _) in self.columns() {
-            canvas.text(
-                "HD / (Nn)",
-                (0.5 * (left + right), bottom),
-                12.5,
-                BLACK,
-                Align::Center,
-            )?;
-        }
-        let note = format!(
-            "numbers: % of trials whose bound held, below those with f_T <= {REACHED:e} f_0; bold line: HD = Nn"
-        );
-        canvas.text(
-            &note,
-            (COLUMNS[0].0, self.height() - 8.0),
-            10.5,
-            GREY,
-            Align::Left,
-        )
+        Ok(())
     }
 }
 
 impl Phase<'_> {
-    fn panel<B: DrawingBackend>(
+    fn panel(
         &self,
-        canvas: &mut Canvas<'_, B>,
+        canvas: &mut Canvas,
         shows: Shows,
-        kernel: gdcert::Kernel,
+        kernel: Kernel,
         (left, right): (f64, f64),
         (top, bottom): (f64, f64),
     ) -> Result<()> {
         let title = match shows {
-            Shows::Verdicts(reading) => format!("{kernel}, beta {reading}"),
+            Shows::Verdicts(reading, None) => format!("{kernel}, β {reading}"),
+            Shows::Verdicts(reading, Some(same)) => format!("{kernel}, β {reading} = {same}"),
             Shows::ReachedZero => format!("{kernel}, reached zero"),
         };
-        canvas.text(&title, (left, top - 7.0), 12.5, BLACK, Align::Left)?;
+        canvas.text(&title, (left, top - 7.0), SMALL, BLACK, Align::Left)?;
         let width = (right - left) / self.ratios.len() as f64;
         let height = (bottom - top) / self.scales.len() as f64;
         for (i, &ratio) in self.ratios.iter().enumerate() {
@@ -199,17 +245,17 @@ impl Phase<'_> {
         canvas.line(&corners, Line::solid(BLACK, 0.9))
     }
 
-    /// A cell, its width shared out, with a percentage.
-    fn cell_at<B: DrawingBackend>(
+    /// A cell, its width shared out.
+    fn cell_at(
         &self,
-        canvas: &mut Canvas<'_, B>,
+        canvas: &mut Canvas,
         cell: &Cell,
         shows: Shows,
         (left, bottom): (f64, f64),
         (width, height): (f64, f64),
     ) -> Result<()> {
         let shares: Vec<(Rgb, u64)> = match shows {
-            Shows::Verdicts(reading) => {
+            Shows::Verdicts(reading, _) => {
                 let counts = cell.verdicts[reading as usize];
                 Verdict::ALL.into_iter().map(color).zip(counts).collect()
             }
@@ -227,36 +273,12 @@ impl Phase<'_> {
             }
             x = to;
         }
-        let (good, claimed) = match shows {
-            Shows::Verdicts(reading) => {
-                let counts = || {
-                    Verdict::ALL
-                        .into_iter()
-                        .zip(cell.verdicts[reading as usize])
-                };
-                let sum = |of: &dyn Fn(Verdict) -> bool| -> u64 {
-                    counts()
-                        .filter(|(v, _)| of(*v))
-                        .map(|(_, count)| count)
-                        .sum()
-                };
-                (sum(&Verdict::holds), sum(&|v| v != Verdict::NotApplicable))
-            }
-            Shows::ReachedZero => (cell.reached, cell.trials),
-        };
-        if claimed == 0 || width < 22.0 || height < 13.0 {
-            return Ok(());
-        }
-        let share = format!("{:.0}", 100.0 * good as f64 / all);
-        let (x, y) = (left + 0.5 * width, bottom - 0.5 * height + 4.0);
-        let half = 0.5 * text_width(&share, 10.5) + 2.5;
-        canvas.fill_rect((x - half, y - 10.0), (x + half, y + 2.5), super::WHITE)?;
-        canvas.text(&share, (x, y), 10.5, BLACK, Align::Center)
+        Ok(())
     }
 
-    fn labels<B: DrawingBackend>(
+    fn labels(
         &self,
-        canvas: &mut Canvas<'_, B>,
+        canvas: &mut Canvas,
         (left, right): (f64, f64),
         (top, bottom): (f64, f64),
     ) -> Result<()> {
@@ -265,9 +287,6 @@ impl Phase<'_> {
         for (i, ratio) in self.ratios.iter().enumerate().step_by(every) {
             let at = (left + (i as f64 + 0.5) * width, bottom + 15.0);
             canvas.text(&short(ratio.value()), at, SMALL, BLACK, Align::Center)?;
-        }
-        if left != COLUMNS[0].0 {
-            return Ok(());
         }
         let height = (bottom - top) / self.scales.len() as f64;
         let every = (14.0 / height).ceil().max(1.0) as usize;
@@ -279,9 +298,9 @@ impl Phase<'_> {
             canvas.text(&text, at, SMALL, BLACK, Align::Right)?;
         }
         if self.scales.iter().any(Option::is_some) {
-            let x = beside_labels(left - 6.0, widest, 18.0);
+            let x = beside_labels(left - 6.0, widest, left - 40.0);
             let at = (x, 0.5 * (top + bottom));
-            canvas.text("scale", at, 12.5, BLACK, Align::Upwards)?;
+            canvas.text("scale", at, SMALL, BLACK, Align::Upwards)?;
         }
         Ok(())
     }

@@ -5,10 +5,12 @@ use crate::data::imdb::named;
 use crate::data::random::{SPLIT, permutation, stream};
 use crate::data::{Dataset, Sample, label};
 use crate::{Error, Result};
+use flate2::bufread::MultiGzDecoder;
 use gdcert_base::input;
 use rayon::prelude::*;
-use std::collections::{HashMap, HashSet};
-use std::io::BufWriter;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io::{BufRead, BufReader, BufWriter, Read};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -110,7 +112,7 @@ fn png(pixels: &[u8]) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Reads such a folder, made by [`write()`] or by the original program, and splits it 80 : 10 : 10 by a
+/// Reads such a folder, made by [`write()`] or by the original program, or an archive of one as it is, and splits it 80 : 10 : 10 by a
 /// seeded shuffle.
 ///
 /// # Errors
@@ -125,12 +127,14 @@ pub fn read(folder: &Path, seed: u64) -> Result<Dataset> {
 /// # Errors
 /// As [`read`].
 pub fn read_with_notes(folder: &Path, seed: u64) -> Result<(Dataset, Vec<String>)> {
+    let store = Store::of(folder)?;
     let mut entries = Vec::new();
     let mut known: HashMap<PathBuf, u8> = HashMap::new();
     let mut again = Vec::new();
-    for file in metadata_files(folder)? {
-        let text =
-            input::text(&file).map_err(|what| Error::file(&file, format!("the labels {what}")))?;
+    for file in store.metadata_files(folder)? {
+        let text = store
+            .text(&file)
+            .map_err(|what| Error::file(&file, format!("the labels {what}")))?;
         for (number, line) in text.lines().enumerate() {
             if line.trim().is_empty() {
                 continue;
@@ -156,7 +160,7 @@ pub fn read_with_notes(folder: &Path, seed: u64) -> Result<(Dataset, Vec<String>
     }
     let read: Vec<std::result::Result<_, Fault>> = entries
         .par_iter()
-        .map(|(path, _)| grey_square(path))
+        .map(|(path, _)| grey_square(path, store.bytes(path)))
         .collect();
     let faults = read
         .iter()
@@ -222,39 +226,166 @@ fn shown(folder: &Path, path: &Path) -> String {
         .to_string()
 }
 
-/// The files `metadata/B.npy` in the order of B.
-fn metadata_files(folder: &Path) -> Result<Vec<PathBuf>> {
-    let metadata = folder.join("metadata");
-    let missing = |e: String| {
-        Error::file(
-            folder,
-            format!(
-                "is no Pathfinder folder: {e}; it needs imgs/ and metadata/ as \
-                 gdcert data pathfinder writes them"
-            ),
-        )
-    };
-    let entries =
-        std::fs::read_dir(&metadata).map_err(|e| missing(format!("cannot read metadata/: {e}")))?;
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry
-            .map_err(|e| missing(format!("cannot read metadata/: {e}")))?
-            .path();
-        // macOS leaves ._0.npy beside 0.npy.
-        let hidden = path
-            .file_name()
-            .is_some_and(|n| n.to_string_lossy().starts_with('.'));
-        if !hidden && path.extension().is_some_and(|e| e == "npy") {
-            files.push(path);
+/// Where the files are: in a folder, or in an archive that is read as it is.
+enum Store {
+    Folder,
+    /// By their path, as if the archive were a folder.
+    Archive(HashMap<PathBuf, Vec<u8>>),
+}
+
+impl Store {
+    /// `source` is a folder, an archive, or a folder in an archive, such as `lra_release.gz/curv_baseline`.
+    fn of(source: &Path) -> Result<Self> {
+        if source.is_dir() {
+            return Ok(Store::Folder);
+        }
+        match source.ancestors().find(|place| place.is_file()) {
+            Some(archive) => Store::unpacked(archive, source),
+            // What is missing is complained about where it is read.
+            None => Ok(Store::Folder),
         }
     }
-    if files.is_empty() {
-        return Err(missing("metadata/ holds no .npy file".to_owned()));
+
+    /// The images and labels of one folder of a tar file, packed or not. In that of Long Range Arena there are three sizes
+    /// and three difficulties: `curv_baseline` below `pathfinder32` is taken unless another folder is named.
+    fn unpacked(archive: &Path, source: &Path) -> Result<Self> {
+        let broken = |e: std::io::Error| {
+            Error::file(archive, format!("is no whole tar file ({e}); get it anew"))
+        };
+        let named = source.strip_prefix(archive).unwrap_or(Path::new(""));
+        let opened = input::open(archive).map_err(|what| Error::file(archive, what))?;
+        let mut opened = BufReader::with_capacity(1 << 16, opened);
+        let packed = opened
+            .fill_buf()
+            .map_err(broken)?
+            .starts_with(&[0x1f, 0x8b]);
+        let content: Box<dyn Read> = match packed {
+            true => Box::new(MultiGzDecoder::new(opened)),
+            false => Box::new(opened),
+        };
+        let mut found: BTreeMap<PathBuf, HashMap<PathBuf, Vec<u8>>> = BTreeMap::new();
+        let mut tar = tar::Archive::new(content);
+        for entry in tar.entries().map_err(broken)? {
+            let mut entry = entry.map_err(broken)?;
+            let path = entry.path().map_err(broken)?.into_owned();
+            let parts: Vec<_> = path.components().collect();
+            let at = parts.iter().position(|part| {
+                let part = part.as_os_str();
+                part == "imgs" || part == "metadata"
+            });
+            let (Some(at), true) = (at, entry.header().entry_type().is_file()) else {
+                continue;
+            };
+            let place: PathBuf = parts[..at].iter().collect();
+            let wanted = match named.as_os_str().is_empty() {
+                true => {
+                    !place.to_string_lossy().contains("pathfinder") || {
+                        let path = place.to_string_lossy();
+                        path.contains("pathfinder32") && !path.contains("contour_length")
+                    }
+                }
+                false => place.ends_with(named),
+            };
+            if !wanted
+                || path
+                    .file_name()
+                    .is_some_and(|n| n.to_string_lossy().starts_with('.'))
+            {
+                continue;
+            }
+            if entry.size() > input::TEXT {
+                return Err(Error::file(
+                    archive,
+                    format!(
+                        "its member {} is larger than an image or a list of them",
+                        path.display()
+                    ),
+                ));
+            }
+            let mut bytes = Vec::with_capacity(entry.size() as usize);
+            entry.read_to_end(&mut bytes).map_err(broken)?;
+            let inner: PathBuf = parts[at..].iter().collect();
+            let files = found.entry(place).or_default();
+            files.insert(source.join(inner), bytes);
+        }
+        match (found.pop_first(), found.pop_first()) {
+            (Some((_, files)), None) => Ok(Store::Archive(files)),
+            (Some((first, _)), Some((second, _))) => Err(Error::file(
+                archive,
+                format!(
+                    "holds several sets of images, such as {} and {}; name one: --data {}/{}",
+                    first.display(),
+                    second.display(),
+                    archive.display(),
+                    first.display()
+                ),
+            )),
+            (None, _) => Err(Error::file(
+                source,
+                "holds no imgs/ and metadata/ in it; in Long Range Arena's file name a folder, such as \
+                 lra_release.gz/pathfinder32/curv_baseline",
+            )),
+        }
     }
-    let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
-    files.sort_by_key(|path| (number(path), path.clone()));
-    Ok(files)
+
+    fn bytes(&self, path: &Path) -> std::result::Result<Cow<'_, [u8]>, String> {
+        match self {
+            Store::Folder => input::bytes(path, input::TEXT).map(Cow::Owned),
+            Store::Archive(files) => match files.get(path) {
+                Some(bytes) => Ok(Cow::Borrowed(bytes)),
+                None => Err("is not in the archive".to_owned()),
+            },
+        }
+    }
+
+    fn text(&self, path: &Path) -> std::result::Result<String, String> {
+        match self {
+            Store::Folder => input::text(path),
+            Store::Archive(_) => String::from_utf8(self.bytes(path)?.into_owned())
+                .map_err(|_| "is not UTF-8 text".to_owned()),
+        }
+    }
+
+    /// The files `metadata/B.npy` in the order of B.
+    fn metadata_files(&self, folder: &Path) -> Result<Vec<PathBuf>> {
+        let metadata = folder.join("metadata");
+        let missing = |e: String| {
+            Error::file(
+                folder,
+                format!(
+                    "is no Pathfinder folder: {e}; it needs imgs/ and metadata/ as \
+                     gdcert data pathfinder writes them"
+                ),
+            )
+        };
+        let all: Vec<PathBuf> = match self {
+            Store::Archive(files) => files
+                .keys()
+                .filter(|path| path.parent() == Some(&metadata))
+                .cloned()
+                .collect(),
+            Store::Folder => {
+                let cannot = |e| missing(format!("cannot read metadata/: {e}"));
+                let mut all = Vec::new();
+                for entry in std::fs::read_dir(&metadata).map_err(cannot)? {
+                    all.push(entry.map_err(cannot)?.path());
+                }
+                all
+            }
+        };
+        let is_one = |path: &PathBuf| {
+            // macOS leaves ._0.npy beside 0.npy.
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            !name.starts_with('.') && path.extension().is_some_and(|e| e == "npy")
+        };
+        let mut files: Vec<PathBuf> = all.into_iter().filter(is_one).collect();
+        if files.is_empty() {
+            return Err(missing("metadata/ holds no .npy file".to_owned()));
+        }
+        let number = |path: &PathBuf| path.file_stem()?.to_str()?.parse::<u64>().ok();
+        files.sort_by_key(|path| (number(path), path.clone()));
+        Ok(files)
+    }
 }
 
 /// Image file and label of a metadata line.
@@ -281,7 +412,10 @@ enum Fault {
 const LARGEST: u32 = 4096;
 
 /// Side and pixels of an 8-bit grey square PNG.
-fn grey_square(path: &Path) -> std::result::Result<(usize, Box<[u8]>), Fault> {
+fn grey_square(
+    path: &Path,
+    bytes: std::result::Result<Cow<'_, [u8]>, String>,
+) -> std::result::Result<(usize, Box<[u8]>), Fault> {
     let fault = |what: String| {
         Error::file(
             path,
@@ -291,8 +425,7 @@ fn grey_square(path: &Path) -> std::result::Result<(usize, Box<[u8]>), Fault> {
     let broken = |what: String| Fault::Broken(fault(what));
     let other = |what: String| Err(Fault::Other(fault(what)));
     let no_png = |e: png::DecodingError| broken(format!("is no whole PNG ({e})"));
-    let bytes =
-        input::bytes(path, input::TEXT).map_err(|what| broken(format!("the image {what}")))?;
+    let bytes = bytes.map_err(|what| broken(format!("the image {what}")))?;
     let mut reader = png::Decoder::new(&bytes[..]).read_info().map_err(no_png)?;
     let info = reader.info();
     let (width, height) = (info.width, info.height);
