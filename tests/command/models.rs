@@ -79,12 +79,9 @@ fn a_network_is_certified_from_its_start_and_checked() {
     assert_eq!(verdict["claims"]["ntk"]["verdict"], "certified");
     assert_eq!(verdict["claims"]["slow"]["verdict"], "certified");
     assert_eq!(verdict["claims"]["fast"]["verdict"], "refuted");
-    let schemas = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas");
-    let valid =
-        |schema: &str, json: &Value| jsonschema::is_valid(&read(&schemas.join(schema)), json);
-    assert!(valid("model-verdict.json", &verdict));
+    crate::report::assert_valid(&verdict, "model-verdict.json");
     for name in ["certificate.json", "refuted-fast.json"] {
-        assert!(valid("certificate.json", &read(&v.join(name))), "{name}");
+        crate::report::assert_valid(&read(&v.join(name)), "certificate.json");
     }
     let csv = std::fs::read_to_string(v.join("trajectory.csv")).unwrap();
     let header = "t,loss,bound_ntk,bound_slow,bound_fast,grad_norm,moved_W,moved_b,moved_v";

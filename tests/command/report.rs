@@ -64,7 +64,7 @@ fn schema(name: &str) -> Value {
 
 /// Holds a file against its schema.
 #[track_caller]
-fn assert_valid(file: &Value, name: &str) {
+pub fn assert_valid(file: &Value, name: &str) {
     let certificate = jsonschema::Registry::new()
         .add("urn:gdcert:certificate:1", schema("certificate.json"))
         .unwrap()
