@@ -20,7 +20,7 @@ fn graph(instance: &Instance, trained: Trained) -> gdcert::Result<Graph> {
     let Dims { N, n, D, d, H, p } = instance.dims();
     let mut b = Builder::new();
     let W = instance.W();
-    let mut block = |b: &mut Builder, name: &str, W: &[DMatrix<f64>], on: bool| match on {
+    let block = |b: &mut Builder, name: &str, W: &[DMatrix<f64>], on: bool| match on {
         true => b.parameter(name, &[H, D, d], &stacked(W)),
         false => b.constant(&[H, D, d], &stacked(W)),
     };
@@ -32,7 +32,7 @@ fn graph(instance: &Instance, trained: Trained) -> gdcert::Result<Graph> {
     let X = b.constant(&[N, n, D], &stacked(instance.X()))?;
     let y = b.constant(&[N, n, p], &stacked(instance.y()))?;
     // [H, d, N, n], then heads and samples in front: [H, N, n, d].
-    let mut project = |b: &mut Builder, W: usize| {
+    let project = |b: &mut Builder, W: usize| {
         let features = b.dot_general(W, X, [&[1], &[2]], [&[], &[]])?;
         b.transpose(features, &[0, 2, 3, 1])
     };
