@@ -364,6 +364,8 @@ def verify(
     certify: bool = True,
     threads: int | None = None,
     progress: Progress = None,
+    orbit: OrbitMode = "auto",
+    bits: int = 4096,
 ) -> ModelVerification: ...
 @overload
 def certify(
@@ -394,6 +396,8 @@ def certify(
     best_rate: bool = False,
     threads: int | None = None,
     progress: Progress = None,
+    orbit: OrbitMode = "auto",
+    bits: int = 4096,
 ) -> ModelCertificate: ...
 def check(certificate: Path | Certificate | ModelCertificate) -> Checked: ...
 def falsify(
