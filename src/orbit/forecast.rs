@@ -19,12 +19,13 @@ pub(super) struct Forecast {
 }
 
 /// Runs until every claim is violated, or Theorem A closes at a point of the run with a rate that covers it. The first
-/// claim is the deciding one; what would take much longer than it is not looked for.
+/// claim is the deciding one; what would take much longer than it, and more steps than are `cheap`, is not looked for.
 pub(super) fn forecast(
     model: &impl Model,
     eta: f64,
     claims: &[Claim],
     limit: usize,
+    cheap: usize,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
 ) -> Result<Forecast> {
     let mut run = model.run();
@@ -43,8 +44,8 @@ pub(super) fn forecast(
             break Some("the run in f64 diverges");
         }
         let floor = error >= FLOOR_SHARE * loss;
-        // Once the deciding reading is settled the others may take a few times as long.
-        let patience = settled[0].map_or(limit, |first| limit.min(4 * first + 200));
+        // Once the deciding reading is settled the others may take a few times as long, or as long as is cheap.
+        let patience = settled[0].map_or(limit, |first| limit.min((4 * first + 200).max(cheap)));
         let wanted = settled.iter().position(Option::is_none);
         if let Some(wanted) = wanted
             && (schedule.due(t, loss) || t >= patience || floor)

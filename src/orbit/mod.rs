@@ -202,7 +202,13 @@ pub(crate) fn enclose_of(
             ))),
         })
         .collect::<Result<_>>()?;
-    let ahead = forecast(model, eta, &claims, limit, observe)?;
+    let scrap = Cost {
+        bits: settings.bits,
+        work: settings.work / SCRAP,
+        step: model.work(),
+    };
+    let cheap = scrap.steps(WORDS[0]);
+    let ahead = forecast(model, eta, &claims, limit, cheap, observe)?;
     let [deciding, all] = ahead.horizon;
     // Where the run settles nothing there is less to win: up to which step the bound held.
     let work = match ahead.open {
@@ -213,11 +219,6 @@ pub(crate) fn enclose_of(
         bits: settings.bits,
         work,
         step: model.work(),
-    };
-    // So also where the deciding reading is out of reach.
-    let scrap = Cost {
-        work: settings.work / SCRAP,
-        ..cost
     };
     let out_of_reach = deciding > cost.steps(WORDS[0]);
     let last = match out_of_reach {
