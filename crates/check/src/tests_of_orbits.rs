@@ -742,8 +742,11 @@ fn tampered_orbits() {
     let least = sigma_min(&at, &ALL).powi(2);
     let true_run = losses(&at, eta, c.centre.t);
     let mut rng = ChaCha8Rng::seed_from_u64(12);
+    // GDCERT_TAMPERED says how many are tried.
+    let wanted = std::env::var("GDCERT_TAMPERED").ok();
+    let count = wanted.map_or(200, |count| count.parse().unwrap());
     let mut accepted = 0;
-    for _ in 0..200 {
+    for _ in 0..count {
         let (mut c, mut orbit, mut centre) = (c.clone(), c.orbit.clone().unwrap(), centre.clone());
         let near = 2f64.powi(-((rng.next_u32() % 48) as i32));
         let factor = 1.0 + near * random(&mut rng);
@@ -776,5 +779,6 @@ fn tampered_orbits() {
         assert!(violation(losses, c.eta, c.beta).is_none(), "{c:?}");
         assert!(end.distance2(&centre) <= exact(distance) * exact(distance), "{c:?}");
     }
-    assert!((20..180).contains(&accepted), "{accepted}");
+    println!("{accepted} of {count} tampered orbits accepted, all true");
+    assert!((count / 10..count - count / 10).contains(&accepted), "{accepted}");
 }
