@@ -11,7 +11,7 @@ use super::rules::{Rows, Rule};
 use super::{small, up};
 use crate::Graph;
 use crate::plan::{Kernel, Pair, Plan};
-use faer::Mat;
+use faer::MatRef;
 use gdcert_numbers::linalg::dot_in_lanes;
 use gdcert_numbers::verified::{Symmetric, gamma_up, norm_up, up as rounded};
 use gdcert_numbers::{Interval, Scalar};
@@ -26,9 +26,13 @@ pub(crate) struct Centre {
     pub(crate) sigma: Vec<ByBlock>,
 }
 
-/// The rows of the derivative by a block, in f64.
+/// The rows of the derivative by a block, in f64. Most are nearly empty: a unit of a layer knows its own weights only.
 pub(crate) struct Rowwise {
     cols: usize,
+    /// Where the numbers of each row begin, and at last where they end.
+    start: Vec<usize>,
+    /// The columns of the numbers, ascending within a row; all other numbers are 0.
+    at: Vec<u32>,
     data: Vec<f64>,
     /// What each row may be off by in norm.
     error: Vec<f64>,
@@ -51,36 +55,57 @@ type Term = (Interval, usize, usize);
 
 impl Rowwise {
     fn identity(cols: usize) -> Rowwise {
-        let mut data = vec![0.0; cols * cols];
-        for i in 0..cols {
-            data[i * cols + i] = 1.0;
-        }
         Rowwise {
             cols,
-            data,
+            start: (0..=cols).collect(),
+            at: (0..cols as u32).collect(),
+            data: vec![1.0; cols],
             error: vec![0.0; cols],
             size: vec![1.0; cols],
         }
     }
 
-    /// From intervals, row by row.
-    pub(crate) fn of(cols: usize, numbers: &[Interval]) -> Rowwise {
-        let parts: Vec<(f64, f64)> = numbers.iter().map(|x| x.mid_radius()).collect();
-        let data: Vec<f64> = parts.iter().map(|(mid, _)| *mid).collect();
-        let error = parts
-            .chunks(cols)
-            .map(|row| up::norm(row.iter().map(|(_, radius)| *radius)));
-        let error: Vec<f64> = error.collect();
-        let size = data.chunks(cols).zip(&error);
-        let size = size
-            .map(|(row, e)| up::add(norm_up(row.iter().copied()), *e))
-            .collect();
+    fn empty(cols: usize) -> Rowwise {
         Rowwise {
             cols,
-            data,
-            error,
-            size,
+            start: vec![0],
+            at: Vec::new(),
+            data: Vec::new(),
+            error: Vec::new(),
+            size: Vec::new(),
         }
+    }
+
+    /// One more row, its numbers already in place.
+    fn close_row(&mut self, error: f64) {
+        let first = self.start[self.start.len() - 1];
+        let norm = match &self.data[first..] {
+            [] => 0.0,
+            row => norm_up(row.iter().copied()),
+        };
+        self.start.push(self.data.len());
+        self.error.push(error);
+        self.size.push(up::add(norm, error));
+    }
+
+    /// From intervals, row by row.
+    pub(crate) fn of(cols: usize, numbers: &[Interval]) -> Rowwise {
+        let mut all = Rowwise::empty(cols);
+        for row in numbers.chunks(cols) {
+            let mut radii = Vec::new();
+            for (j, x) in (0..).zip(row) {
+                let (mid, radius) = x.mid_radius();
+                if radius != 0.0 {
+                    radii.push(radius);
+                }
+                if mid != 0.0 {
+                    all.at.push(j);
+                    all.data.push(mid);
+                }
+            }
+            all.close_row(up::norm(radii.into_iter()));
+        }
+        all
     }
 
     /// At least the norms of the rows.
@@ -88,8 +113,10 @@ impl Rowwise {
         &self.size
     }
 
-    fn row(&self, a: usize) -> &[f64] {
-        &self.data[a * self.cols..(a + 1) * self.cols]
+    /// The columns and numbers of a row.
+    fn row(&self, a: usize) -> (&[u32], &[f64]) {
+        let range = self.start[a]..self.start[a + 1];
+        (&self.at[range.clone()], &self.data[range])
     }
 
     /// Rows made of those of the inputs.
@@ -99,22 +126,36 @@ impl Rowwise {
         terms: impl Fn(usize, &mut Vec<Term>),
     ) -> Option<Rowwise> {
         let cols = inputs.iter().flatten().next()?.cols;
-        let mut data = vec![0.0; rows * cols];
-        let (mut error, mut size) = (vec![0.0; rows], vec![0.0; rows]);
+        let mut all = Rowwise::empty(cols);
         let mut list = Vec::new();
+        // The row at work, and which of its columns were touched.
+        let (mut out, mut seen, mut touched) = (vec![0.0; cols], vec![false; cols], Vec::new());
         for a in 0..rows {
             list.clear();
             terms(a, &mut list);
-            let out = &mut data[a * cols..(a + 1) * cols];
             let (mut carried, mut moduli, mut count) = (0.0, 0.0, 0);
+            let mut full = false;
             for (c, i, row) in &list {
                 let Some(u) = inputs[*i] else { continue };
                 if u.size[*row] == 0.0 {
                     continue;
                 }
                 let (mid, radius) = c.mid_radius();
-                for (out, x) in out.iter_mut().zip(u.row(*row)) {
-                    *out += mid * x;
+                let (at, numbers) = u.row(*row);
+                if numbers.len() == cols {
+                    full = true;
+                    for (out, x) in out.iter_mut().zip(numbers) {
+                        *out += mid * x;
+                    }
+                } else {
+                    for (j, x) in at.iter().zip(numbers) {
+                        let j = *j as usize;
+                        if !full && !seen[j] {
+                            seen[j] = true;
+                            touched.push(j as u32);
+                        }
+                        out[j] += mid * x;
+                    }
                 }
                 let (e, s) = (u.error[*row], u.size[*row]);
                 carried = up::add(
@@ -124,73 +165,192 @@ impl Rowwise {
                 moduli = up::add(moduli, up::mul(mid.abs(), s));
                 count += 1;
             }
+            for j in &touched {
+                seen[*j as usize] = false;
+            }
+            if full {
+                touched.clear();
+                touched.extend(0..cols as u32);
+            } else {
+                touched.sort_unstable();
+            }
+            for j in touched.drain(..) {
+                all.at.push(j);
+                all.data.push(std::mem::take(&mut out[j as usize]));
+            }
+            let mut error = 0.0;
             if count > 0 {
                 let rounding = up::mul(gamma_up(count + 1), moduli);
                 // Products that underflow are off by less than 2^-1074 each.
                 let tiny = up::mul((count * cols) as f64, f64::MIN_POSITIVE);
-                error[a] = up::add(carried, up::add(rounding, tiny));
-                size[a] = up::add(norm_up(out.iter().copied()), error[a]);
+                error = up::add(carried, up::add(rounding, tiny));
             }
+            all.close_row(error);
         }
-        Some(Rowwise {
-            cols,
-            data,
-            error,
-            size,
-        })
+        Some(all)
     }
 
     /// At least the spectral norm of these rows.
-    fn spectral(&self, rows: &[usize]) -> f64 {
+    fn spectral(&self, rows: &[usize], room: &mut Room) -> f64 {
         let frobenius = || up::norm(rows.iter().map(|a| self.size[*a]));
         if rows.len() == 1 || rows.len() > WIDEST {
             return frobenius();
         }
-        let largest = if rows.len() <= small::LARGEST {
-            self.largest_of_few(rows)
-        } else {
-            let A = Mat::from_fn(rows.len(), self.cols, |i, j| self.row(rows[i])[j]);
-            if !A.is_all_finite() {
-                return f64::INFINITY;
-            }
-            let wide = self.cols >= rows.len();
-            Symmetric::gram(if wide { A.as_ref() } else { A.transpose() })
-                .largest()
-                .hi()
-        };
+        let parts = room.components(self, rows);
+        // Rows without a column in common are orthogonal, part by part.
+        let largest = parts
+            .iter()
+            .map(|part| self.largest_square(part, room))
+            .fold(0.0, f64::max);
         let error = up::norm(rows.iter().map(|a| self.error[*a]));
         rounded(up::root(largest) + error, 2).min(frobenius())
     }
 
-    /// At least |A|^2 for the computed rows: |fl(A A') - A A'|_2 <= gamma_P |A|_F^2, and what underflows.
-    fn largest_of_few(&self, rows: &[usize]) -> f64 {
-        let n = rows.len();
-        let mut G = vec![0.0; n * n];
-        for i in 0..n {
-            for j in 0..=i {
-                let x = dot_in_lanes(self.row(rows[i]), self.row(rows[j]));
-                (G[i * n + j], G[j * n + i]) = (x, x);
+    /// At least |A|^2 for these computed rows: |fl(A A') - A A'|_2 <= gamma_P |A|_F^2, and what underflows. So also
+    /// for A' A, if there are fewer columns.
+    fn largest_square(&self, rows: &[usize], room: &mut Room) -> f64 {
+        let square = up::sum(rows.iter().map(|a| up::mul_self(self.size[*a])));
+        if rows.len() == 1 || !square.is_finite() {
+            return square;
+        }
+        let cols = room.number(self, rows);
+        if cols == 1 {
+            return square;
+        }
+        let mut A = vec![0.0; rows.len() * cols];
+        for (row, out) in rows.iter().zip(A.chunks_mut(cols)) {
+            let (at, numbers) = self.row(*row);
+            for (j, x) in at.iter().zip(numbers) {
+                out[room.place[*j as usize] as usize] = *x;
             }
         }
-        let square = up::sum(rows.iter().map(|a| up::mul_self(self.size[*a])));
-        let error = up::add(up::mul(gamma_up(self.cols), square), f64::MIN_POSITIVE);
-        up::add(small::largest(&G, n), error)
+        let short = rows.len().min(cols);
+        if short > small::LARGEST {
+            let A = MatRef::from_row_major_slice(&A, rows.len(), cols);
+            let wide = cols >= rows.len();
+            return Symmetric::gram(if wide { A } else { A.transpose() })
+                .largest()
+                .hi();
+        }
+        let (A, long) = if cols < rows.len() {
+            let mut turned = vec![0.0; A.len()];
+            for (i, row) in A.chunks(cols).enumerate() {
+                for (j, x) in row.iter().enumerate() {
+                    turned[j * rows.len() + i] = *x;
+                }
+            }
+            (turned, rows.len())
+        } else {
+            (A, cols)
+        };
+        let mut G = vec![0.0; short * short];
+        for (i, u) in A.chunks(long).enumerate() {
+            for (j, w) in A.chunks(long).enumerate().take(i + 1) {
+                let x = dot_in_lanes(u, w);
+                (G[i * short + j], G[j * short + i]) = (x, x);
+            }
+        }
+        let tiny = up::mul(A.len() as f64 * short as f64, f64::MIN_POSITIVE);
+        let error = up::add(up::mul(gamma_up(long), square), tiny);
+        up::add(small::largest(&G, short), error)
     }
 
     /// For every subarray the spectral norm of its rows.
     pub(crate) fn norms(&self, of: &Rc<Subsets>) -> Lattice {
         let mut norms = Lattice::constant(of, f64::INFINITY);
+        let mut room = Room::new(self.cols);
         for mask in 0..=of.full() {
+            if mask == of.full() {
+                norms.at[mask].copy_from_slice(&self.size);
+                continue;
+            }
             let mut members = vec![Vec::new(); of.first[mask].len()];
             for (e, s) in of.index[mask].iter().enumerate() {
                 members[*s as usize].push(e);
             }
             for (x, rows) in norms.at[mask].iter_mut().zip(members) {
-                *x = self.spectral(&rows);
+                *x = self.spectral(&rows, &mut room);
             }
         }
         norms.close();
         norms
+    }
+}
+
+/// Room to sort out columns in.
+struct Room {
+    /// Of each column, the first of the rows at hand that has it; or its number among their columns.
+    place: Vec<u32>,
+    used: Vec<u32>,
+}
+
+/// No row, or no number, yet.
+const NONE: u32 = u32::MAX;
+
+impl Room {
+    fn new(cols: usize) -> Room {
+        Room {
+            place: vec![NONE; cols],
+            used: Vec::new(),
+        }
+    }
+
+    fn clear(&mut self) {
+        for j in self.used.drain(..) {
+            self.place[j as usize] = NONE;
+        }
+    }
+
+    /// The rows, in parts that have no column in common.
+    fn components(&mut self, of: &Rowwise, rows: &[usize]) -> Vec<Vec<usize>> {
+        self.clear();
+        let mut parent: Vec<usize> = (0..rows.len()).collect();
+        fn root(parent: &mut [usize], mut i: usize) -> usize {
+            while parent[i] != i {
+                parent[i] = parent[parent[i]];
+                i = parent[i];
+            }
+            i
+        }
+        for (i, row) in rows.iter().enumerate() {
+            let (at, _) = of.row(*row);
+            let mut last = NONE;
+            for j in at {
+                let first = &mut self.place[*j as usize];
+                if *first == NONE {
+                    *first = i as u32;
+                    self.used.push(*j);
+                } else if *first != last {
+                    last = *first;
+                    let (a, b) = (root(&mut parent, i), root(&mut parent, last as usize));
+                    parent[a.max(b)] = a.min(b);
+                }
+            }
+        }
+        let mut parts: Vec<Vec<usize>> = vec![Vec::new(); rows.len()];
+        for (i, row) in rows.iter().enumerate() {
+            let (first, end) = (of.start[*row], of.start[*row + 1]);
+            if first < end {
+                parts[root(&mut parent, i)].push(*row);
+            }
+        }
+        parts.retain(|part| !part.is_empty());
+        parts
+    }
+
+    /// Numbers the columns of these rows in `place`; how many there are.
+    fn number(&mut self, of: &Rowwise, rows: &[usize]) -> usize {
+        self.clear();
+        for row in rows {
+            for j in of.row(*row).0 {
+                let place = &mut self.place[*j as usize];
+                if *place == NONE {
+                    *place = self.used.len() as u32;
+                    self.used.push(*j);
+                }
+            }
+        }
+        self.used.len()
     }
 }
 

@@ -10,7 +10,7 @@ use gdcert_numbers::U;
 use gdcert_numbers::verified::gamma_up;
 
 /// Above this the blocked decompositions are faster.
-pub(crate) const LARGEST: usize = 32;
+pub(crate) const LARGEST: usize = 64;
 
 /// How far above an estimate c is taken: the first that works.
 const MARGINS: [f64; 5] = [1e-9, 1e-7, 1e-5, 1e-3, 0.1];

@@ -1,5 +1,6 @@
 //! The rules against derivatives, and h against the largest second derivative that a search finds.
 
+use super::centre::Rowwise;
 use super::forward::State;
 use super::lattice::Lattice;
 use super::*;
@@ -505,5 +506,39 @@ fn thousands_of_parameters() {
             bounds.forward_curvature(1e-3) / found
         );
         assert!(h >= found * (1.0 - 1e-10));
+    }
+}
+
+/// Rows of all kinds of sparseness: full, empty, in parts that share no column. At least the largest singular value of each
+/// subarray's rows, and hardly more: the square is taken 1e-3 too large at most where the two largest are close (`small`).
+#[test]
+fn norms_of_sparse_rows_are_spectral_norms() {
+    let mut draw = Draw::new(21);
+    for case in 0..60 {
+        let (n, k) = (1 + draw.below(9), 1 + draw.below(9));
+        let cols = 1 + draw.below(90);
+        let keep = [1, 2, 10, 40][case % 4];
+        let numbers: Vec<f64> = (0..n * k * cols)
+            .map(|_| match draw.below(keep) {
+                0 => draw.normal(),
+                _ => 0.0,
+            })
+            .collect();
+        let enclosed: Vec<Interval> = numbers.iter().map(|x| Interval::from_f64(*x)).collect();
+        let of = Subsets::new(&[n, k]);
+        let norms = Rowwise::of(cols, &enclosed).norms(&of);
+        for mask in 0..=of.full() {
+            for (s, bound) in norms.at[mask].iter().enumerate() {
+                let rows: Vec<usize> = (0..n * k)
+                    .filter(|e| of.index[mask][*e] as usize == s)
+                    .collect();
+                let A = DMatrix::from_fn(rows.len(), cols, |i, j| numbers[rows[i] * cols + j]);
+                let exact = A.singular_values().max();
+                assert!(
+                    *bound >= exact * (1.0 - 1e-13) && *bound <= exact * (1.0 + 1e-3) + 1e-100,
+                    "case {case}, subset {mask}, part {s}: {bound} for {exact}"
+                );
+            }
+        }
     }
 }
