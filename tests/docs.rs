@@ -2,7 +2,7 @@
 //!
 //! In a block marked `console` a line `$ COMMAND` is run by sh, with lines `> MORE` as its further lines; what
 //! follows is what it prints (to stderr only if it fails: progress is no result), where `[..]` is any text within
-//! a line and a line `...` any lines. A page's commands share a temporary folder that holds a copy of configs/. A
+//! a line and a line `...` any lines. A page's commands share a temporary folder that holds copies of configs/ and examples/models/. A
 //! command must succeed, unless the next one is `echo $?`. `DOCS=overwrite cargo test --test docs` writes what was printed into the blocks that
 //! differ; look at the difference, and put the elisions back.
 
@@ -90,15 +90,15 @@ fn compare(what: &str, found: &str, shown: String) -> snapbox::assert::Result<()
     verbatim.try_eq(Some(&what), found.into(), shown.into())
 }
 
-fn copy_configs(folder: &Path) {
-    fs::create_dir(folder.join("configs")).unwrap();
-    for entry in fs::read_dir(root().join("configs")).unwrap() {
+/// Copies the files of a folder of the project to the same place below another one.
+fn copy(name: &str, folder: &Path) {
+    fs::create_dir_all(folder.join(name)).unwrap();
+    for entry in fs::read_dir(root().join(name)).unwrap() {
         let from = entry.unwrap().path();
-        fs::copy(
-            &from,
-            folder.join("configs").join(from.file_name().unwrap()),
-        )
-        .unwrap();
+        if from.is_file() {
+            let to = folder.join(name).join(from.file_name().unwrap());
+            fs::copy(&from, to).unwrap();
+        }
     }
 }
 
@@ -111,7 +111,8 @@ fn every_console_block_prints_what_it_shows() {
         let text = fs::read_to_string(&path).unwrap();
         let mut page: Vec<_> = text.lines().collect();
         let folder = tempfile::tempdir().unwrap();
-        copy_configs(folder.path());
+        copy("configs", folder.path());
+        copy("examples/models", folder.path());
         let steps = steps(&page);
         number += steps.len();
         let mut code = 0;

@@ -52,7 +52,7 @@ def test_gallery_agrees_with_jax(path):
 
 
 def test_gallery_is_all_there():
-    assert len(GALLERY) == 11
+    assert len(GALLERY) == 12
 
 
 def test_blocks_are_named_by_their_path():
