@@ -67,6 +67,7 @@ fn exact(instance: &Instance, ranges: &[Range<usize>]) -> Vec<Vec<Big>> {
 }
 
 /// How many eigenvalues lie below `shift`: the negative pivots of H - shift (Sylvester).
+#[allow(clippy::needless_range_loop)] // i and j are rows and columns
 fn below(H: &[Vec<Big>], shift: &Big) -> usize {
     let mut A = H.to_vec();
     let n = A.len();

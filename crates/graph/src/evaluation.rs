@@ -504,7 +504,7 @@ impl Kernel {
 /// The rows of an array of n entries: `len` entries each, `inner` apart.
 fn rows(n: usize, len: usize, inner: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     let block = len * inner;
-    let count = if block == 0 { 0 } else { n / block };
+    let count = n.checked_div(block).unwrap_or(0);
     (0..count).flat_map(move |i| (0..inner).map(move |j| i * block + j..(i + 1) * block))
 }
 

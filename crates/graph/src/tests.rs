@@ -224,7 +224,8 @@ fn saved(change: impl Fn(&mut Value)) -> (tempfile::TempDir, Error) {
 
 #[test]
 fn malformed_files_are_refused_in_one_line() {
-    let cases: [(&str, &dyn Fn(&mut Value)); 17] = [
+    type Spoil<'a> = &'a dyn Fn(&mut Value);
+    let cases: [(&str, Spoil); 17] = [
         ("newer schema", &|m| m["schema"] = json!("gdcert.model/2")),
         ("expected 'gdcert.model/1'", &|m| {
             m["schema"] = json!("gdcert.verdict/1")

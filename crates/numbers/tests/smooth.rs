@@ -89,8 +89,9 @@ fn held<const L: usize>(name: &str, x: f64, off: f64) -> Result<(), TestCaseErro
 /// A ball around 0 of about this radius.
 fn spread<const L: usize>(width: f64) -> Fixed<L> {
     // Each doubling by x + x doubles the radius, and x - x has midpoint 0.
-    let mut x = Fixed::<L>::from_f64(1.0) / Fixed::from_f64(3.0);
-    x = x - x;
+    let third = Fixed::<L>::from_f64(1.0) / Fixed::from_f64(3.0);
+    let same = third;
+    let mut x = third - same;
     while x.radius_up() < width {
         x += x;
     }

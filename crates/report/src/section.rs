@@ -20,8 +20,11 @@ use std::path::{Component, Path, PathBuf};
 /// The file that says which command a folder belongs to.
 pub const RUN: &str = "run.json";
 
+/// What a result says in words.
+type Teller = fn(&Value) -> Told;
+
 /// Schemas of results that are told in words, and how.
-const PLAIN: [(&str, fn(&Value) -> Told); 4] = [
+const PLAIN: [(&str, Teller); 4] = [
     ("gdcert.train/1", plain::train),
     ("gdcert.data/1", plain::data),
     ("gdcert.surface/1", plain::surface),

@@ -285,7 +285,7 @@ fn whole(value: &Value) -> Option<u64> {
     match *value {
         Value::Integer(x) => u64::try_from(x).ok(),
         // Every whole number below 2^53 is an f64.
-        Value::Float(x) if x >= 0.0 && x < 9e15 && x.fract() == 0.0 => Some(x as u64),
+        Value::Float(x) if (0.0..9e15).contains(&x) && x.fract() == 0.0 => Some(x as u64),
         _ => None,
     }
 }

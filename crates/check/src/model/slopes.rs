@@ -127,9 +127,9 @@ pub(crate) fn slopes(of: &Functions<Ball>, f: Function, x: Range) -> Option<Slop
             let of_erf = growing(Function::Erf).and(Range { lo: -1.0, hi: 1.0 });
             let (least, most) = (x.least(), x.most());
             let bend = |x: f64| mul(2.0 * x, slope(Function::Erf, x));
-            let second = if least > 0.707_107 {
+            let second = if least > 0.7072 {
                 bend(least)
-            } else if most < 0.707_106 {
+            } else if most < 0.707 {
                 bend(most)
             } else {
                 0.967_883

@@ -400,15 +400,15 @@ impl Centre {
                     }
                 }
             }
-            if let Rule::Softmax(rows) = &rules[node] {
-                if let Some(Some(scores)) = all.get(found.inputs[0]) {
-                    for (b, z) in scores.iter().enumerate() {
-                        let Some(z) = z else { continue };
-                        let weighted = weighted(z, rows, &centre.values[node]);
-                        let norms =
-                            weighted.map(|w| w.norms(&subsets[node]).without(&rows.of, rows.axis));
-                        centre.sigma[node][b] = norms;
-                    }
+            if let Rule::Softmax(rows) = &rules[node]
+                && let Some(Some(scores)) = all.get(found.inputs[0])
+            {
+                for (b, z) in scores.iter().enumerate() {
+                    let Some(z) = z else { continue };
+                    let weighted = weighted(z, rows, &centre.values[node]);
+                    let norms =
+                        weighted.map(|w| w.norms(&subsets[node]).without(&rows.of, rows.axis));
+                    centre.sigma[node][b] = norms;
                 }
             }
             all[node] = made;

@@ -12,6 +12,9 @@
 //! | What is a bound for every subset of axes? | [`lattice`] |
 //! | How are bounds rounded, and small matrices bounded? | [`up`], [`small`] |
 
+// A block or an axis indexes several arrays at once.
+#![allow(clippy::needless_range_loop)]
+
 mod centre;
 mod dot;
 mod forward;

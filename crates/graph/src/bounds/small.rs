@@ -86,7 +86,8 @@ fn positive(S: &mut [f64], n: usize) -> bool {
                 s -= S[i * n + k] * S[j * n + k];
             }
             if i == j {
-                if !(s > 0.0) {
+                // NaN must end here too.
+                if s.is_nan() || s <= 0.0 {
                     return false;
                 }
                 S[j * n + j] = s.sqrt();
