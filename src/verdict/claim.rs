@@ -540,7 +540,7 @@ mod tests {
         // A step that leaves no claim is the first thing to say.
         let c = judged(2.0, &[1.0, f64::NAN], 1e-15, 0.0, End::Diverged, None);
         assert_eq!(c.verdict, Verdict::NotApplicable);
-        for words in ["eta beta = 2.000 >= 1", "the loss at t = 1"] {
+        for words in ["eta beta = 2.000 >= 1", "overflows f64 at t = 1"] {
             assert!(c.reason.contains(words), "{}", c.reason);
         }
         for rate in [0.0, 1.0, 2.0] {

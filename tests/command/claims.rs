@@ -75,7 +75,7 @@ fn claims_stand_beside_the_readings_everywhere() {
     );
     assert!(header.ends_with("moved_v,bound_mine,bound_slow,bound_fast"));
     let svg = std::fs::read_to_string(v.join("rate-vs-bound.svg")).unwrap();
-    assert!(svg.contains("deciding claim slow") && svg.contains("\nfast\n"));
+    assert!(["slow", "fast"].iter().all(|name| svg.contains(name)));
     crate::report::assert_valid(&verdict, "verdict.json");
     let (code, said) = run(folder.path(), "explain v");
     assert_eq!(code, Some(0));

@@ -441,7 +441,8 @@ fn a_run_writes_its_files_and_does_not_depend_on_threads() {
             "curves.svg",
             "metrics.csv",
             "run.json",
-            "summary.json"
+            "summary.json",
+            "tensorboard"
         ]
     );
     let printed: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -929,6 +930,7 @@ fn a_refused_run_leaves_the_folder_as_it_was() {
         let mut files: Vec<(String, Vec<u8>)> = std::fs::read_dir(at.join("run"))
             .unwrap()
             .map(|entry| entry.unwrap().path())
+            .filter(|path| path.is_file())
             .map(|path| (path.display().to_string(), std::fs::read(&path).unwrap()))
             .collect();
         files.sort();

@@ -237,7 +237,8 @@ fn of_checkpoint(
     check_training_room(&Settings {
         batch: settings.batch.saturating_mul(AT_A_TIME),
         ..settings.clone()
-    })?;
+    })
+    .map_err(|e| Error::file(file, e.to_string()))?;
     let (mut data, said_of_data) = settings.task.read(source, read)?;
     let fingerprint = data.fingerprint();
     refuse_others(earlier.as_ref(), &fingerprint, source)?;

@@ -139,6 +139,9 @@ fn regular(path: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Entries of the Jacobian times steps of an exact orbit: about ten seconds.
+const LONGEST: usize = 1 << 24;
+
 /// Runs the independent checker, the only place from here where something is proven.
 fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
     let mut files = vec![instance_of(certificate)];
@@ -161,6 +164,16 @@ fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
             dims.m(),
             LARGEST.0,
             LARGEST.1
+        ));
+    }
+    let steps = match certificate {
+        Certificate::TheoremA(c) => c.orbit.map_or(0, |orbit| orbit.steps),
+        Certificate::Refuted(c) => c.t,
+        _ => 0,
+    };
+    if entries.saturating_mul(steps) > LONGEST {
+        return Standing::NotTried(format!(
+            "its exact orbit of {steps} steps takes minutes to enclose again; gdcert check does it"
         ));
     }
     match check(path) {
