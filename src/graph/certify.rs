@@ -82,18 +82,17 @@ pub fn certify(
         };
         return Ok(Certified::Refused(Unproven::at(0, why)));
     }
-    // The step is not known yet.
-    let mut claims = GraphClaims::new(graph, &goal.claims, f64::NAN, bounds)?;
-    let chosen = match goal.eta {
-        Eta::Certified => match with_certified_step(&claims, name) {
-            Ok(proof) => Some(proof),
+    let given = step(graph, &bounds, goal.eta)?;
+    let mut claims = GraphClaims::new(graph, &goal.claims, given.unwrap_or(f64::NAN), bounds)?;
+    let chosen = match given {
+        Some(_) => None,
+        None => match with_certified_step(&claims, name) {
+            Ok(proof) => {
+                claims.eta = proof.eta();
+                Some(proof)
+            }
             Err(refusal) => return Ok(Certified::Refused(refused(&refusal, name, 0))),
         },
-        _ => None,
-    };
-    claims.eta = match &chosen {
-        Some(proof) => proof.eta(),
-        None => step(graph, goal.eta)?,
     };
     let wanted = Wanted {
         name,
@@ -145,10 +144,10 @@ pub(super) fn with_certified_step(
     claims.grounds.prove(Step::Theta(THETA), beta)
 }
 
-/// The number that a step stands for, where it is known before any proof.
-pub(super) fn step(graph: &Graph, eta: Eta) -> Result<f64> {
+/// The number that a step stands for; `None` where a proof chooses it.
+pub(super) fn step(graph: &Graph, bounds: &Bounds, eta: Eta) -> Result<Option<f64>> {
     let multiple = match eta {
-        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => return Ok(eta),
+        Eta::Fixed(eta) if eta.is_finite() && eta > 0.0 => return Ok(Some(eta)),
         Eta::Fixed(eta) => {
             return Err(Error::input(format!(
                 "the step eta must be a finite number above 0, not {}",
@@ -156,23 +155,35 @@ pub(super) fn step(graph: &Graph, eta: Eta) -> Result<f64> {
             )));
         }
         Eta::Relative(multiple) => multiple,
-        Eta::Auto | Eta::Certified => AUTO,
+        Eta::Auto => AUTO,
+        Eta::Certified => return Ok(None),
     };
-    let norm = jacobian_norm(graph)?;
+    let [_, norm] = singular_ends(graph)?;
+    let error = bounds.jacobian_error();
+    if error > WIDEST * norm {
+        return Err(Error::input(format!(
+            "--eta auto: rounding hides |J_0|, which is at most {:e}; give --eta a number",
+            bounds.jacobian_norm_upper()
+        )));
+    }
     let eta = multiple / (norm * norm);
     if eta.is_normal() {
-        return Ok(eta);
+        return Ok(Some(eta));
     }
     Err(Error::input(format!(
         "--eta auto: |J_0| = {norm:e} gives no step; give --eta a number"
     )))
 }
 
-/// |J_0| as computed.
-pub(super) fn jacobian_norm(graph: &Graph) -> Result<f64> {
+/// The error of |J_0| may be this share of it.
+const WIDEST: f64 = 1.0 / 16.0;
+
+/// The m-th singular value of J_0 (0 where P < m) and the largest, as computed.
+pub(super) fn singular_ends(graph: &Graph) -> Result<[f64; 2]> {
     let mut at = Evaluation::<f64>::new(graph);
     at.forward();
     let J = DMatrix::from_row_slice(graph.m(), graph.P(), &at.jacobian());
     let all = singular_values(&J)?;
-    Ok(all.into_iter().fold(0.0, f64::max))
+    let smallest = all.get(graph.m() - 1).copied().unwrap_or(0.0);
+    Ok([smallest, all.into_iter().fold(0.0, f64::max)])
 }

@@ -1,7 +1,7 @@
 //! From a model to a verdict on each claim.
 
 use super::Graph;
-use super::certify::{jacobian_norm, step, with_certified_step};
+use super::certify::{singular_ends, step, with_certified_step};
 use super::subject::{Certificate, GraphClaims, check, missing};
 use crate::certificate::{OwnClaim, Proven, Refusal};
 use crate::descent::{Point, Steps, Trajectory, end};
@@ -114,9 +114,11 @@ pub fn verify(
     }
     let bounds = Bounds::new(graph, &graph.start())?;
     let residual_norm = bounds.residual_norm();
+    let given = step(graph, &bounds, settings.eta)?;
     let mut asked = GraphClaims::new(graph, &settings.claims, f64::NAN, bounds)?;
-    asked.eta = match settings.eta {
-        Eta::Certified => {
+    asked.eta = match given {
+        Some(eta) => eta,
+        None => {
             let fail = |refusal: Refusal| {
                 Error::input(format!(
                     "--eta certified: Theorem A does not close at M_0: {refusal}; use --eta auto or a number"
@@ -124,15 +126,16 @@ pub fn verify(
             };
             with_certified_step(&asked, deciding).map_err(fail)?.eta()
         }
-        eta => step(graph, eta)?,
     };
-    let jacobian_norm = jacobian_norm(graph)?;
+    let [sigma_min, jacobian_norm] = singular_ends(graph)?;
     let trajectory = descend(graph, asked.eta, settings.steps, observe)?;
+    // What is computed is much closer than the enclosure is wide.
+    let beta = Estimate::enclosed(sigma_min * sigma_min, asked.ntk.lo(), asked.ntk.hi());
     let ntk = Asserted {
         name: Reading::Ntk.into(),
-        beta: Estimate::enclosed(asked.ntk.mid_radius().0, asked.ntk.lo(), asked.ntk.hi()),
+        beta,
         proven: true,
-        rate: asked.eta * asked.ntk.mid_radius().0,
+        rate: asked.eta * beta.value,
         missing: missing(graph),
     };
     let own = settings.claims.iter().map(|own| {

@@ -172,3 +172,38 @@ fn what_makes_no_sense_for_a_model_is_refused() {
     build().unwrap().save(&path.join("kink.json")).unwrap();
     crate::common::refused(path, &["verify", "--model", "kink.json"], &["relu"]);
 }
+
+/// No step is made of a |J_0| that rounding hides: here it is 0 but for the rounding of a constant.
+#[test]
+fn a_step_is_not_made_of_rounding() {
+    let folder = tempfile::tempdir().unwrap();
+    let build = || -> gdcert::Result<Graph> {
+        let mut b = Builder::new();
+        let v = b.parameter("v", &[3], &[0.1, 0.2, 0.3])?;
+        let third = b.constant(&[3], &[1.0 / 3.0; 3])?;
+        let seventh = b.constant(&[3], &[1.0 / 7.0; 3])?;
+        let both = b.constant(&[3], &[-1.0 / 3.0 - 1.0 / 7.0; 3])?;
+        let [x, z, o] = [third, seventh, both].map(|c| b.mul(c, v));
+        let sum = b.add(x?, z?)?;
+        let nothing = b.add(sum, o?)?;
+        let y = b.constant(&[3], &[1.0, 1.0, 1.0])?;
+        let r = b.sub(nothing, y)?;
+        b.finish(r)
+    };
+    build()
+        .unwrap()
+        .save(&folder.path().join("still.json"))
+        .unwrap();
+    for command in ["verify", "certify"] {
+        let args = [
+            command,
+            "--model",
+            "still.json",
+            "--claim",
+            "a=1",
+            "--reading",
+            "a",
+        ];
+        refused(folder.path(), &args, &["|J_0|", "--eta"]);
+    }
+}

@@ -134,7 +134,6 @@ proptest! {
 /// The whole way, by two paths that share neither evaluation nor bounds of curvature: betas, runs, and what is proven or refuted
 /// about every claim.
 #[test]
-#[ignore = "fails since the last merge; not yet understood"]
 fn verdicts_are_those_of_the_built_in_path() {
     use gdcert::descent::Steps;
     use gdcert::graph as models;

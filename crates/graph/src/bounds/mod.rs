@@ -123,6 +123,11 @@ impl<'g> Bounds<'g> {
         })
     }
 
+    /// J(C) in f64 may be off by this (Frobenius norm).
+    pub fn jacobian_error(&self) -> f64 {
+        self.off
+    }
+
     /// At least |J(C)|.
     pub fn jacobian_norm_upper(&self) -> f64 {
         sigma_max_upper(&self.jacobian, self.off)
