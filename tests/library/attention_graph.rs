@@ -151,14 +151,18 @@ fn verdicts_are_those_of_the_built_in_path() {
         .map(|text| text.parse().unwrap())
         .into();
     let mut certified = 0;
-    for (kernel, trained) in [
-        (Kernel::Softmax, "QKV"),
-        (Kernel::Gaussian, "QKV"),
-        (Kernel::Softmax, "V"),
-        (Kernel::Gaussian, "QV"),
+    // At the large scale proofs close at M_0, at the small one they do not within these steps.
+    for (kernel, trained, omega) in [
+        (Kernel::Softmax, "QKV", 10.0),
+        (Kernel::Gaussian, "QKV", 10.0),
+        (Kernel::Softmax, "V", 10.0),
+        (Kernel::Gaussian, "QV", 10.0),
+        (Kernel::Softmax, "QKV", 1e6),
+        (Kernel::Gaussian, "QKV", 1e6),
+        (Kernel::Gaussian, "QV", 1e6),
     ] {
         let trained: Trained = trained.parse().unwrap();
-        let instance = Instance::random(dims, kernel, Init::Lazy { omega: 10.0 }, 3).unwrap();
+        let instance = Instance::random(dims, kernel, Init::Lazy { omega }, 3).unwrap();
         let settings = Settings {
             trained,
             reading: Some(Reading::Ntk.into()),
@@ -203,7 +207,7 @@ fn verdicts_are_those_of_the_built_in_path() {
             certified += usize::from(a.verdict == gdcert::verdict::Verdict::Certified);
         }
     }
-    assert!(certified >= 4, "{certified}");
+    assert!(certified >= 4, "only {certified} of 21 certified");
 }
 
 /// Curvature by rules for operations, by the closed form and by the sharp bound: all above what the Jacobian of the built-in
