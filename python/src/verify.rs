@@ -350,8 +350,8 @@ impl PyVerification {
 /// floor. reading: the one that decides, "stacked", "per_head", "value" or "ntk"; None: per_head when QKV are trained,
 /// else ntk. claims: claims of your own by name, each a number beta or ("rate", X), beside the readings; reading may name
 /// one. precision: "f64" or "double-double". certify: whether to look for a proof. curvature_at: radii at which
-/// to report the curvature bound. orbit: enclose exact gradient descent from M_0, which decides every claim for it: "auto" (a
-/// few seconds at most), "always" (whatever it costs) or "never"; bits: the most bits it may take.
+/// to report the curvature bound. orbit: enclose exact gradient descent from M_0, which decides every claim for it: "auto" (two
+/// minutes at most, on small instances below a second), "always" (whatever it costs) or "never"; bits: the most bits it may take.
 /// threads: None for all cores; results do not depend on it. progress: True, False,
 /// None (where someone sees it) or a callable that gets (done, total).
 ///

@@ -6,8 +6,8 @@ use gdcert::orbit::Settings;
 
 #[derive(clap::Args)]
 pub(super) struct OrbitArgs {
-    /// Enclose exact gradient descent from M_0, which decides every reading for it: auto (a few seconds at most), always
-    /// (whatever it costs) or never
+    /// Enclose exact gradient descent from M_0, which decides every reading for it: auto (two minutes at most, on small
+    /// instances below a second), always (whatever it costs) or never
     #[arg(
         long,
         value_name = "auto|always|never",
