@@ -51,7 +51,7 @@ struct Part {
 
 const PARTS: [Part; 2] = [
     Part {
-        title: "-(smallest eigenvalue of the Hessian) / |J_0|^2",
+        title: "$−λ_{min}$ of the Hessian over $|J_0|^2$",
         series: [
             ("proven along the whole exact orbit, at most", |c| {
                 Some(-c.hessian_lower? / c.jacobian_norm_squared)
@@ -62,9 +62,9 @@ const PARTS: [Part; 2] = [
         ],
     },
     Part {
-        title: "largest |M_t - M_0|",
+        title: "largest $|M_t − M_0|$",
         series: [
-            ("over |M_0|", |c| Some(c.moved / c.start_norm)),
+            ("over $|M_0|$", |c| Some(c.moved / c.start_norm)),
             ("over the radius of the proven region", |c| {
                 Some(c.moved / c.region?)
             }),
@@ -149,20 +149,20 @@ impl Drawing for Convex<'_> {
             }
             panel.draw_frame(canvas)?;
             let left = column.0;
-            canvas.text(part.title, (left, top - 8.0), 12.5, BLACK, Align::Left)?;
+            canvas.label(part.title, (left, top - 8.0), 12.5, BLACK, Align::Left)?;
             let middle = 0.5 * (column.0 + column.1);
             let below = rows.1;
-            let name = "omega, the scale of the output weights";
-            canvas.text(name, (middle, below + 37.0), 12.5, BLACK, Align::Center)?;
+            let name = "$ω$, the scale of the output weights";
+            canvas.label(name, (middle, below + 37.0), 12.5, BLACK, Align::Center)?;
             let [(thick, _), (thin, _)] = part.series;
-            canvas.text(
+            canvas.label(
                 &format!("points: {thick}"),
                 (left, below + 54.0),
                 SMALL,
                 GREY,
                 Align::Left,
             )?;
-            canvas.text(
+            canvas.label(
                 &format!("thin: {thin}"),
                 (left, below + 68.0),
                 SMALL,

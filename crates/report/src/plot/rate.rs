@@ -60,7 +60,7 @@ const HULL: Rgb = (170, 110, 0);
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
 /// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
 /// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name())?;
-/// assert!(figure.svg.starts_with("<svg"));
+/// assert!(figure.svg()?.starts_with("<svg"));
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn rate_vs_bound(found: &Verification, title: &str, deciding: &str) -> Result<Figure> {
