@@ -21,6 +21,11 @@ thread_local!(static STORE: RefCell<Vec<Big>> = const { RefCell::new(Vec::new())
 
 impl Oracle {
     pub fn new(x: Big) -> Self {
+        // dashu gives exp(0) = 1 and 0 an unlimited precision, at which exp and ln then panic.
+        let x = match x.precision() {
+            0 => x.with_precision(BITS).value(),
+            _ => x,
+        };
         STORE.with_borrow_mut(|store| {
             store.push(x);
             Oracle(store.len() - 1)
@@ -181,5 +186,22 @@ impl Smooth for Oracle {
     }
     fn sign(self) -> Sign {
         self.value().sign()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn functions_go_on_from_zero() {
+        let zero = Oracle::from_f64(0.0);
+        assert_eq!(zero.tanh().value(), 0.0);
+        assert_eq!(
+            (zero.exp() - Oracle::from_f64(1.0)).exp().exp().value(),
+            1f64.exp()
+        );
+        assert_eq!((zero + zero.exp().log()).softplus().value(), 2f64.ln());
+        assert_eq!(zero.logistic().value(), 0.5);
     }
 }
