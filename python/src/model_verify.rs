@@ -22,7 +22,7 @@ const TITLE: &str = "model";
 /// A proof about a model; made by gdcert.certify or found by gdcert.verify. str(c) is its statement.
 ///
 /// >>> c = gdcert.certify(model, tail=True)  # doctest: +SKIP
-/// >>> gdcert.check(c).valid  # doctest: +SKIP
+/// >>> bool(gdcert.check(c))  # doctest: +SKIP
 /// True
 #[pyclass(name = "ModelCertificate", module = "gdcert", frozen)]
 #[derive(Clone)]
