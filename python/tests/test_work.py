@@ -57,7 +57,8 @@ def test_the_lock_is_released_meanwhile():
 @pytest.mark.parametrize("call", ["gdcert.sweep(SWEEP)", "gdcert.sweep(SWEEP, threads=2)", "gdcert.verify(inst, steps=10**7)"])
 def test_ctrl_c_within_a_second(call):
     program = f"""
-import gdcert, sys, time
+import gdcert, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 SWEEP = {SWEEP}
 inst = gdcert.Instance.random(N=3, n=6, D=12, d=6, H=4)
 print("ready", flush=True)
