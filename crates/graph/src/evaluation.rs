@@ -248,7 +248,10 @@ impl Kernel {
                     *y = function.value(x);
                     if function.is_kinked() && T::ENCLOSES && x.sign() == Sign::Unknown {
                         kinked = kinked.or(Some((i, x.value().abs())));
-                        *y = T::from_f64(f64::NAN);
+                        // At the kink itself the value is known; in a node without a parameter that is all that is asked for.
+                        if x != T::from_f64(0.0) {
+                            *y = T::from_f64(f64::NAN);
+                        }
                     }
                 }
                 if let Some(slopes) = slopes {
@@ -276,7 +279,11 @@ impl Kernel {
                         Sign::Negative => (b, 0.0),
                         Sign::Unknown if T::ENCLOSES => {
                             kinked = kinked.or(Some((i, difference.value().abs())));
-                            (T::from_f64(f64::NAN), f64::NAN)
+                            let value = match difference == T::from_f64(0.0) {
+                                true => a,
+                                false => T::from_f64(f64::NAN),
+                            };
+                            (value, f64::NAN)
                         }
                         // Equal, or one of them is NaN.
                         Sign::Unknown => (a + (b - a), 0.5),
