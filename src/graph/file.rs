@@ -24,11 +24,11 @@ pub struct ModelFile {
     pub file: String,
     /// The SHA-256 of its bytes.
     pub sha256: String,
-    /// The shapes of its blocks, by name.
+    /// The shapes of all its blocks, trained or not, by name.
     pub blocks: ByName<Vec<usize>>,
     /// The number of residuals.
     pub m: usize,
-    /// The number of parameters.
+    /// The number of parameters that are trained.
     pub P: usize,
 }
 
@@ -75,9 +75,9 @@ impl VerdictFile {
             model: ModelFile {
                 file,
                 sha256: sha256(&text),
-                blocks: blocks
-                    .iter()
-                    .map(|b| (b.name.clone(), b.start.shape.clone()))
+                blocks: graph
+                    .parameters()
+                    .map(|(name, start)| (name.to_owned(), start.shape.clone()))
                     .collect(),
                 m: graph.m(),
                 P: graph.P(),
