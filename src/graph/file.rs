@@ -2,6 +2,7 @@
 
 use super::subject::STEM;
 use super::{Certificate, Graph, Verification};
+use crate::bounds::Obstruction;
 use crate::verify::{ByName, ClaimRecord, OrbitFile};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
@@ -53,6 +54,7 @@ pub struct VerdictFile {
     pub measured_rate: Option<f64>,
     pub measured_tail_rate: Option<f64>,
     pub deciding: String,
+    pub obstruction: Option<Obstruction>,
     pub claims: ByName<ClaimRecord>,
     pub orbit: Option<OrbitFile>,
     pub certificate: Option<Value>,
@@ -102,6 +104,7 @@ impl VerdictFile {
             measured_rate: rate,
             measured_tail_rate: tail_rate,
             deciding: deciding.to_owned(),
+            obstruction: found.obstruction,
             claims: found
                 .claims
                 .iter()

@@ -2,13 +2,14 @@
 
 use super::Graph;
 use super::model::{GraphGrounds, GraphModel};
+use crate::bounds::{Obstruction, Reason};
 use crate::certificate::{Claimed, Grounds, MARGIN, OrbitRecord, OwnClaim, Proven, SCHEMA, called};
 use crate::settle::{Refutation, Subject};
 use crate::spectrum::Reading;
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
 use gdcert_check::CertificateFile;
-use gdcert_graph::Bounds;
+use gdcert_graph::{Bounds, standstill};
 use gdcert_numbers::{Interval, Scalar};
 use serde_json::{Map, Value, json};
 
@@ -42,7 +43,7 @@ impl Certificate {
         self.0[field].as_str().unwrap_or_default()
     }
 
-    /// `theorem_a` or `refuted`.
+    /// `theorem_a`, `refuted` or `obstructed`.
     pub fn kind(&self) -> &str {
         self.text_of("kind")
     }
@@ -123,6 +124,27 @@ impl<'g> GraphClaims<'g> {
         let names = self.graph.blocks().iter().map(|block| block.name.as_str());
         names.collect::<Vec<_>>().into()
     }
+
+    /// The certificate that gradient descent never moves, and why the independent check does not accept it, if it does not.
+    pub fn standstill(&self, found: &Obstruction) -> Result<(Certificate, Option<String>)> {
+        let body = json!({
+            "trained": self.trained(),
+            "reason": found.reason,
+            "loss_lower": found.loss_lower * (1.0 - MARGIN),
+            "margin": MARGIN,
+        });
+        let certificate = Certificate::new("obstructed", &self.model, body)?;
+        let refused = self.refuses(&certificate, None)?;
+        Ok((certificate, refused))
+    }
+}
+
+/// Why gradient descent never moves, if its gradient at M_0 is proven to be 0 exactly, and the loss there not.
+pub(super) fn obstruction(graph: &Graph) -> Option<Obstruction> {
+    standstill(graph).map(|loss_lower| Obstruction {
+        reason: Reason::ZeroGradient,
+        loss_lower,
+    })
 }
 
 /// lambda_min(J J'), enclosed.

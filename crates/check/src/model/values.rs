@@ -364,8 +364,9 @@ impl<'m, T: Number> Values<'m, T> {
                 Op::Softmax(axis) => {
                     for first in &self.lists[n] {
                         let row = row_of(&node.shape, *axis, *first);
-                        let mean: T = row.clone().map(|e| own[e] * g[e]).sum();
-                        row.for_each(|e| add(0, e, own[e] * (g[e] - mean)));
+                        // Nothing depends on a shift of a row: what is the same along it then comes to 0 exactly.
+                        let mean: T = row.clone().map(|e| own[e] * (g[e] - g[*first])).sum();
+                        row.for_each(|e| add(0, e, own[e] * (g[e] - g[*first] - mean)));
                     }
                 }
                 Op::Product(_) => {
