@@ -12,6 +12,7 @@ use gdcert_check::CertificateFile;
 use gdcert_graph::{Bounds, standstill};
 use gdcert_numbers::{Interval, Scalar};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// The name that the model's files have beside a certificate.
 pub(super) const STEM: &str = "model";
@@ -37,6 +38,26 @@ impl Certificate {
         let file = CertificateFile::read(text.as_bytes());
         let file = file.map_err(|e| Error::Numerical(format!("no certificate: {}", e.what)))?;
         Ok(Certificate(file.certificate.to_json()))
+    }
+
+    /// Reads a certificate about a model. Nothing about its claims is looked at.
+    ///
+    /// # Errors
+    /// Not JSON, another schema (named), a missing, unknown, repeated or mistyped field; a certificate about an instance.
+    pub fn read(path: &Path) -> Result<Certificate> {
+        let fail = |what: String| {
+            Error::file(
+                path,
+                format!("{what}; give a certificate.json about a model that gdcert wrote"),
+            )
+        };
+        let text = gdcert_base::input::text(path).map_err(|what| Error::file(path, what))?;
+        let file = CertificateFile::read(text.as_bytes()).map_err(|e| fail(e.what))?;
+        let json = file.certificate.to_json();
+        match json["model"].is_object() {
+            true => Ok(Certificate(json)),
+            false => Err(fail("is about an instance".to_owned())),
+        }
     }
 
     fn text_of(&self, field: &str) -> &str {

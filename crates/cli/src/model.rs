@@ -10,6 +10,7 @@ use gdcert::graph::{
     Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify, model_files, verify,
 };
 use gdcert::verdict::Verdict;
+use gdcert_report::plot::Format;
 use gdcert_report::{model_summary, model_verification_files};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -75,6 +76,7 @@ pub(super) fn run_verify(
     train: Option<&[String]>,
     settings: &Settings,
     expect: &[Verdict],
+    formats: &[Format],
     common: &Common,
     line: &str,
 ) -> Result<Outcome> {
@@ -86,7 +88,7 @@ pub(super) fn run_verify(
     drop(progress);
     let title = title(path);
     out.replace(model_verification_files(
-        &graph, &found, line, &title, deciding,
+        &graph, &found, line, &title, deciding, formats,
     )?)?;
     if common.json {
         print(&VerdictFile::new(&graph, &found, line, deciding)?.to_text()?);

@@ -118,7 +118,16 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             certify: true,
         };
         let train = args.instance.blocks();
-        return model::run_verify(path, train.as_deref(), &settings, &expect, common, line);
+        let formats = formats(&args.format)?;
+        return model::run_verify(
+            path,
+            train.as_deref(),
+            &settings,
+            &expect,
+            &formats,
+            common,
+            line,
+        );
     }
     let settings = Settings {
         trained: args.instance.trained()?,
