@@ -5,6 +5,7 @@ rest becomes nodes. A custom derivative is ignored: the model is the function, a
 """
 
 import json
+import re
 import traceback
 
 import numpy as np
@@ -25,6 +26,9 @@ CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_v
 CALLS |= {"remat", "remat2", "checkpoint", "custom_lin"}
 # What conditions are made of and go through.
 LOGIC = MOVES | {"and", "or", "not", "xor", "convert_element_type"}
+# What the model may hold in float64 only; of others the name says enough.
+TYPED = PLAIN | PAIRS | MOVES | BY_NUMBER | set(JOINED)
+TYPED |= {"convert_element_type", "dot_general", "integer_pow", "pow", "select_n", "reduce_sum", "concatenate"}
 # jnp.logaddexp, of which softplus is made.
 LOGADDEXP = ["max", "sub", "ne", "add", "abs", "neg", "exp", "log1p", "add", "select_n"]
 
@@ -166,11 +170,11 @@ class Tracer:
         found = self.softmax_part(name, settings, inputs, eqn)
         if found is not None:
             return [found]
+        if not eqn.outvars:
+            return []  # debug.print and the like
         for out in eqn.outvars:
             dtype = out.aval.dtype
-            if dtype == np.bool_:
-                continue
-            if dtype != np.float64:
+            if name in TYPED and dtype not in (np.bool_, np.float64):
                 self.refuse(f"{name} gives {dtype} from parameters; the model must be in float64")
         return self.operation(eqn, name, settings, inputs)
 
@@ -637,7 +641,11 @@ def parts(residual, params):
     leaves, tree = jax.tree_util.tree_flatten_with_path(params)
     names, starts = [], []
     for path, leaf in leaves:
-        name, values = block_name(path), np.asarray(leaf)
+        name = block_name(path)
+        try:
+            values = np.asarray(leaf)
+        except TypeError as e:
+            raise InputError(f"parameter {name} is no array of numbers ({str(e).split('.')[0]})") from None
         if values.dtype.kind != "f":
             raise InputError(
                 f"parameter {name} has dtype {values.dtype}; gradient descent moves real numbers: make it float64, "
@@ -652,7 +660,7 @@ def parts(residual, params):
         try:
             closed, shape = jax.make_jaxpr(residual, return_shape=True)(tree.unflatten(starts))
         except unknown_values(jax) as e:
-            what = " ".join(str(e).split(".")[0].split())
+            what = " ".join(re.split(r"[.:;]\s|\n", str(e))[0].split())
             place = user_line(e)
             at = f"{place}: " if place else ""
             raise InputError(f"{at}the function needs values of parameters while it is traced ({what})") from None
