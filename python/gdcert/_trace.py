@@ -651,6 +651,8 @@ def parts(residual, params):
                 f"parameter {name} has dtype {values.dtype}; gradient descent moves real numbers: make it float64, "
                 "or close over it as a constant"
             )
+        if name in names:
+            raise InputError(f"two parameters are named {name}; give one of them another key")
         names.append(name)
         starts.append(np.array(values, dtype=np.float64, order="C"))
     if not names:
