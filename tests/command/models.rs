@@ -335,9 +335,9 @@ fn a_step_is_not_made_of_rounding() {
         let mut b = Builder::new();
         let v = b.parameter("v", &[3], &[0.1, 0.2, 0.3])?;
         let third = b.constant(&[3], &[1.0 / 3.0; 3])?;
-        let seventh = b.constant(&[3], &[1.0 / 7.0; 3])?;
-        let both = b.constant(&[3], &[-1.0 / 3.0 - 1.0 / 7.0; 3])?;
-        let [x, z, o] = [third, seventh, both].map(|c| b.mul(c, v));
+        let eleventh = b.constant(&[3], &[1.0 / 11.0; 3])?;
+        let both = b.constant(&[3], &[-1.0 / 3.0 - 1.0 / 11.0; 3])?;
+        let [x, z, o] = [third, eleventh, both].map(|c| b.mul(c, v));
         let sum = b.add(x?, z?)?;
         let nothing = b.add(sum, o?)?;
         let y = b.constant(&[3], &[1.0, 1.0, 1.0])?;
