@@ -1,7 +1,7 @@
 //! What is proven and refuted about models of any kind holds for gradient descent in numbers of 700 bits.
 
-use gdcert::descent::Steps;
 use gdcert::Certified;
+use gdcert::descent::Steps;
 use gdcert::graph::{Goal, Graph, Settings, certify, verify};
 use gdcert::numbers::{Fixed, Interval, Scalar};
 use gdcert::verdict::Verdict;

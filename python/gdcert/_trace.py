@@ -532,7 +532,10 @@ class Tracer:
         n, size = int(np.prod(updates.shape)), int(np.prod(shape))
         if n * size > 1 << 22:
             self.refuse(f"scatter-add of {n} numbers to {size}; write it as a product with a constant matrix")
-        unit = lambda u: eqn.primitive.bind(self.jax.numpy.zeros(shape), places, u, **eqn.params)
+
+        def unit(u):
+            return eqn.primitive.bind(self.jax.numpy.zeros(shape), places, u, **eqn.params)
+
         rows = self.jax.vmap(unit)(self.jax.numpy.eye(n).reshape(n, *updates.shape))
         matrix = self.constant(np.asarray(rows).reshape(n, size))
         flat = self.add("reshape", (n,), [self.node(updates)])

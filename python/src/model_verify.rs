@@ -7,7 +7,8 @@ use crate::verify::{PyClaim, object};
 use crate::work::{Asked, quiet, run};
 use gdcert::Certified;
 use gdcert::graph::{
-    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify, model_files, verify,
+    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify, model_files,
+    verify,
 };
 use gdcert_report::plot::{Figure, Format, model_rate_vs_bound};
 use gdcert_report::{model_summary, model_verification_files};
@@ -278,12 +279,7 @@ impl PyModelVerification {
     }
     /// What verdict.json holds.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let file = VerdictFile::new(
-            &self.graph,
-            &self.found,
-            &self.command,
-            &self.deciding,
-        );
+        let file = VerdictFile::new(&self.graph, &self.found, &self.command, &self.deciding);
         let text = file.and_then(|file| file.to_text()).map_err(raise)?;
         let value = serde_json::from_str(&text)
             .map_err(|e| crate::errors::refused(format!("cannot form the verdict: {e}")))?;

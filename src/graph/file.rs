@@ -136,7 +136,9 @@ impl VerdictFile {
             if file.claims.get(name).is_none() || file.betas.get(name).is_none() {
                 return Err(Error::file(
                     path,
-                    format!("has no claim or no beta {name}; give a verdict.json that gdcert wrote"),
+                    format!(
+                        "has no claim or no beta {name}; give a verdict.json that gdcert wrote"
+                    ),
                 ));
             }
         }

@@ -165,11 +165,14 @@ pub fn verify(
         }
     });
     let all = std::iter::once(ntk).chain(own);
-    let claims = all
-        .map(|asserted| Claim::new(asserted, jacobian_norm, obstruction.as_ref(), &trajectory));
+    let claims =
+        all.map(|asserted| Claim::new(asserted, jacobian_norm, obstruction.as_ref(), &trajectory));
     let mut claims: Vec<Claim> = claims.collect();
     if let Some(found) = &obstruction {
-        for claim in claims.iter_mut().filter(|c| c.verdict == Verdict::Obstructed) {
+        for claim in claims
+            .iter_mut()
+            .filter(|c| c.verdict == Verdict::Obstructed)
+        {
             claim.reason = format!(
                 "the gradient at M_0 is exactly 0, so that gradient descent never moves, and the loss is at least {:.4e}",
                 found.loss_lower

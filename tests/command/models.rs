@@ -204,7 +204,12 @@ fn named_blocks_alone_are_trained() {
     assert_eq!(certificate["trained"], json!(["W", "v"]));
     assert_eq!(run(&v, "check certificate.json").0, Some(0));
     // beta is that of the trained blocks, and the orbit theirs.
-    for trained in [json!(["v"]), json!(["W", "b", "v"]), json!(["v", "W"]), json!(["x"])] {
+    for trained in [
+        json!(["v"]),
+        json!(["W", "b", "v"]),
+        json!(["v", "W"]),
+        json!(["x"]),
+    ] {
         let mut lie = certificate.clone();
         lie["trained"] = trained.clone();
         std::fs::write(v.join("lie.json"), lie.to_string()).unwrap();
@@ -239,7 +244,11 @@ fn a_model_that_is_stuck_is_obstructed() {
     };
     let path = folder.path();
     build(0.0).unwrap().save(&path.join("stuck.json")).unwrap();
-    for (command, out) in [("verify", "v"), ("certify", "c"), ("certify --best-rate", "b")] {
+    for (command, out) in [
+        ("verify", "v"),
+        ("certify", "c"),
+        ("certify --best-rate", "b"),
+    ] {
         let (code, text) = run(path, &format!("{command} --model stuck.json --out {out}"));
         assert_eq!(code, Some(1), "{text}");
         assert!(text.contains("obstructed"), "{text}");
@@ -265,7 +274,10 @@ fn a_model_that_is_stuck_is_obstructed() {
     lie["loss_lower"] = (1.01 * lie["loss_lower"].as_f64().unwrap()).into();
     std::fs::write(path.join("c/lie.json"), lie.to_string()).unwrap();
     assert_eq!(run(path, "check c/lie.json").0, Some(1));
-    build(0.5).unwrap().save(&path.join("c/model.json")).unwrap();
+    build(0.5)
+        .unwrap()
+        .save(&path.join("c/model.json"))
+        .unwrap();
     let mut other = read(&path.join("c/certificate.json"));
     let sha = |name: &str| gdcert_base::files::sha256(&std::fs::read(path.join(name)).unwrap());
     other["model"]["sha256"] = sha("c/model.json").into();
@@ -302,15 +314,26 @@ fn folders_of_models_are_explained_and_drawn() {
     assert_eq!(code, Some(0), "{text}");
     let svg = std::fs::read_to_string(path.join("p/rate-vs-bound.svg")).unwrap();
     assert!(svg.contains("certified"), "{svg}");
-    refused(path, &["plot", "v", "--panels", "sigma"], &["choose from loss and moved"]);
-    refused(path, &["plot", "v", "--readings", "stacked"], &["choose from ntk, fast"]);
+    refused(
+        path,
+        &["plot", "v", "--panels", "sigma"],
+        &["choose from loss and moved"],
+    );
+    refused(
+        path,
+        &["plot", "v", "--readings", "stacked"],
+        &["choose from ntk, fast"],
+    );
     let line = "explain v --format csv";
     let (code, text) = run(path, line);
     assert_eq!(code, Some(0), "{text}");
     assert_eq!(text.lines().count(), 3);
     assert_eq!(run(path, "explain v/model.json").0, Some(0));
     assert_eq!(run(path, "explain v/certificate.json").0, Some(0));
-    assert_eq!(run(path, "certify --model net.json --tail --out c").0, Some(0));
+    assert_eq!(
+        run(path, "certify --model net.json --tail --out c").0,
+        Some(0)
+    );
     let (code, text) = run(path, "explain c");
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("Model: model.json"), "{text}");

@@ -58,8 +58,9 @@ mod threads;
 mod words;
 
 pub use certificate::{
-    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, ModelObstructed, ModelRate,
-    ModelRef, ModelRefuted, Obstructed, Orbit, Reading, Reason, Refuted, SCHEMA, TheoremA, Trained,
+    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, ModelObstructed,
+    ModelRate, ModelRef, ModelRefuted, Obstructed, Orbit, Reading, Reason, Refuted, SCHEMA,
+    TheoremA, Trained,
 };
 pub use threads::limit_threads;
 pub use words::Proven;

@@ -45,9 +45,9 @@ mod graph;
 mod motion;
 mod operation;
 mod plan;
-mod standstill;
 #[cfg(any(test, feature = "random"))]
 pub mod random;
+mod standstill;
 #[cfg(test)]
 mod tests;
 

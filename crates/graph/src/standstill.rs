@@ -32,7 +32,11 @@ pub fn standstill(graph: &Graph) -> Option<f64> {
         w[i] = Interval::from_f64(1.0);
         at.reverse(&w);
         w[i] = Interval::from_f64(0.0);
-        if open.iter().zip(at.gradient()).any(|(open, g)| *open && !zero(g)) {
+        if open
+            .iter()
+            .zip(at.gradient())
+            .any(|(open, g)| *open && !zero(g))
+        {
             return None;
         }
     }

@@ -260,9 +260,8 @@ impl Div for Interval {
         if self.lo == self.hi && b.lo == b.hi {
             let q = self.lo / b.lo;
             // The residual of a quotient is exact away from underflow.
-            let exact = q.mul_add(b.lo, -self.lo) == 0.0
-                && exact_residual(self.lo)
-                && q.is_normal();
+            let exact =
+                q.mul_add(b.lo, -self.lo) == 0.0 && exact_residual(self.lo) && q.is_normal();
             if self.lo == 0.0 || exact {
                 return Interval { lo: q, hi: q };
             }

@@ -267,7 +267,9 @@ pub(super) fn model_words(file: &str, graph: &Graph) -> String {
         .map(|b| format!("{} {}", b.name, shape(&b.start.shape)))
         .collect();
     let trained: Vec<&str> = graph.blocks().iter().map(|b| b.name.as_str()).collect();
-    let held = graph.parameters().filter(|(name, _)| !trained.contains(name));
+    let held = graph
+        .parameters()
+        .filter(|(name, _)| !trained.contains(name));
     let held: Vec<_> = held
         .map(|(name, start)| format!("{name} {}", shape(&start.shape)))
         .collect();

@@ -376,16 +376,15 @@ impl Reproved {
                 let mut words = vec![format!("Proven: {statement}")];
                 match &self.held {
                     Held::Instance(certificate) => words.extend(certificate_words(certificate)),
-                    Held::Model(certificate) => words.extend(super::model_proof::words(certificate)),
+                    Held::Model(certificate) => {
+                        words.extend(super::model_proof::words(certificate))
+                    }
                 }
                 words
             }
             Standing::Unproven(why) => vec![
                 format!("Not proven: {why}."),
-                format!(
-                    "It claims, wrongly or without proof: {}",
-                    self.claim()
-                ),
+                format!("It claims, wrongly or without proof: {}", self.claim()),
                 self.files(),
             ],
             Standing::NotTried(why) => vec![

@@ -1,8 +1,8 @@
 //! An output folder, read into sections: what `gdcert report` draws and `gdcert explain` prints.
 
 use super::figure::Figure;
-use super::plain::{self, Told};
 use super::model_proof;
+use super::plain::{self, Told};
 use super::proof::{Checks, Reproved, unsupported};
 use super::sweep::summary_tables;
 use super::table::{Cell, Table};

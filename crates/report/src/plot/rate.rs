@@ -110,7 +110,8 @@ fn draw(story: &Story, title: &str, look: &Look) -> Result<Figure> {
         true => "loss, sigma and moved",
         false => "loss and moved",
     };
-    look.panels.retain(|part| *part != Part::Sigma || story.has_sigma);
+    look.panels
+        .retain(|part| *part != Part::Sigma || story.has_sigma);
     let look = &look;
     if look.panels.is_empty() {
         return Err(Error::input(format!(
@@ -517,7 +518,9 @@ impl RateVsBound<'_> {
     /// The line of a trained block.
     fn block(&self, b: usize) -> Line {
         let name = &self.story.blocks[b];
-        let known = BLOCKS.iter().find(|(own, _)| self.story.has_sigma && own == name);
+        let known = BLOCKS
+            .iter()
+            .find(|(own, _)| self.story.has_sigma && own == name);
         let others = BLOCKS.iter().map(|(_, line)| *line);
         let mut others = others.chain(OWN.map(own_line)).cycle();
         let nth = || others.nth(b).unwrap_or(LOSS_LINE);

@@ -153,7 +153,11 @@ impl Story {
         let path = folder.join("verdict.json");
         let own = input::json(&path)?;
         let file = Found::read(&path, &own)?;
-        let moved: Vec<String> = file.blocks.iter().map(|b| format!("moved_{}", b.1)).collect();
+        let moved: Vec<String> = file
+            .blocks
+            .iter()
+            .map(|b| format!("moved_{}", b.1))
+            .collect();
         let (rows, bounded) = rows(&folder.join("trajectory.csv"), &moved)?;
         let first = &rows[0];
         let number = |x: &Option<f64>| x.unwrap_or(f64::NAN);
@@ -289,7 +293,10 @@ fn enclosed(orbit: Option<&Orbit>) -> Vec<f64> {
 }
 
 fn floor<B>(trajectory: &Trajectory<B>) -> Vec<(f64, f64)> {
-    let errors = trajectory.points.iter().filter(|p| p.loss_error.is_finite());
+    let errors = trajectory
+        .points
+        .iter()
+        .filter(|p| p.loss_error.is_finite());
     errors
         .map(|p| (p.t as f64, (p.loss_error / FLOOR_SHARE).log10()))
         .collect()
@@ -318,7 +325,11 @@ impl Found {
             let (m, P) = (file.model.m, file.model.P);
             return Ok(Found {
                 about: about_model(m, P, &file.trained, file.model.blocks.iter().count()),
-                blocks: file.trained.iter().map(|b| (b.clone(), b.clone())).collect(),
+                blocks: file
+                    .trained
+                    .iter()
+                    .map(|b| (b.clone(), b.clone()))
+                    .collect(),
                 has_sigma: false,
                 eta: Some(file.eta),
                 deciding: file.deciding,
@@ -430,7 +441,10 @@ fn rows(path: &Path, moved: &[String]) -> Result<(Vec<Row>, Vec<String>)> {
                 true => number("sigma_min_b")?,
                 false => None,
             },
-            moved: moved.iter().map(|name| number(name)).collect::<Result<_>>()?,
+            moved: moved
+                .iter()
+                .map(|name| number(name))
+                .collect::<Result<_>>()?,
         });
     }
     if rows.is_empty() {
