@@ -198,7 +198,7 @@ impl<T: Smooth> Evaluation<T> {
             let (before, rest) = self.values.split_at_mut(step.at.start);
             let out = &mut rest[..step.at.len()];
             let slopes = derivatives.then_some(&mut self.slopes[..]);
-            let kinked = step.kernel.value(before, slopes, out);
+            let kinked = step.kernel.value(varies, before, slopes, out);
             if let (Some((entry, distance)), true, None) = (kinked, varies, self.kink) {
                 self.kink = Some(Kink {
                     node: step.node,
@@ -238,6 +238,7 @@ impl Kernel {
     /// The values of a node from those before it; an entry whose side of a kink had to be known and is not, with its distance.
     fn value<T: Smooth>(
         &self,
+        varies: bool,
         before: &[T],
         slopes: Option<&mut [T]>,
         out: &mut [T],
@@ -256,8 +257,8 @@ impl Kernel {
                     *y = function.value(x);
                     if function.is_kinked() && T::ENCLOSES && x.sign() == Sign::Unknown {
                         kinked = kinked.or(Some((i, x.value().abs())));
-                        // At the kink itself the value is known; in a node without a parameter that is all that is asked for.
-                        if x != T::from_f64(0.0) {
+                        // At the kink itself the value is known; of a node without a parameter that is all that is asked for.
+                        if varies || x != T::from_f64(0.0) {
                             *y = T::from_f64(f64::NAN);
                         }
                     }
@@ -287,7 +288,7 @@ impl Kernel {
                         Sign::Negative => (b, 0.0),
                         Sign::Unknown if T::ENCLOSES => {
                             kinked = kinked.or(Some((i, difference.value().abs())));
-                            let value = match difference == T::from_f64(0.0) {
+                            let value = match !varies && difference == T::from_f64(0.0) {
                                 true => a,
                                 false => T::from_f64(f64::NAN),
                             };
