@@ -1,10 +1,11 @@
 //! What is proven and refuted about models of any kind holds for gradient descent in numbers of 700 bits.
 
+use gdcert::Certified;
 use gdcert::descent::Steps;
-use gdcert::graph::{Graph, Settings, verify};
+use gdcert::graph::{Goal, Graph, Settings, certify, verify};
 use gdcert::numbers::{Fixed, Interval, Scalar};
 use gdcert::verdict::Verdict;
-use gdcert_graph::{Motion, random};
+use gdcert_graph::{Builder, Function, Motion, random};
 use std::ops::ControlFlow;
 
 const MODELS: usize = 24;
@@ -92,4 +93,64 @@ fn verdicts_on_models_made_at_random_are_true() {
         }
     }
     assert!(certified >= 8 && refuted >= 8, "{certified} {refuted}");
+}
+
+/// r = phi(X W) v - y on 3 samples, with the starts W and v times these numbers.
+fn two_layers(seed: usize, [of_W, of_v]: [f64; 2]) -> gdcert::Result<Graph> {
+    let mut numbers = bytes(seed).into_iter().map(|x| f64::from(x) / 64.0 - 2.0);
+    let mut draw =
+        |n: usize, by: f64| -> Vec<f64> { numbers.by_ref().take(n).map(|x| by * x).collect() };
+    let width = 2 + seed % 3;
+    let mut b = Builder::new();
+    let W = b.parameter("W", &[2, width], &draw(2 * width, of_W))?;
+    let v = b.parameter("v", &[width], &draw(width, of_v))?;
+    let X = b.constant(&[3, 2], &draw(6, 1.0))?;
+    let y = b.constant(&[3], &draw(3, 1.0))?;
+    let z = b.matmul(X, W)?;
+    let phi = [
+        Function::Tanh,
+        Function::Sin,
+        Function::Erf,
+        Function::Expm1,
+    ];
+    let features = b.map(phi[seed % phi.len()], z)?;
+    let outputs = b.dot_general(features, v, [&[1], &[0]], [&[], &[]])?;
+    let r = b.sub(outputs, y)?;
+    b.finish(r)
+}
+
+/// Where the gradient is said to be exactly 0, 700 bits find it as small as they can tell, and the independent check agrees;
+/// where it is not 0 nothing is said.
+#[test]
+fn what_stands_still_is_seen_to() {
+    for seed in 0..24 {
+        let v_alone = ["v".to_owned()];
+        let W_alone = ["W".to_owned()];
+        let both = two_layers(seed, [0.0, 0.0]).unwrap();
+        let second = two_layers(seed, [1.0, 0.0]).unwrap();
+        for (graph, stuck) in [
+            (both.clone(), true),
+            (both.training(&v_alone).unwrap(), true),
+            (second.training(&W_alone).unwrap(), true),
+            (second, false),
+            (two_layers(seed, [0.0, 1e-9]).unwrap(), false),
+        ] {
+            let mut motion = Motion::<Fixed<12>>::new(&graph);
+            motion.evaluate();
+            let ends = motion.gradient().iter().map(|g| g.near());
+            let largest = ends.fold(0.0, |most: f64, (x, off)| most.max(x.abs() + off));
+            let found = gdcert_graph::standstill(&graph);
+            assert_eq!(
+                (found.is_some(), largest < 1e-150),
+                (stuck, stuck),
+                "{seed}"
+            );
+            let Some(loss) = found else { continue };
+            let r = motion.residual().iter().map(|r| r.near().0);
+            let f = 0.5 * r.map(|r| r * r).sum::<f64>();
+            assert!(loss > 0.0 && loss <= f * (1.0 + 1e-12));
+            let found = certify(&graph, &Goal::default(), &mut |_| ControlFlow::Continue(()));
+            assert!(matches!(found.unwrap(), Certified::Obstructed(_)), "{seed}");
+        }
+    }
 }

@@ -10,12 +10,13 @@ use gdcert::graph::{
     Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify, model_files, verify,
 };
 use gdcert::verdict::Verdict;
+use gdcert_report::plot::Format;
 use gdcert_report::{model_summary, model_verification_files};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The flags that a model takes the place of.
-const INSTANCE: [&str; 13] = [
+const INSTANCE: [&str; 12] = [
     "samples",
     "tokens",
     "embedding",
@@ -24,7 +25,6 @@ const INSTANCE: [&str; 13] = [
     "outputs",
     "kernel",
     "theorem",
-    "train",
     "init",
     "scale",
     "seed",
@@ -41,6 +41,17 @@ pub(super) struct ModelArgs {
 impl ModelArgs {
     pub(super) fn file(&self) -> Option<&Path> {
         self.model.as_deref()
+    }
+}
+
+/// The model of a file with the blocks that are trained; `None`: all.
+fn load(path: &Path, train: Option<&[String]>) -> Result<Graph> {
+    let graph = Graph::load(path)?;
+    match train {
+        None => Ok(graph),
+        Some(names) => graph
+            .training(names)
+            .map_err(|e| crate::Error::input(format!("--train: {e}"))),
     }
 }
 
@@ -62,12 +73,14 @@ fn watch(progress: &mut Progress) -> impl FnMut(usize) -> ControlFlow<()> {
 
 pub(super) fn run_verify(
     path: &Path,
+    train: Option<&[String]>,
     settings: &Settings,
     expect: &[Verdict],
+    formats: &[Format],
     common: &Common,
     line: &str,
 ) -> Result<Outcome> {
-    let graph = Graph::load(path)?;
+    let graph = load(path, train)?;
     let deciding = settings.deciding();
     let mut out = OutDir::open(common, "verify", line, None)?;
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
@@ -75,7 +88,7 @@ pub(super) fn run_verify(
     drop(progress);
     let title = title(path);
     out.replace(model_verification_files(
-        &graph, &found, line, &title, deciding,
+        &graph, &found, line, &title, deciding, formats,
     )?)?;
     if common.json {
         print(&VerdictFile::new(&graph, &found, line, deciding)?.to_text()?);
@@ -91,12 +104,13 @@ pub(super) fn run_verify(
 /// Proves one claim, or with `best` the largest rate.
 pub(super) fn run_certify(
     path: &Path,
+    train: Option<&[String]>,
     goal: &Goal,
     best: bool,
     common: &Common,
     line: &str,
 ) -> Result<Outcome> {
-    let graph = Graph::load(path)?;
+    let graph = load(path, train)?;
     let mut out = OutDir::open(common, "certify", line, None)?;
     let mut progress = Progress::new("gradient descent", goal.tail);
     let found = match best {

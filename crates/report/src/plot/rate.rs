@@ -10,6 +10,7 @@ use super::place::{Occupied, Rect};
 use super::story::{self, Story};
 use super::{Drawing, Figure, Frame, render};
 use crate::{Error, Result};
+use gdcert::graph::{Graph, Verification as ModelVerification};
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
@@ -22,8 +23,9 @@ const LOSS: f64 = 270.0;
 const OTHER: f64 = 114.0;
 /// Left of the panels.
 const LEFT: f64 = 80.0;
-/// Right of the panels: the names of blocks.
+/// Right of the panels: the names of blocks, at most so wide.
 const ENDS: f64 = 32.0;
+const NAME: f64 = 90.0;
 const MARGIN: f64 = 16.0;
 const ROW: f64 = 17.0;
 /// Between two panels.
@@ -88,11 +90,33 @@ pub fn rate_vs_bound_of(folder: &Path, title: &str, look: &Look) -> Result<Figur
     draw(&Story::read(folder)?, title, look)
 }
 
+/// The figure of a model's verification: as that of an instance, without the panel of sigma_min(B_t).
+///
+/// # Errors
+/// None is expected; a backend that fails.
+pub fn model_rate_vs_bound(
+    graph: &Graph,
+    found: &ModelVerification,
+    title: &str,
+    deciding: &str,
+) -> Result<Figure> {
+    let story = Story::of_model(graph, found, deciding);
+    draw(&story, title, &Look::screen())
+}
+
 fn draw(story: &Story, title: &str, look: &Look) -> Result<Figure> {
+    let mut look = look.clone();
+    let panels = match story.has_sigma {
+        true => "loss, sigma and moved",
+        false => "loss and moved",
+    };
+    look.panels
+        .retain(|part| *part != Part::Sigma || story.has_sigma);
+    let look = &look;
     if look.panels.is_empty() {
-        return Err(Error::input(
-            "--panels names no panel; choose from loss, sigma and moved",
-        ));
+        return Err(Error::input(format!(
+            "--panels names no panel; choose from {panels}"
+        )));
     }
     for name in look.readings.iter().flatten() {
         if story.claim(name).is_none() {
@@ -159,12 +183,20 @@ pub(super) fn style(reading: Reading) -> Line {
 }
 
 /// For claims of the user's own, in their order.
-const OWN: [(Rgb, &[f64]); 4] = [
+const OWN: [(Rgb, &'static [f64]); 4] = [
     ((120, 80, 200), &[14.0, 3.0, 3.0, 3.0]),
     ((160, 110, 20), &[4.0, 2.0]),
     ((0, 140, 150), &[12.0, 6.0]),
     ((110, 110, 110), &[2.0, 2.0]),
 ];
+
+fn own_line((color, dashes): (Rgb, &'static [f64])) -> Line {
+    Line {
+        color,
+        width: 2.0,
+        dashes,
+    }
+}
 
 const LOSS_LINE: Line = Line {
     color: BLACK,
@@ -343,9 +375,11 @@ impl RateVsBound<'_> {
     fn sides(&self) -> (f64, f64) {
         let screen = self.look.is_screen();
         let moved = self.look.panels.contains(&Part::Moved);
+        let names = self.story.blocks.iter();
+        let names = names.map(|name| text_width(&fitted(name, SMALL, NAME), SMALL));
         let ends = match (screen, moved) {
-            (true, _) => ENDS,
-            (false, true) => 26.0,
+            (true, _) => ENDS.max(20.0 + names.fold(0.0, f64::max)),
+            (false, true) => 26.0f64.max(18.0 + names.fold(0.0, f64::max)),
             (false, false) => 16.0,
         };
         let left = if screen { LEFT } else { 66.0 };
@@ -361,10 +395,8 @@ impl RateVsBound<'_> {
     fn setting(&self) -> String {
         let story = self.story;
         format!(
-            "{} kernel · trained {} · {} · η = {} · {} steps",
-            story.kernel,
-            story.trained,
-            story.dims,
+            "{} · η = {} · {} steps",
+            story.about,
             scientific(story.eta, 3),
             step(story.last),
         )
@@ -483,6 +515,18 @@ impl RateVsBound<'_> {
         }
     }
 
+    /// The line of a trained block.
+    fn block(&self, b: usize) -> Line {
+        let name = &self.story.blocks[b];
+        let known = BLOCKS
+            .iter()
+            .find(|(own, _)| self.story.has_sigma && own == name);
+        let others = BLOCKS.iter().map(|(_, line)| *line);
+        let mut others = others.chain(OWN.map(own_line)).cycle();
+        let nth = || others.nth(b).unwrap_or(LOSS_LINE);
+        known.map_or_else(nth, |(_, line)| *line)
+    }
+
     fn style(&self, name: &str) -> Line {
         if let Some(reading) = Reading::named(name) {
             return style(reading);
@@ -490,12 +534,7 @@ impl RateVsBound<'_> {
         let is_own = |claim: &&story::Line| Reading::named(&claim.name).is_none();
         let own = self.story.claims.iter().filter(is_own);
         let at = own.map(|c| &c.name).position(|other| other == name);
-        let (color, dashes) = OWN[at.unwrap_or(0) % OWN.len()];
-        Line {
-            color,
-            width: 2.0,
-            dashes,
-        }
+        own_line(OWN[at.unwrap_or(0) % OWN.len()])
     }
 
     /// f_t of the exact orbit from above, as far as it was enclosed and is shown.
@@ -945,7 +984,7 @@ impl RateVsBound<'_> {
     }
 
     fn draw_moved(&self, canvas: &mut Canvas, edges: (f64, f64), last: bool) -> Result<()> {
-        let trained: Vec<usize> = (0..3).filter(|&b| self.story.trained.flags()[b]).collect();
+        let trained: Vec<usize> = (0..self.story.blocks.len()).collect();
         let moved = |b: usize| self.points().iter().map(move |p| (p.t as f64, p.moved[b]));
         let positive = |b: usize| moved(b).map(|p| p.1).filter(|y| *y > 0.0 && y.is_finite());
         let furthest = trained.iter().map(|&b| positive(b).fold(0.0, f64::max));
@@ -968,7 +1007,7 @@ impl RateVsBound<'_> {
         panel.draw_axes(canvas, last)?;
         let mut ends = Vec::new();
         for &b in &trained {
-            let (name, line) = BLOCKS[b];
+            let (name, line) = (self.story.blocks[b].as_str(), self.block(b));
             let shown = move |y: f64| if log { drawn_log(y) } else { y };
             let paths = panel.paths(moved(b).map(|(t, y)| (t, shown(y))));
             for path in &paths {
@@ -992,7 +1031,10 @@ impl RateVsBound<'_> {
         self.y_name(
             canvas,
             &panel,
-            &["moved $|W_t − W_0|$", "$|W_t − W_0|$", "moved"],
+            match self.story.has_sigma {
+                true => &["moved $|W_t − W_0|$", "$|W_t − W_0|$", "moved"],
+                false => &["moved $|M_t − M_0|$", "$|M_t − M_0|$", "moved"],
+            },
         )
     }
 }
@@ -1090,6 +1132,8 @@ fn note(canvas: &mut Canvas, occupied: &mut Occupied, at: Xy, label: &str) -> Re
 fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)>) -> Result<()> {
     let gap = 14.0;
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Of more than there is room for, those that moved furthest have names.
+    ends.truncate(1 + ((frame.bottom - frame.top) / gap) as usize);
     let mut lowest = f64::NEG_INFINITY;
     let mut placed: Vec<f64> = Vec::new();
     for end in &ends {
@@ -1101,7 +1145,8 @@ fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)
     for (y, (_, name, line)) in placed.into_iter().zip(ends) {
         let y = y - over;
         canvas.line(&[(x + 3.0, y), (x + 12.0, y)], Line::solid(line.color, 2.5))?;
-        canvas.text(name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left)?;
+        let name = fitted(&super::printable(name), SMALL, NAME);
+        canvas.text(&name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left)?;
     }
     Ok(())
 }
