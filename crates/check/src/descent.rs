@@ -1,11 +1,69 @@
 //! Gradient descent in [`Ends`]: the formulas of theory.md, the gradient as rows of J times r.
 
-use super::ball::Ball;
 use super::certificate::{Kernel, Trained};
+use super::claims::Site;
+use super::curvature::closed_form;
 use super::ends::Ends;
 use super::instance::{Dims, Instance};
 use super::matrix::Matrix;
+use super::orbit::{Choose, Motion, Subject, Window};
+use super::point::Part;
 use super::threads::each;
+
+/// An instance whose trained weights move, in the order W^Q, W^K, W^V, head by head.
+pub(crate) struct Attention<'a> {
+    pub(crate) instance: &'a Instance,
+    pub(crate) trained: Trained,
+}
+
+impl Attention<'_> {
+    /// The trained weights of an instance.
+    pub(crate) fn weights(&self, at: &Instance) -> Vec<f64> {
+        let blocks = [&at.W_Q, &at.W_K, &at.W_V].into_iter().zip(self.trained.flags());
+        let heads = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
+        heads.flat_map(|W: &Matrix<f64>| W.data.iter().copied()).collect()
+    }
+
+    /// The instance with these trained weights.
+    pub(crate) fn moved(&self, weights: &[f64]) -> Instance {
+        let mut at = self.instance.clone();
+        let blocks = [&mut at.W_Q, &mut at.W_K, &mut at.W_V].into_iter().zip(self.trained.flags());
+        let heads = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
+        let entries = heads.flat_map(|W: &mut Matrix<f64>| &mut W.data);
+        entries.zip(weights).for_each(|(w, x)| *w = *x);
+        at
+    }
+}
+
+impl Subject for Attention<'_> {
+    type Motion<'a, const L: usize>
+        = Descent<'a, L>
+    where
+        Self: 'a;
+
+    fn start(&self) -> Vec<f64> {
+        self.weights(self.instance)
+    }
+
+    fn at<const L: usize>(&self, eta: f64, point: Vec<Ends<L>>) -> Descent<'_, L> {
+        let mut descent = Descent::new(self.instance, self.trained, eta);
+        descent.point().zip(point).for_each(|(w, x)| *w = x);
+        descent
+    }
+
+    fn products(&self) -> u64 {
+        products(self.instance.dims)
+    }
+
+    fn bounds(&self, centre: &[f64], choose: &Choose) -> Option<Window> {
+        let at = self.moved(centre);
+        let site = Site::new(&at);
+        let point = site.fast();
+        let parts = Part::of(self.trained.flags());
+        let jacobian = point.gram::<f64>(&parts).norm_upper();
+        choose(jacobian, &|radius| Some(closed_form(point, self.trained, radius)))
+    }
+}
 
 /// One head on one sample, as in [`point::Head`](super::point::Head).
 struct Head<const L: usize> {
@@ -16,7 +74,7 @@ struct Head<const L: usize> {
     out: Matrix<Ends<L>>,
 }
 
-/// Weights and the step from them. The weights are exact numbers: any point M~_t.
+/// Weights and the step from them.
 pub(crate) struct Descent<'a, const L: usize> {
     instance: &'a Instance,
     trained: Trained,
@@ -54,9 +112,8 @@ pub(crate) fn products(dims: Dims) -> u64 {
 }
 
 impl<'a, const L: usize> Descent<'a, L> {
-    /// At the instance's weights, as they are, which may not be exact numbers of this type: see
-    /// [`Descent::settle`].
-    pub(crate) fn new(instance: &'a Instance, trained: Trained, eta: f64) -> Self {
+    /// At the instance's weights.
+    fn new(instance: &'a Instance, trained: Trained, eta: f64) -> Self {
         let of = |all: &[Matrix<f64>]| all.iter().map(|M| M.map(Ends::of)).collect::<Vec<_>>();
         let d = small(instance.dims.d);
         Descent {
@@ -71,37 +128,6 @@ impl<'a, const L: usize> Descent<'a, L> {
             heads: Vec::new(),
             residual: Vec::new(),
         }
-    }
-
-    /// The trained weights, block by block and head by head.
-    pub(crate) fn weights(&self) -> impl Iterator<Item = &Ends<L>> {
-        let blocks = self.W.iter().zip(self.trained.flags()).filter(|(_, on)| *on);
-        blocks.flat_map(|(block, _)| block.iter().flat_map(|W| &W.data))
-    }
-
-    /// Makes the lower ends of the trained weights the next point. Gives how far each number meant
-    /// can be from it, in the order of [`Descent::weights`].
-    pub(crate) fn settle(&mut self) -> Vec<Ball> {
-        let mut widths = Vec::new();
-        let blocks = self.W.iter_mut().zip(self.trained.flags()).filter(|(_, on)| *on);
-        for W in blocks.flat_map(|(block, _)| block.iter_mut().flat_map(|W| &mut W.data)) {
-            let (point, width) = W.split();
-            *W = point;
-            widths.push(width);
-        }
-        widths
-    }
-
-    /// The instance with the f64 weights next to these.
-    pub(crate) fn nearest(&self) -> Instance {
-        let mut at = self.instance.clone();
-        let blocks = [&mut at.W_Q, &mut at.W_K, &mut at.W_V];
-        for ((block, W), on) in blocks.into_iter().zip(&self.W).zip(self.trained.flags()) {
-            if on {
-                *block = W.iter().map(|W| W.map(|w| w.near())).collect();
-            }
-        }
-        at
     }
 
     /// x / sqrt(d) = x sqrt(d) / d.
@@ -150,38 +176,6 @@ impl<'a, const L: usize> Descent<'a, L> {
         };
         let out = product(&s, &u);
         Head { q, kappa, u, s, out }
-    }
-
-    /// Evaluates r at the weights.
-    pub(crate) fn evaluate(&mut self) {
-        let Dims { N, n, H, p, .. } = self.instance.dims;
-        self.heads = each(H * N, self.work() / (H * N), |a| self.head(a / N, a % N));
-        let entry = |a: usize| {
-            let (i, k, c) = (a / p / n, a / p % n, a % p);
-            let out: Ends<L> = (0..H).map(|h| self.heads[h * N + i].out[(k, c)]).sum();
-            out - Ends::of(self.instance.y[i][(k, c)])
-        };
-        self.residual = (0..N * n * p).map(entry).collect();
-    }
-
-    /// r, last evaluated.
-    pub(crate) fn residual(&self) -> &[Ends<L>] {
-        &self.residual
-    }
-
-    /// M <- M - eta J'r, with r last evaluated: ends around G(M~).
-    pub(crate) fn step(&mut self) {
-        let H = self.instance.dims.H;
-        let gradients = each(H, self.work() / H, |h| self.gradient(h));
-        for (h, of_head) in gradients.into_iter().enumerate() {
-            for (b, G) in of_head.into_iter().enumerate() {
-                if self.trained.flags()[b] {
-                    for (w, g) in self.W[b][h].data.iter_mut().zip(G.data) {
-                        *w = *w - self.eta * g;
-                    }
-                }
-            }
-        }
     }
 
     /// J'r of head h, the rows of J added up with r: row (i, k, c) is
@@ -240,5 +234,38 @@ impl<'a, const L: usize> Descent<'a, L> {
             }
         }
         G
+    }
+}
+
+impl<const L: usize> Motion<L> for Descent<'_, L> {
+    fn evaluate(&mut self) -> &[Ends<L>] {
+        let Dims { N, n, H, p, .. } = self.instance.dims;
+        self.heads = each(H * N, self.work() / (H * N), |a| self.head(a / N, a % N));
+        let entry = |a: usize| {
+            let (i, k, c) = (a / p / n, a / p % n, a % p);
+            let out: Ends<L> = (0..H).map(|h| self.heads[h * N + i].out[(k, c)]).sum();
+            out - Ends::of(self.instance.y[i][(k, c)])
+        };
+        self.residual = (0..N * n * p).map(entry).collect();
+        &self.residual
+    }
+
+    fn step(&mut self) {
+        let H = self.instance.dims.H;
+        let gradients = each(H, self.work() / H, |h| self.gradient(h));
+        for (h, of_head) in gradients.into_iter().enumerate() {
+            for (b, G) in of_head.into_iter().enumerate() {
+                if self.trained.flags()[b] {
+                    for (w, g) in self.W[b][h].data.iter_mut().zip(G.data) {
+                        *w = *w - self.eta * g;
+                    }
+                }
+            }
+        }
+    }
+
+    fn point(&mut self) -> impl Iterator<Item = &mut Ends<L>> {
+        let blocks = self.W.iter_mut().zip(self.trained.flags()).filter(|(_, on)| *on);
+        blocks.flat_map(|(block, _)| block.iter_mut().flat_map(|W| &mut W.data))
     }
 }

@@ -244,6 +244,17 @@ impl<const L: usize> Ends<L> {
         Ends { lo, hi, known: true }
     }
 
+    /// The same with another number of words: what is cut off is below 1 of the last that is kept.
+    pub(crate) fn resized<const K: usize>(&self) -> Ends<K> {
+        let cut = L.saturating_sub(K);
+        let words = |end: &Words<L>| -> Words<K> {
+            std::array::from_fn(|i| (i + L).checked_sub(K).map_or(0, |j| end[j]))
+        };
+        let exact = self.hi.iter().take(cut).all(|word| *word == 0);
+        let hi = raised(&words(&self.hi), u64::from(!exact));
+        if self.known { Ends::between(Some(words(&self.lo)), hi) } else { Ends::UNKNOWN }
+    }
+
     /// The lower end as a number without error, and how far the number meant can be from it.
     pub(crate) fn split(&self) -> (Self, Ball) {
         let width = minus(&self.lo).and_then(|lo| plus(&self.hi, &lo, false));

@@ -5,13 +5,13 @@ use super::ball::ball;
 use super::certificate::{Centre, FileRef, Kernel, Orbit, Reading, Refuted, TheoremA, Trained};
 use super::claims::Answer;
 use super::curvature::closed_form;
-use super::descent::Descent;
+use super::descent::Attention;
 use super::ends::Ends;
 use super::files::sha256;
 use super::instance::{Dims, Instance};
 use super::matrix::Matrix;
 use super::number::Double;
-use super::orbit::{Enclosed, Path};
+use super::orbit::{Enclosed, Motion, Path, Subject, settle};
 use super::point::{Part, Point};
 use super::tests::{Big, holds, instance, random};
 use super::{Certificate, CertificateFile, Checked};
@@ -422,11 +422,13 @@ fn claimed(kernel: Kernel, seed: u64) -> (Instance, f64, f64) {
 /// The file of an orbit to where Theorem A closes, whatever the losses were on the way, and the
 /// centre's instance.
 fn followed(at: &Instance, eta: f64, beta: f64) -> (TheoremA, Instance) {
-    let mut run = Descent::<5>::new(at, qkv(), eta);
-    run.settle();
+    let subject = Attention { instance: at, trained: qkv() };
+    let start = subject.start().into_iter().map(Ends::<5>::of).collect();
+    let mut run = subject.at(eta, start);
     for t in 0..4000 {
+        settle(&mut run);
         run.evaluate();
-        let centre = run.nearest();
+        let centre = subject.moved(&run.point().map(|w| w.near()).collect::<Vec<_>>());
         if t > 0
             && t % 10 == 0
             && let Some(mut found) = close(&centre, qkv(), eta, beta, NEAR)
@@ -437,7 +439,6 @@ fn followed(at: &Instance, eta: f64, beta: f64) -> (TheoremA, Instance) {
             return (found, centre);
         }
         run.step();
-        run.settle();
     }
     panic!("no tail closes");
 }
@@ -481,8 +482,9 @@ fn orbits_hold_the_exact_ones() {
             let mut truth = Truth::new(&at, trained, eta);
             let exact: Vec<Big> = (0..=steps).map(|_| truth.step()).collect();
             for bits in [192, 448] {
-                let instance = &at;
-                let path = Path { instance, trained, eta, steps, bits, centre: Some(&at) };
+                let subject = &Attention { instance: &at, trained };
+                let centre = subject.weights(&at);
+                let path = Path { subject, eta, steps, bits, centre: Some(&centre) };
                 let within = |enclosed: &Enclosed| {
                     for (square, f) in enclosed.squares.iter().zip(&exact) {
                         let twice = (f + f).with_precision(2200).value();
