@@ -3,7 +3,7 @@
 use super::certificate::{Kernel, Trained};
 use super::claims::Site;
 use super::curvature::closed_form;
-use super::ends::Ends;
+use super::ends::{Dot, Ends, dot};
 use super::instance::{Dims, Instance};
 use super::matrix::Matrix;
 use super::orbit::{Choose, Motion, Subject, Window};
@@ -94,7 +94,7 @@ pub(crate) struct Descent<'a, const L: usize> {
 
 /// sum_l a_il b_lj.
 fn product<const L: usize>(a: &Matrix<Ends<L>>, b: &Matrix<Ends<L>>) -> Matrix<Ends<L>> {
-    Matrix::new(a.rows, b.cols, |i, j| (0..a.cols).map(|l| a[(i, l)] * b[(l, j)]).sum())
+    Matrix::new(a.rows, b.cols, |i, j| dot((0..a.cols).map(|l| (&a[(i, l)], &b[(l, j)]))))
 }
 
 /// A size as a small whole number; 0, by which nothing can be divided, if it is none.
@@ -132,7 +132,7 @@ impl<'a, const L: usize> Descent<'a, L> {
 
     /// x / sqrt(d) = x sqrt(d) / d.
     fn over_root(&self, x: Ends<L>) -> Ends<L> {
-        (x * self.root_d).over(small(self.instance.dims.d))
+        (self.root_d * x).over(small(self.instance.dims.d))
     }
 
     fn work(&self) -> usize {
@@ -145,18 +145,21 @@ impl<'a, const L: usize> Descent<'a, L> {
         // Products begin with the shorter number.
         let [q, kappa] = [0, 1].map(|b| product(X, &self.W[b][h]));
         let values = Matrix::new(self.W[2][h].rows, self.W_O[h].cols, |e, c| {
-            (0..d).map(|a| self.W_O[h][(a, c)] * self.W[2][h][(e, a)]).sum()
+            dot((0..d).map(|a| (&self.W_O[h][(a, c)], &self.W[2][h][(e, a)])))
         });
         let u = product(X, &values);
         let s = match self.instance.kernel {
             Kernel::Gaussian => Matrix::new(n, n, |k, j| {
-                let w = |a: usize| q[(k, a)] - kappa[(j, a)];
-                let square: Ends<L> = (0..d).map(|a| w(a) * w(a)).sum();
-                (-self.over_root(square).halved(1)).exp(&self.ln2)
+                let mut square = Dot::new();
+                for a in 0..d {
+                    let w = q[(k, a)] - kappa[(j, a)];
+                    square.add(&w, &w);
+                }
+                (-self.over_root(square.sum()).halved(1)).exp(&self.ln2)
             }),
             Kernel::Softmax => {
                 let mut s = Matrix::new(n, n, |k, j| {
-                    self.over_root((0..d).map(|a| q[(k, a)] * kappa[(j, a)]).sum())
+                    self.over_root(dot((0..d).map(|a| (&q[(k, a)], &kappa[(j, a)]))))
                 });
                 for row in s.data.chunks_mut(n) {
                     // Any shift of a row leaves the weights as they are; this one makes every
@@ -187,53 +190,63 @@ impl<'a, const L: usize> Descent<'a, L> {
     /// w_j = s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian kernel s_kj u_jc / sqrt(d). What
     /// stands beside the same token is added up before it meets it.
     fn gradient(&self, h: usize) -> [Matrix<Ends<L>>; 3] {
-        let Dims { N, n, D, d, p, .. } = self.instance.dims;
+        let Dims { N, n, D, d, .. } = self.instance.dims;
+        let beside: Vec<_> = (0..N).map(|i| self.beside(h, i)).collect();
+        [0, 1, 2].map(|b| {
+            if !self.trained.flags()[b] {
+                return Matrix::new(0, 0, |_, _| Ends::ZERO);
+            }
+            Matrix::new(D, d, |e, a| {
+                let tokens = (0..N).flat_map(|i| (0..n).map(move |j| (i, j)));
+                dot(tokens.map(|(i, j)| (&self.X[i][(j, e)], &beside[i][b][(j, a)])))
+            })
+        })
+    }
+
+    /// What stands beside the tokens of sample i, for each trained block.
+    fn beside(&self, h: usize, i: usize) -> [Matrix<Ends<L>>; 3] {
+        let Dims { n, d, p, .. } = self.instance.dims;
         let [on_q, on_k, on_v] = self.trained.flags();
         let gaussian = self.instance.kernel == Kernel::Gaussian;
-        let mut G: [Matrix<Ends<L>>; 3] =
-            std::array::from_fn(|_| Matrix::new(D, d, |_, _| Ends::ZERO));
-        for i in 0..N {
-            let head = &self.heads[h * N + i];
-            let r = |k: usize, c: usize| self.residual[(i * n + k) * p + c];
-            // sum_c w_j r, row k.
-            let w = Matrix::new(n, n, |k, j| {
-                let of_output = |c: usize| {
-                    let u = head.u[(j, c)];
-                    r(k, c) * if gaussian { u } else { u - head.out[(k, c)] }
-                };
-                if !(on_q || on_k) {
-                    return Ends::ZERO;
-                }
-                self.over_root((0..p).map(of_output).sum()) * head.s[(k, j)]
-            });
-            let (q, kappa) = (&head.q, &head.kappa);
-            let Q = |k: usize, a: usize| {
-                let away =
-                    |j: usize| if gaussian { kappa[(j, a)] - q[(k, a)] } else { kappa[(j, a)] };
-                (0..n).map(|j| w[(k, j)] * away(j)).sum::<Ends<L>>()
-            };
-            let K = |j: usize, a: usize| {
-                let away = |k: usize| if gaussian { q[(k, a)] - kappa[(j, a)] } else { q[(k, a)] };
-                (0..n).map(|k| w[(k, j)] * away(k)).sum::<Ends<L>>()
-            };
-            let sr = Matrix::new(n, p, |j, c| {
-                if on_v { (0..n).map(|k| head.s[(k, j)] * r(k, c)).sum() } else { Ends::ZERO }
-            });
-            let V = |j: usize, a: usize| {
-                (0..p).map(|c| self.W_O[h][(a, c)] * sr[(j, c)]).sum::<Ends<L>>()
-            };
-            type Beside<'f, const L: usize> = &'f dyn Fn(usize, usize) -> Ends<L>;
-            let beside: [(bool, Beside<L>); 3] = [(on_q, &Q), (on_k, &K), (on_v, &V)];
-            for (G, (_, beside)) in G.iter_mut().zip(beside).filter(|(_, (on, _))| *on) {
-                for (j, a) in (0..n).flat_map(|j| (0..d).map(move |a| (j, a))) {
-                    let right = beside(j, a);
-                    for e in 0..D {
-                        G[(e, a)] = G[(e, a)] + self.X[i][(j, e)] * right;
-                    }
-                }
+        let head = &self.heads[h * self.instance.dims.N + i];
+        let (q, kappa, s) = (&head.q, &head.kappa, &head.s);
+        let r = Matrix::new(n, p, |k, c| self.residual[(i * n + k) * p + c]);
+        // sum_c w_j r, row k.
+        let rows = if on_q || on_k { n } else { 0 };
+        let over_root = r.map(|r| self.over_root(r));
+        let w = Matrix::new(rows, n, |k, j| {
+            let mut sum = Dot::new();
+            for c in 0..p {
+                let u = head.u[(j, c)];
+                let u = if gaussian { u } else { u - head.out[(k, c)] };
+                sum.add(&over_root[(k, c)], &u);
             }
-        }
-        G
+            sum.sum() * s[(k, j)]
+        });
+        // For the Gaussian kernel sum_j w_kj (kappa_j - q_k) = sum_j w_kj kappa_j - (sum_j w_kj) q_k.
+        let along =
+            |on: bool, w: &Matrix<Ends<L>>, other: &Matrix<Ends<L>>, own: &Matrix<Ends<L>>| {
+                let less: Vec<Ends<L>> =
+                    (0..w.rows).map(|k| -w.row(k).iter().copied().sum::<Ends<L>>()).collect();
+                Matrix::new(if on { n } else { 0 }, d, |k, a| {
+                    let mut sum = Dot::new();
+                    (0..n).for_each(|j| sum.add(&w[(k, j)], &other[(j, a)]));
+                    if gaussian {
+                        sum.add(&less[k], &own[(k, a)]);
+                    }
+                    sum.sum()
+                })
+            };
+        let of_q = along(on_q, &w, kappa, q);
+        let of_k = along(on_k, &w.transposed(), q, kappa);
+        let of_v = match on_v {
+            true => {
+                let sr = product(&s.transposed(), &r);
+                Matrix::new(n, d, |j, a| dot((0..p).map(|c| (&self.W_O[h][(a, c)], &sr[(j, c)]))))
+            }
+            false => Matrix::new(0, d, |_, _| Ends::ZERO),
+        };
+        [of_q, of_k, of_v]
     }
 }
 

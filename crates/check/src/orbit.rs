@@ -104,8 +104,9 @@ const MOST: usize = 66;
 /// An orbit as far as it has come.
 struct Walk<'w> {
     windows: &'w mut Vec<Window>,
-    /// Which window holds the point.
+    /// Which window holds the point, and a bound on how far from its centre.
     at: usize,
+    away: Ball,
     /// B, the bits for the growth of errors, and those that it took so far.
     budget: f64,
     grown: f64,
@@ -121,19 +122,17 @@ type Leg<S> = fn(&Path<S>, &mut Walk) -> Result<(), String>;
 
 impl<S: Subject> Path<'_, S> {
     /// Words, and the part of an orbit that is walked in numbers of so many.
-    const LEGS: [(usize, Leg<S>); 13] = [
+    const LEGS: [(usize, Leg<S>); 11] = [
         (3, leg::<S, 3>),
         (4, leg::<S, 4>),
         (5, leg::<S, 5>),
         (6, leg::<S, 6>),
         (8, leg::<S, 8>),
         (10, leg::<S, 10>),
-        (12, leg::<S, 12>),
-        (15, leg::<S, 15>),
-        (20, leg::<S, 20>),
+        (13, leg::<S, 13>),
+        (18, leg::<S, 18>),
         (26, leg::<S, 26>),
-        (36, leg::<S, 36>),
-        (48, leg::<S, 48>),
+        (40, leg::<S, 40>),
         (MOST, leg::<S, MOST>),
     ];
 
@@ -179,6 +178,7 @@ impl<S: Subject> Path<'_, S> {
         let mut walk = Walk {
             windows,
             at: 0,
+            away: Ball::UNKNOWN,
             budget,
             grown: 0.0,
             t: 0,
@@ -212,22 +212,23 @@ fn leg<S: Subject, const L: usize>(path: &Path<S>, walk: &mut Walk) -> Result<()
     let eta = ball(path.eta);
     let mut motion = path.subject.at::<L>(path.eta, walk.point.iter().map(Ends::resized).collect());
     // What the point has below the last bit.
-    walk.error = (walk.error + settle(&mut motion)).upper_ball();
+    let cut = settle(&mut motion);
+    walk.error = (walk.error + cut).upper_ball();
+    walk.away = walk.away + cut;
     loop {
         let residual = norm(motion.evaluate().iter().map(Ends::ball));
-        let stopped = || {
+        let stopped = |walk: &Walk| {
             let bits = walk.budget;
             Err(format!("with {bits} bits it could be enclosed up to t = {} only", walk.t))
         };
-        let Some(at) = hold(path, &mut motion, walk.windows, walk.at, walk.error) else {
-            return stopped();
-        };
-        let window = &walk.windows[at];
+        if !hold(path, walk, &mut motion) {
+            return stopped(walk);
+        }
+        let window = &walk.windows[walk.at];
         let off = (window.jacobian * walk.error).upper_ball();
         if !off.at_most(residual * ball(power(-12))) {
-            return stopped();
+            return stopped(walk);
         }
-        walk.at = at;
         walk.blurred |= !off.at_most(residual * ball(power(-90)));
         let exact = residual.widened(off);
         walk.squares.push(exact * exact);
@@ -236,7 +237,10 @@ fn leg<S: Subject, const L: usize>(path: &Path<S>, walk: &mut Walk) -> Result<()
             let g = steep + eta * exact.upper_ball() * window.curvature;
             walk.grown += g.upper().log2();
             motion.step();
-            walk.error = (g * walk.error + settle(&mut motion)).upper_ball();
+            let rounding = settle(&mut motion);
+            walk.error = (g * walk.error + rounding).upper_ball();
+            // |M~_(t+1) - M~_t| <= eta |J'r| + delta_t.
+            walk.away = walk.away + eta * window.jacobian * residual + rounding;
         }
         walk.t += 1;
         let (words, _) = Path::<S>::LEGS[Path::<S>::leg(walk.budget - walk.grown)];
@@ -252,34 +256,38 @@ fn distance<'e, const L: usize>(point: impl Iterator<Item = &'e Ends<L>>, C: &[f
     norm(point.zip(C).map(|(w, c)| (*w - Ends::of(*c)).ball()))
 }
 
-/// The place of a window that holds the ball of radius `error` around the point: the one at `at`,
+/// Whether there is a window that holds the ball of radius `error` around the point: the last one,
 /// the next one of an earlier walk, or a new one.
 fn hold<S: Subject, const L: usize>(
     path: &Path<S>,
+    walk: &mut Walk,
     motion: &mut impl Motion<L>,
-    windows: &mut Vec<Window>,
-    at: usize,
-    error: Ball,
-) -> Option<usize> {
-    let mut inside = |window: &Window| {
-        let away = distance(motion.point().map(|x| &*x), &window.centre) + error;
-        away.at_most(ball(window.radius))
-    };
-    for next in [at, at + 1] {
-        if windows.get(next).is_some_and(&mut inside) {
-            return Some(next);
+) -> bool {
+    let within = |window: &Window, away: Ball| (away + walk.error).at_most(ball(window.radius));
+    if walk.windows.get(walk.at).is_some_and(|window| within(window, walk.away)) {
+        return true;
+    }
+    let mut away = |window: &Window| distance(motion.point().map(|x| &*x), &window.centre);
+    for next in [walk.at, walk.at + 1] {
+        if let Some(window) = walk.windows.get(next) {
+            let away = away(window);
+            if within(window, away) {
+                (walk.at, walk.away) = (next, away);
+                return true;
+            }
         }
     }
-    let last = windows.last().map_or(1.0, |window| window.radius);
+    let last = walk.windows.last().map_or(1.0, |window| window.radius);
     let centre: Vec<f64> = motion.point().map(|x| x.near()).collect();
     if !centre.iter().all(|x| x.is_finite()) {
-        return None;
+        return false;
     }
-    let window = open(path, centre, last)?;
-    let holds = (distance(motion.point().map(|x| &*x), &window.centre) + error)
-        .at_most(ball(window.radius));
-    windows.push(window);
-    holds.then(|| windows.len() - 1)
+    let Some(window) = open(path, centre, last) else { return false };
+    let away = distance(motion.point().map(|x| &*x), &window.centre);
+    let holds = within(&window, away);
+    (walk.at, walk.away) = (walk.windows.len(), away);
+    walk.windows.push(window);
+    holds
 }
 
 /// A window around this point; `last` is a radius to look near.

@@ -123,7 +123,7 @@ fn operations<const L: usize>(seed: u64) {
         let (a, b) = (lo, b.split().0);
         let (x, y) = (&of_a[0], &of_b[0]);
         covers(&(a + b), &(x + y), 0.0);
-        covers(&(a * b), &(x * y), 2.0);
+        covers(&(a * b), &(x * y), L as f64);
         covers(&a.over(7), &(x / big(7.0)), 1.0);
     }
     for _ in 0..40 {
@@ -132,11 +132,12 @@ fn operations<const L: usize>(seed: u64) {
         let a = Ends::<L>::of(x + 0.25).over(3).times(3);
         let x = big(x + 0.25);
         covers(&a.exp(&ln2), &x.exp(), 2f64.powi(12) * (L as f64).powi(3));
+        let far = 2f64.powi(100 - Ends::<L>::BITS as i32);
         let wide = Ends::of_integers([
             a.integers().unwrap()[0],
-            (a + Ends::of(1e-30)).integers().unwrap()[1],
+            (a + Ends::of(far)).integers().unwrap()[1],
         ]);
-        for e in [0.0, 1e-30] {
+        for e in [0.0, far] {
             covers(&wide.exp(&ln2), &(&x + big(e)).exp(), huge);
         }
         let y = 0.5 + 100.0 * random(&mut rng).abs();
@@ -150,7 +151,11 @@ fn operations<const L: usize>(seed: u64) {
     }
     for d in [1, 2, 3, 4, 7, 16, 64, 1000, 65_537] {
         let root = Ends::<L>::root(d);
-        covers(&root, &big(d.into()).sqrt(), if [1, 4, 16, 64].contains(&d) { 0.0 } else { 16.0 });
+        covers(
+            &root,
+            &big(d.into()).sqrt(),
+            if [1, 4, 16, 64].contains(&d) { 0.0 } else { 16.0 + L as f64 },
+        );
     }
     // What does not fit is not known, and neither is what comes of it.
     let large = Ends::<L>::of(2f64.powi(62));
@@ -179,6 +184,7 @@ fn operations<const L: usize>(seed: u64) {
 
 #[test]
 fn ends_cover_the_exact_results() {
+    operations::<3>(0);
     operations::<4>(1);
     operations::<5>(2);
     operations::<8>(3);
