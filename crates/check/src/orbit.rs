@@ -93,7 +93,7 @@ const LONGEST: u64 = 1 << 39;
 
 /// h over a window is at most this multiple of h at its centre, where the window is not as small as
 /// can be: larger windows are fewer and let errors grow faster.
-const SPREAD: f64 = 1.25;
+const SPREAD: f64 = 2.0;
 
 /// Bits for what rounding adds at every step, where it would have been that of the first alone.
 const STEPS: u64 = 16;
