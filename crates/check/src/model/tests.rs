@@ -96,6 +96,22 @@ fn minus_zero_is_a_number() {
     assert_eq!(Ends::<4>::of(-0.0), Ends::ZERO);
 }
 
+/// Of a number with 0 inside neither it nor its negative need seem to be above 0.
+#[test]
+fn odd_functions_end_around_zero() {
+    let of = Functions::<Ends<5>>::new();
+    let tiny = 2f64.powi(-200);
+    for x in [Ends::of(0.0).widened(Ends::of(tiny)), Ends::of(-tiny).widened(Ends::of(2.0 * tiny))]
+    {
+        for y in [of.tanh(x), of.erf(x), of.sin_cos(x).0] {
+            let y = y.to_ball();
+            assert!(y.lower() <= 0.0 && 0.0 <= y.upper() && y.abs().upper() < 8.0 * tiny);
+        }
+        // Nothing is known about 1 / x.
+        assert!(!of.over(Ends::of(1.0), x).to_ball().is_known());
+    }
+}
+
 /// Values that other programs give, to 50 digits: erf(1/2), tanh(1/2), ln 3, sin 2.
 #[test]
 fn functions_have_the_values_of_tables() {
