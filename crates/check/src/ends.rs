@@ -128,8 +128,8 @@ fn divided<const L: usize>(mut a: Words<L>, n: u32) -> (Words<L>, u64) {
     for word in a.iter_mut().rev() {
         // Half a word at a time fits into one with what is left.
         let high = rest << 32 | *word >> 32;
-        let low = high % n << 32 | *word & 0xffff_ffff;
-        *word = (high / n) << 32 | low / n;
+        let low = ((high % n) << 32) | (*word & 0xffff_ffff);
+        *word = ((high / n) << 32) | (low / n);
         rest = low % n;
     }
     (a, rest)
@@ -167,8 +167,8 @@ fn to_ball<const L: usize>(a: &Words<L>) -> Ball {
 
 /// A sum of products, rounded once.
 ///
-/// With a = a_lo + alpha and b = b_lo + beta, alpha and beta between 0 and the widths, a b = a_lo b_lo
-/// + a_lo beta + b alpha. The first is added up in columns of words, for a_lo >= 0 and a_lo < 0 by
+/// With a = a_lo + alpha and b = b_lo + beta, alpha and beta between 0 and the widths, a b is
+/// a_lo b_lo + a_lo beta + b alpha. The first is added up in columns of words, for a_lo >= 0 and a_lo < 0 by
 /// themselves: |a_lo| b_lo = sum_ij |a|_i b_j 2^(64 (i + j)), less |a_lo| 2^(64 L) where b_lo < 0, since
 /// its words are those of b_lo + 2^(64 L). Columns i + j < L - 2 are left out. Column c has no more
 /// than c + 1 products below 2^128, so what is left out of |a_lo| b_lo is not negative and less than
