@@ -1,14 +1,19 @@
 //! What is proven and refuted about models of any kind holds for gradient descent in numbers of 700 bits.
 
 use gdcert::Certified;
+use gdcert::certificate::{Checked, check};
 use gdcert::descent::Steps;
-use gdcert::graph::{Goal, Graph, Settings, certify, verify};
+use gdcert::graph::{Goal, Graph, Settings, Verification, certify, model_files, verify};
 use gdcert::numbers::{Fixed, Interval, Scalar};
 use gdcert::verdict::Verdict;
 use gdcert_graph::{Builder, Function, Motion, random};
 use std::ops::ControlFlow;
 
-const MODELS: usize = 24;
+/// As many models as GDCERT_MODELS says.
+fn count() -> usize {
+    std::env::var("GDCERT_MODELS").map_or(24, |count| count.parse().unwrap())
+}
+
 const STEPS: usize = 150;
 
 /// Bytes that look random.
@@ -44,6 +49,28 @@ fn losses(graph: &Graph, eta: f64) -> Vec<Interval> {
     all
 }
 
+/// How many certificates there are; the checker, which has its own orbit and its own bounds, proves each of them again.
+fn proven_again(graph: &Graph, found: &Verification) -> usize {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).unwrap();
+    for (name, bytes) in model_files(graph).unwrap() {
+        write(&name, &bytes);
+    }
+    let centre = found
+        .proven
+        .as_ref()
+        .and_then(|proven| proven.centre.as_deref());
+    let refutations = found.refutations.iter().map(|(_, certificate)| certificate);
+    let all: Vec<_> = found.certificate.iter().chain(refutations).collect();
+    for certificate in &all {
+        let files = certificate.files(graph, centre).unwrap();
+        files.iter().for_each(|(name, bytes)| write(name, bytes));
+        let checked = check(folder.path()).unwrap();
+        assert!(matches!(checked, Checked::Valid(_)), "{checked:?}");
+    }
+    all.len()
+}
+
 #[test]
 fn verdicts_on_models_made_at_random_are_true() {
     let claims: Vec<_> = ["slow=rate:1e-4", "fast=rate:0.4"]
@@ -55,10 +82,12 @@ fn verdicts_on_models_made_at_random_are_true() {
         ..Settings::default()
     };
     let (mut certified, mut refuted) = (0, 0);
-    for seed in 0..MODELS {
+    let (count, mut checked) = (count(), 0);
+    for seed in 0..count {
         let graph = random::graph(&bytes(seed), 5).unwrap();
         let through = &mut |_| ControlFlow::Continue(());
         let found = verify(&graph, &settings, through).unwrap();
+        checked += proven_again(&graph, &found);
         let exact = losses(&graph, found.trajectory.eta);
         assert!(exact.len() > 20, "{seed}: {}", exact.len());
         if let Some(orbit) = &found.orbit {
@@ -92,7 +121,14 @@ fn verdicts_on_models_made_at_random_are_true() {
             }
         }
     }
-    assert!(certified >= 8 && refuted >= 8, "{certified} {refuted}");
+    println!(
+        "{count} models: {certified} claims certified, {refuted} refuted, {checked} files proven again"
+    );
+    assert!(
+        3 * certified >= count && 3 * refuted >= count,
+        "{certified} {refuted}"
+    );
+    assert!(2 * checked >= count, "{checked}");
 }
 
 /// r = phi(X W) v - y on 3 samples, with the starts W and v times these numbers.

@@ -1,11 +1,69 @@
 //! Gradient descent in [`Ends`]: the formulas of theory.md, the gradient as rows of J times r.
 
-use super::ball::Ball;
 use super::certificate::{Kernel, Trained};
-use super::ends::Ends;
+use super::claims::Site;
+use super::curvature::closed_form;
+use super::ends::{Dot, Ends, dot};
 use super::instance::{Dims, Instance};
 use super::matrix::Matrix;
+use super::orbit::{Choose, Motion, Subject, Window};
+use super::point::Part;
 use super::threads::each;
+
+/// An instance whose trained weights move, in the order W^Q, W^K, W^V, head by head.
+pub(crate) struct Attention<'a> {
+    pub(crate) instance: &'a Instance,
+    pub(crate) trained: Trained,
+}
+
+impl Attention<'_> {
+    /// The trained weights of an instance.
+    pub(crate) fn weights(&self, at: &Instance) -> Vec<f64> {
+        let blocks = [&at.W_Q, &at.W_K, &at.W_V].into_iter().zip(self.trained.flags());
+        let heads = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
+        heads.flat_map(|W: &Matrix<f64>| W.data.iter().copied()).collect()
+    }
+
+    /// The instance with these trained weights.
+    pub(crate) fn moved(&self, weights: &[f64]) -> Instance {
+        let mut at = self.instance.clone();
+        let blocks = [&mut at.W_Q, &mut at.W_K, &mut at.W_V].into_iter().zip(self.trained.flags());
+        let heads = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
+        let entries = heads.flat_map(|W: &mut Matrix<f64>| &mut W.data);
+        entries.zip(weights).for_each(|(w, x)| *w = *x);
+        at
+    }
+}
+
+impl Subject for Attention<'_> {
+    type Motion<'a, const L: usize>
+        = Descent<'a, L>
+    where
+        Self: 'a;
+
+    fn start(&self) -> Vec<f64> {
+        self.weights(self.instance)
+    }
+
+    fn at<const L: usize>(&self, eta: f64, point: Vec<Ends<L>>) -> Descent<'_, L> {
+        let mut descent = Descent::new(self.instance, self.trained, eta);
+        descent.point().zip(point).for_each(|(w, x)| *w = x);
+        descent
+    }
+
+    fn products(&self) -> u64 {
+        products(self.instance.dims)
+    }
+
+    fn bounds(&self, centre: &[f64], choose: &Choose) -> Option<Window> {
+        let at = self.moved(centre);
+        let site = Site::new(&at);
+        let point = site.fast();
+        let parts = Part::of(self.trained.flags());
+        let jacobian = point.gram::<f64>(&parts).norm_upper();
+        choose(jacobian, &|radius| Some(closed_form(point, self.trained, radius)))
+    }
+}
 
 /// One head on one sample, as in [`point::Head`](super::point::Head).
 struct Head<const L: usize> {
@@ -16,7 +74,7 @@ struct Head<const L: usize> {
     out: Matrix<Ends<L>>,
 }
 
-/// Weights and the step from them. The weights are exact numbers: any point M~_t.
+/// Weights and the step from them.
 pub(crate) struct Descent<'a, const L: usize> {
     instance: &'a Instance,
     trained: Trained,
@@ -36,7 +94,7 @@ pub(crate) struct Descent<'a, const L: usize> {
 
 /// sum_l a_il b_lj.
 fn product<const L: usize>(a: &Matrix<Ends<L>>, b: &Matrix<Ends<L>>) -> Matrix<Ends<L>> {
-    Matrix::new(a.rows, b.cols, |i, j| (0..a.cols).map(|l| a[(i, l)] * b[(l, j)]).sum())
+    Matrix::new(a.rows, b.cols, |i, j| dot((0..a.cols).map(|l| (&a[(i, l)], &b[(l, j)]))))
 }
 
 /// A size as a small whole number; 0, by which nothing can be divided, if it is none.
@@ -54,9 +112,8 @@ pub(crate) fn products(dims: Dims) -> u64 {
 }
 
 impl<'a, const L: usize> Descent<'a, L> {
-    /// At the instance's weights, as they are, which may not be exact numbers of this type: see
-    /// [`Descent::settle`].
-    pub(crate) fn new(instance: &'a Instance, trained: Trained, eta: f64) -> Self {
+    /// At the instance's weights.
+    fn new(instance: &'a Instance, trained: Trained, eta: f64) -> Self {
         let of = |all: &[Matrix<f64>]| all.iter().map(|M| M.map(Ends::of)).collect::<Vec<_>>();
         let d = small(instance.dims.d);
         Descent {
@@ -73,40 +130,9 @@ impl<'a, const L: usize> Descent<'a, L> {
         }
     }
 
-    /// The trained weights, block by block and head by head.
-    pub(crate) fn weights(&self) -> impl Iterator<Item = &Ends<L>> {
-        let blocks = self.W.iter().zip(self.trained.flags()).filter(|(_, on)| *on);
-        blocks.flat_map(|(block, _)| block.iter().flat_map(|W| &W.data))
-    }
-
-    /// Makes the lower ends of the trained weights the next point. Gives how far each number meant
-    /// can be from it, in the order of [`Descent::weights`].
-    pub(crate) fn settle(&mut self) -> Vec<Ball> {
-        let mut widths = Vec::new();
-        let blocks = self.W.iter_mut().zip(self.trained.flags()).filter(|(_, on)| *on);
-        for W in blocks.flat_map(|(block, _)| block.iter_mut().flat_map(|W| &mut W.data)) {
-            let (point, width) = W.split();
-            *W = point;
-            widths.push(width);
-        }
-        widths
-    }
-
-    /// The instance with the f64 weights next to these.
-    pub(crate) fn nearest(&self) -> Instance {
-        let mut at = self.instance.clone();
-        let blocks = [&mut at.W_Q, &mut at.W_K, &mut at.W_V];
-        for ((block, W), on) in blocks.into_iter().zip(&self.W).zip(self.trained.flags()) {
-            if on {
-                *block = W.iter().map(|W| W.map(|w| w.near())).collect();
-            }
-        }
-        at
-    }
-
     /// x / sqrt(d) = x sqrt(d) / d.
     fn over_root(&self, x: Ends<L>) -> Ends<L> {
-        (x * self.root_d).over(small(self.instance.dims.d))
+        (self.root_d * x).over(small(self.instance.dims.d))
     }
 
     fn work(&self) -> usize {
@@ -119,18 +145,21 @@ impl<'a, const L: usize> Descent<'a, L> {
         // Products begin with the shorter number.
         let [q, kappa] = [0, 1].map(|b| product(X, &self.W[b][h]));
         let values = Matrix::new(self.W[2][h].rows, self.W_O[h].cols, |e, c| {
-            (0..d).map(|a| self.W_O[h][(a, c)] * self.W[2][h][(e, a)]).sum()
+            dot((0..d).map(|a| (&self.W_O[h][(a, c)], &self.W[2][h][(e, a)])))
         });
         let u = product(X, &values);
         let s = match self.instance.kernel {
             Kernel::Gaussian => Matrix::new(n, n, |k, j| {
-                let w = |a: usize| q[(k, a)] - kappa[(j, a)];
-                let square: Ends<L> = (0..d).map(|a| w(a) * w(a)).sum();
-                (-self.over_root(square).halved(1)).exp(&self.ln2)
+                let mut square = Dot::new();
+                for a in 0..d {
+                    let w = q[(k, a)] - kappa[(j, a)];
+                    square.add(&w, &w);
+                }
+                (-self.over_root(square.sum()).halved(1)).exp(&self.ln2)
             }),
             Kernel::Softmax => {
                 let mut s = Matrix::new(n, n, |k, j| {
-                    self.over_root((0..d).map(|a| q[(k, a)] * kappa[(j, a)]).sum())
+                    self.over_root(dot((0..d).map(|a| (&q[(k, a)], &kappa[(j, a)]))))
                 });
                 for row in s.data.chunks_mut(n) {
                     // Any shift of a row leaves the weights as they are; this one makes every
@@ -152,8 +181,77 @@ impl<'a, const L: usize> Descent<'a, L> {
         Head { q, kappa, u, s, out }
     }
 
-    /// Evaluates r at the weights.
-    pub(crate) fn evaluate(&mut self) {
+    /// J'r of head h, the rows of J added up with r: row (i, k, c) is
+    ///
+    /// - Q: x_k (x) sum_j w_j kappa_j, for the Gaussian kernel x_k (x) sum_j w_j (kappa_j - q_k);
+    /// - K: sum_j x_j (x) w_j q_k, for the Gaussian kernel sum_j x_j (x) w_j (q_k - kappa_j);
+    /// - V: sum_j x_j (x) s_kj W^O_c;
+    ///
+    /// w_j = s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian kernel s_kj u_jc / sqrt(d). What
+    /// stands beside the same token is added up before it meets it.
+    fn gradient(&self, h: usize) -> [Matrix<Ends<L>>; 3] {
+        let Dims { N, n, D, d, .. } = self.instance.dims;
+        let beside: Vec<_> = (0..N).map(|i| self.beside(h, i)).collect();
+        [0, 1, 2].map(|b| {
+            if !self.trained.flags()[b] {
+                return Matrix::new(0, 0, |_, _| Ends::ZERO);
+            }
+            Matrix::new(D, d, |e, a| {
+                let tokens = (0..N).flat_map(|i| (0..n).map(move |j| (i, j)));
+                dot(tokens.map(|(i, j)| (&self.X[i][(j, e)], &beside[i][b][(j, a)])))
+            })
+        })
+    }
+
+    /// What stands beside the tokens of sample i, for each trained block.
+    fn beside(&self, h: usize, i: usize) -> [Matrix<Ends<L>>; 3] {
+        let Dims { n, d, p, .. } = self.instance.dims;
+        let [on_q, on_k, on_v] = self.trained.flags();
+        let gaussian = self.instance.kernel == Kernel::Gaussian;
+        let head = &self.heads[h * self.instance.dims.N + i];
+        let (q, kappa, s) = (&head.q, &head.kappa, &head.s);
+        let r = Matrix::new(n, p, |k, c| self.residual[(i * n + k) * p + c]);
+        // sum_c w_j r, row k.
+        let rows = if on_q || on_k { n } else { 0 };
+        let over_root = r.map(|r| self.over_root(r));
+        let w = Matrix::new(rows, n, |k, j| {
+            let mut sum = Dot::new();
+            for c in 0..p {
+                let u = head.u[(j, c)];
+                let u = if gaussian { u } else { u - head.out[(k, c)] };
+                sum.add(&over_root[(k, c)], &u);
+            }
+            sum.sum() * s[(k, j)]
+        });
+        // For the Gaussian kernel sum_j w_kj (kappa_j - q_k) = sum_j w_kj kappa_j - (sum_j w_kj) q_k.
+        let along =
+            |on: bool, w: &Matrix<Ends<L>>, other: &Matrix<Ends<L>>, own: &Matrix<Ends<L>>| {
+                let less: Vec<Ends<L>> =
+                    (0..w.rows).map(|k| -w.row(k).iter().copied().sum::<Ends<L>>()).collect();
+                Matrix::new(if on { n } else { 0 }, d, |k, a| {
+                    let mut sum = Dot::new();
+                    (0..n).for_each(|j| sum.add(&w[(k, j)], &other[(j, a)]));
+                    if gaussian {
+                        sum.add(&less[k], &own[(k, a)]);
+                    }
+                    sum.sum()
+                })
+            };
+        let of_q = along(on_q, &w, kappa, q);
+        let of_k = along(on_k, &w.transposed(), q, kappa);
+        let of_v = match on_v {
+            true => {
+                let sr = product(&s.transposed(), &r);
+                Matrix::new(n, d, |j, a| dot((0..p).map(|c| (&self.W_O[h][(a, c)], &sr[(j, c)]))))
+            }
+            false => Matrix::new(0, d, |_, _| Ends::ZERO),
+        };
+        [of_q, of_k, of_v]
+    }
+}
+
+impl<const L: usize> Motion<L> for Descent<'_, L> {
+    fn evaluate(&mut self) -> &[Ends<L>] {
         let Dims { N, n, H, p, .. } = self.instance.dims;
         self.heads = each(H * N, self.work() / (H * N), |a| self.head(a / N, a % N));
         let entry = |a: usize| {
@@ -162,15 +260,10 @@ impl<'a, const L: usize> Descent<'a, L> {
             out - Ends::of(self.instance.y[i][(k, c)])
         };
         self.residual = (0..N * n * p).map(entry).collect();
-    }
-
-    /// r, last evaluated.
-    pub(crate) fn residual(&self) -> &[Ends<L>] {
         &self.residual
     }
 
-    /// M <- M - eta J'r, with r last evaluated: ends around G(M~).
-    pub(crate) fn step(&mut self) {
+    fn step(&mut self) {
         let H = self.instance.dims.H;
         let gradients = each(H, self.work() / H, |h| self.gradient(h));
         for (h, of_head) in gradients.into_iter().enumerate() {
@@ -184,61 +277,8 @@ impl<'a, const L: usize> Descent<'a, L> {
         }
     }
 
-    /// J'r of head h, the rows of J added up with r: row (i, k, c) is
-    ///
-    /// - Q: x_k (x) sum_j w_j kappa_j, for the Gaussian kernel x_k (x) sum_j w_j (kappa_j - q_k);
-    /// - K: sum_j x_j (x) w_j q_k, for the Gaussian kernel sum_j x_j (x) w_j (q_k - kappa_j);
-    /// - V: sum_j x_j (x) s_kj W^O_c;
-    ///
-    /// w_j = s_kj (u_jc - out_kc) / sqrt(d), for the Gaussian kernel s_kj u_jc / sqrt(d). What
-    /// stands beside the same token is added up before it meets it.
-    fn gradient(&self, h: usize) -> [Matrix<Ends<L>>; 3] {
-        let Dims { N, n, D, d, p, .. } = self.instance.dims;
-        let [on_q, on_k, on_v] = self.trained.flags();
-        let gaussian = self.instance.kernel == Kernel::Gaussian;
-        let mut G: [Matrix<Ends<L>>; 3] =
-            std::array::from_fn(|_| Matrix::new(D, d, |_, _| Ends::ZERO));
-        for i in 0..N {
-            let head = &self.heads[h * N + i];
-            let r = |k: usize, c: usize| self.residual[(i * n + k) * p + c];
-            // sum_c w_j r, row k.
-            let w = Matrix::new(n, n, |k, j| {
-                let of_output = |c: usize| {
-                    let u = head.u[(j, c)];
-                    r(k, c) * if gaussian { u } else { u - head.out[(k, c)] }
-                };
-                if !(on_q || on_k) {
-                    return Ends::ZERO;
-                }
-                self.over_root((0..p).map(of_output).sum()) * head.s[(k, j)]
-            });
-            let (q, kappa) = (&head.q, &head.kappa);
-            let Q = |k: usize, a: usize| {
-                let away =
-                    |j: usize| if gaussian { kappa[(j, a)] - q[(k, a)] } else { kappa[(j, a)] };
-                (0..n).map(|j| w[(k, j)] * away(j)).sum::<Ends<L>>()
-            };
-            let K = |j: usize, a: usize| {
-                let away = |k: usize| if gaussian { q[(k, a)] - kappa[(j, a)] } else { q[(k, a)] };
-                (0..n).map(|k| w[(k, j)] * away(k)).sum::<Ends<L>>()
-            };
-            let sr = Matrix::new(n, p, |j, c| {
-                if on_v { (0..n).map(|k| head.s[(k, j)] * r(k, c)).sum() } else { Ends::ZERO }
-            });
-            let V = |j: usize, a: usize| {
-                (0..p).map(|c| self.W_O[h][(a, c)] * sr[(j, c)]).sum::<Ends<L>>()
-            };
-            type Beside<'f, const L: usize> = &'f dyn Fn(usize, usize) -> Ends<L>;
-            let beside: [(bool, Beside<L>); 3] = [(on_q, &Q), (on_k, &K), (on_v, &V)];
-            for (G, (_, beside)) in G.iter_mut().zip(beside).filter(|(_, (on, _))| *on) {
-                for (j, a) in (0..n).flat_map(|j| (0..d).map(move |a| (j, a))) {
-                    let right = beside(j, a);
-                    for e in 0..D {
-                        G[(e, a)] = G[(e, a)] + self.X[i][(j, e)] * right;
-                    }
-                }
-            }
-        }
-        G
+    fn point(&mut self) -> impl Iterator<Item = &mut Ends<L>> {
+        let blocks = self.W.iter_mut().zip(self.trained.flags()).filter(|(_, on)| *on);
+        blocks.flat_map(|(block, _)| block.iter_mut().flat_map(|W| &mut W.data))
     }
 }

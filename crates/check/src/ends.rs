@@ -1,9 +1,9 @@
-//! Fixed-point numbers of many bits, each by a lower and an upper end.
+//! Fixed-point numbers of many bits, each by a lower end and the distance to the upper one.
 //!
-//! An end is an integer of L words (two's complement, the lowest word first) in units of v = 2^-F,
-//! F = 64 (L - 1). Every operation rounds the lower end down and the upper end up, so the number
-//! meant stays between them. Sums are exact. What does not fit into 64 bits before the point is not
-//! known, and nothing can be proven about it.
+//! The number meant is between lo v and (lo + width) v, with an integer lo of L words (two's
+//! complement, the lowest word first), a whole number `width`, and v = 2^-F, F = 64 (L - 1). Every
+//! operation rounds the lower end down and the upper end up. Sums are exact. What does not fit into
+//! 64 bits before the point is not known, and nothing can be proven about it.
 
 use super::ball::{Ball, ball};
 use super::number::{Double, power};
@@ -17,9 +17,11 @@ type Words<const L: usize> = [u64; L];
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Ends<const L: usize> {
     lo: Words<L>,
-    hi: Words<L>,
-    known: bool,
+    /// [`ANY`] where nothing is known; sums of widths end there by saturating.
+    width: u128,
 }
+
+const ANY: u128 = u128::MAX;
 
 fn negative<const L: usize>(a: &Words<L>) -> bool {
     a[L - 1] >> 63 != 0
@@ -34,98 +36,103 @@ fn order<const L: usize>(a: &Words<L>, b: &Words<L>) -> Ordering {
     top.then_with(|| a.iter().rev().cmp(b.iter().rev()))
 }
 
-/// a + b + carry, if it fits: the sum of two numbers of one sign has that sign.
-fn plus<const L: usize>(a: &Words<L>, b: &Words<L>, mut carry: bool) -> Option<Words<L>> {
-    let mut sum = [0; L];
+/// a + b, if it fits: the sum of two numbers of one sign has that sign.
+fn plus<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<Words<L>> {
+    let (mut sum, mut carry) = ([0; L], false);
     for i in 0..L {
         let (s, over) = a[i].overflowing_add(b[i]);
         let (s, more) = s.overflowing_add(u64::from(carry));
-        (sum[i], carry) = (s, over || more);
+        (sum[i], carry) = (s, over | more);
     }
     let fits = negative(a) != negative(b) || negative(&sum) == negative(a);
     fits.then_some(sum)
 }
 
-/// -a = not a + 1; the least integer has no negative.
-fn minus<const L: usize>(a: &Words<L>) -> Option<Words<L>> {
-    let not = a.map(|word| !word);
-    plus(&not, &[0; L], true)
-}
-
-/// a + n for a small n.
-fn raised<const L: usize>(a: &Words<L>, n: u64) -> Option<Words<L>> {
-    let mut b = [0; L];
-    b[0] = n;
-    plus(a, &b, false)
-}
-
-/// T with T <= a b 2^-F < T + 2, for a, b >= 0, if it fits.
-///
-/// a b = sum_ij a_i b_j 2^(64 (i + j)). Columns i + j < L - 3 are left out. Column c has no more
-/// than c + 1 products below 2^128, so those columns add up to less than
-/// (L - 3) 2^(64 (L - 2)) (1 + 2^-60) < 2^(64 (L - 1)) = 2^F, which is 1 in the result.
-/// Cutting off what is below 2^F loses less than another 1. Rows of words that are 0 cost nothing.
-#[inline(never)]
-fn product<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<Words<L>> {
-    let mut columns = [[0u64; L]; 2];
-    let c = columns.as_flattened_mut();
+/// a - b, if it fits.
+fn difference<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<Words<L>> {
+    let (mut rest, mut borrow) = ([0; L], false);
     for i in 0..L {
-        if a[i] == 0 {
-            continue;
-        }
-        let x = u128::from(a[i]);
-        let mut carry = 0;
-        for j in (L - 3).saturating_sub(i)..L {
-            // At most (2^64 - 1)^2 + 2 (2^64 - 1) < 2^128.
-            let s = x * u128::from(b[j]) + u128::from(c[i + j]) + u128::from(carry);
-            (c[i + j], carry) = (s as u64, (s >> 64) as u64);
-        }
-        // No earlier row came as far.
-        c[i + L] = carry;
+        let (s, under) = a[i].overflowing_sub(b[i]);
+        let (s, more) = s.overflowing_sub(u64::from(borrow));
+        (rest[i], borrow) = (s, under | more);
     }
-    let result: Words<L> = std::array::from_fn(|i| c[L - 1 + i]);
-    let fits = c[2 * L - 1] == 0 && !negative(&result);
-    fits.then_some(result)
+    let fits = negative(a) == negative(b) || negative(&rest) == negative(a);
+    fits.then_some(rest)
 }
 
-/// Integers below and above a b 2^-F.
-fn product_ends<const L: usize>(a: &Words<L>, b: &Words<L>) -> Option<(Words<L>, Words<L>)> {
-    let size = |x: &Words<L>| if negative(x) { minus(x) } else { Some(*x) };
-    let below = product(&size(a)?, &size(b)?)?;
-    let exact = is_zero(a) || is_zero(b);
-    let above = if exact { below } else { raised(&below, 2)? };
-    if negative(a) == negative(b) {
-        Some((below, above))
-    } else {
-        Some((minus(&above)?, minus(&below)?))
-    }
+/// A small number as words.
+fn words<const L: usize>(n: u128) -> Words<L> {
+    let mut words = [0; L];
+    (words[0], words[1]) = (n as u64, (n >> 64) as u64);
+    words
 }
 
-/// hi - lo if it is one word.
-#[inline]
-fn narrow<const L: usize>(lo: &Words<L>, hi: &Words<L>) -> Option<u64> {
-    let (width, mut borrow) = hi[0].overflowing_sub(lo[0]);
-    for i in 1..L {
-        let (difference, under) = hi[i].overflowing_sub(lo[i]);
-        if difference != u64::from(borrow) {
-            return None;
+/// a + n.
+fn raised<const L: usize>(a: &Words<L>, n: u128) -> Option<Words<L>> {
+    plus(a, &words(n))
+}
+
+/// a - n.
+fn lowered<const L: usize>(mut a: Words<L>, n: u128) -> Option<Words<L>> {
+    if n == 0 {
+        return Some(a);
+    }
+    let was_negative = negative(&a);
+    let mut borrow;
+    (a[0], borrow) = a[0].overflowing_sub(n as u64);
+    let (rest, under) = a[1].overflowing_sub((n >> 64) as u64);
+    let (rest, more) = rest.overflowing_sub(u64::from(borrow));
+    (a[1], borrow) = (rest, under | more);
+    for word in &mut a[2..] {
+        if !borrow {
+            break;
         }
-        // hi_i - lo_i = borrow: with the borrow taken off nothing is left.
-        borrow = under;
+        (*word, borrow) = word.overflowing_sub(1);
     }
-    (!borrow).then_some(width)
+    (!was_negative || negative(&a)).then_some(a)
 }
 
-/// The largest integer not above a / n, n > 0.
-fn quotient_down<const L: usize>(a: &Words<L>, n: u64) -> Option<Words<L>> {
-    let sign = negative(a);
-    let mut words = if sign { minus(a)? } else { *a };
-    let mut rest = 0;
-    for word in words.iter_mut().rev() {
-        let x = rest << 64 | u128::from(*word);
-        (*word, rest) = ((x / u128::from(n)) as u64, x % u128::from(n));
+/// |a|, which is below 2^(64 L).
+fn magnitude<const L: usize>(a: &Words<L>) -> Words<L> {
+    if !negative(a) {
+        return *a;
     }
-    if sign { minus(&raised(&words, u64::from(rest != 0))?) } else { Some(words) }
+    let (mut size, mut carry) = ([0; L], true);
+    for i in 0..L {
+        (size[i], carry) = (!a[i]).overflowing_add(u64::from(carry));
+    }
+    size
+}
+
+/// |a| v <= 2^-32 of this: by the highest word and a half of a, or of not a = -a - 1.
+fn size<const L: usize>(a: &Words<L>) -> u128 {
+    let flip = if negative(a) { u64::MAX } else { 0 };
+    (u128::from(a[L - 1] ^ flip) << 32 | u128::from((a[L - 2] ^ flip) >> 32)) + 1
+}
+
+/// A whole number that is not below 2^-32 size width.
+fn carried(size: u128, width: u128) -> u128 {
+    match width {
+        0 => 0,
+        ANY => ANY,
+        _ => match size.checked_mul(width) {
+            Some(product) => (product >> 32) + 1,
+            None => ((size >> 32) + 1).saturating_mul(width),
+        },
+    }
+}
+
+/// a / n rounded down, 0 < n < 2^32, and what is left, for an integer a >= 0.
+fn divided<const L: usize>(mut a: Words<L>, n: u32) -> (Words<L>, u64) {
+    let (n, mut rest) = (u64::from(n), 0);
+    for word in a.iter_mut().rev() {
+        // Half a word at a time fits into one with what is left.
+        let high = rest << 32 | *word >> 32;
+        let low = ((high % n) << 32) | (*word & 0xffff_ffff);
+        *word = ((high / n) << 32) | (low / n);
+        rest = low % n;
+    }
+    (a, rest)
 }
 
 /// The largest integer not above a 2^-k.
@@ -139,28 +146,14 @@ fn shifted_down<const L: usize>(a: &Words<L>, k: usize) -> Words<L> {
     })
 }
 
-/// The same from above: the smallest integer not below f(a) is -f(-a), f being odd.
-fn up<const L: usize>(
-    a: &Words<L>,
-    down: impl Fn(&Words<L>) -> Option<Words<L>>,
-) -> Option<Words<L>> {
-    minus(&down(&minus(a)?)?)
-}
-
 /// The integer as a number with an error: its highest three words, and 1 of the third for the rest.
 fn to_ball<const L: usize>(a: &Words<L>) -> Ball {
-    if negative(a) {
-        return minus(a).map_or(Ball::UNKNOWN, |a| -to_ball(&a));
-    }
+    let (below_0, a) = (negative(a), magnitude(a));
     let Some(top) = a.iter().rposition(|word| *word != 0) else {
         return Ball::ZERO;
     };
     let last = top.saturating_sub(2);
-    let rest = if is_zero::<L>(&std::array::from_fn(|i| if i < last { a[i] } else { 0 })) {
-        0.0
-    } else {
-        1.0
-    };
+    let rest = if a[..last].iter().all(|word| *word == 0) { 0.0 } else { 1.0 };
     let word = |i: usize| {
         // 53 and 11 bits.
         let (high, low) = (a[i] & !0x7ff, a[i] & 0x7ff);
@@ -168,26 +161,155 @@ fn to_ball<const L: usize>(a: &Words<L>) -> Ball {
         let exp = 64 * (i as i64 - (L as i64 - 1));
         Ball::around(Double::of_sum(high as f64, low as f64), rad, exp)
     };
-    (last..=top).map(word).sum()
+    let size: Ball = (last..=top).map(word).sum();
+    if below_0 { -size } else { size }
+}
+
+/// A sum of products, rounded once.
+///
+/// With a = a_lo + alpha and b = b_lo + beta, alpha and beta between 0 and the widths, a b is
+/// a_lo b_lo + a_lo beta + b alpha. The first is added up in columns of words, for a_lo >= 0 and a_lo < 0 by
+/// themselves: |a_lo| b_lo = sum_ij |a|_i b_j 2^(64 (i + j)), less |a_lo| 2^(64 L) where b_lo < 0, since
+/// its words are those of b_lo + 2^(64 L). Columns i + j < L - 2 are left out. Column c has no more
+/// than c + 1 products below 2^128, so what is left out of |a_lo| b_lo is not negative and less than
+/// (L - 2) 2^(64 (L - 1)) (1 + 2^-60), less than L - 1 in the result. Cutting off what is below 2^F
+/// loses less than another 1 of the sum.
+pub(crate) struct Dot<const L: usize> {
+    /// The columns of terms with a_lo >= 0, and of those with a_lo < 0; how many they are.
+    columns: [[Words<L>; 2]; 2],
+    terms: [u128; 2],
+    /// How far the rest of a b can be below and above 0.
+    below: u128,
+    above: u128,
+    /// The sum of |a| |b| is at most this; far from overflowing, or nothing is known.
+    size: u128,
+}
+
+/// Adds |a_lo| b_lo.
+#[inline(never)]
+fn add_product<const L: usize>(columns: &mut [Words<L>; 2], a: &Words<L>, b: &Words<L>) {
+    let c = columns.as_flattened_mut();
+    for i in 0..L {
+        // Numbers of few bits have few words that are not 0.
+        if a[i] == 0 {
+            continue;
+        }
+        let (x, mut carry) = (u128::from(a[i]), 0);
+        let first = (L - 2).saturating_sub(i);
+        for (c, b) in c[i + first..i + L].iter_mut().zip(&b[first..]) {
+            // At most (2^64 - 1)^2 + 2 (2^64 - 1) < 2^128.
+            let s = x * u128::from(*b) + u128::from(*c) + u128::from(carry);
+            (*c, carry) = (s as u64, (s >> 64) as u64);
+        }
+        for c in &mut c[i + L..] {
+            let over;
+            (*c, over) = c.overflowing_add(carry);
+            carry = u64::from(over);
+            if !over {
+                break;
+            }
+        }
+    }
+    if negative(b) {
+        let mut borrow = false;
+        for (c, a) in c[L..].iter_mut().zip(a) {
+            let (s, under) = c.overflowing_sub(*a);
+            let (s, more) = s.overflowing_sub(u64::from(borrow));
+            (*c, borrow) = (s, under | more);
+        }
+    }
+}
+
+impl<const L: usize> Dot<L> {
+    pub(crate) fn new() -> Self {
+        let columns = [[[0; L]; 2]; 2];
+        Dot { columns, terms: [0; 2], below: 0, above: 0, size: 0 }
+    }
+
+    /// Adds a b; quickest where a has few bits.
+    pub(crate) fn add(&mut self, a: &Ends<L>, b: &Ends<L>) {
+        if a.is_zero() && b.width != ANY || b.is_zero() && a.width != ANY {
+            return;
+        }
+        let sign = usize::from(negative(&a.lo));
+        add_product(&mut self.columns[sign], &magnitude(&a.lo), &b.lo);
+        self.terms[sign] += 1;
+        let (of_a, of_b) = (size(&a.lo), size(&b.lo));
+        if b.width > 0 {
+            let more = carried(of_a, b.width);
+            let end = if sign == 1 { &mut self.below } else { &mut self.above };
+            *end = end.saturating_add(more);
+        }
+        if a.width > 0 {
+            // |b| <= |b_lo| + width.
+            let wide = b.width.checked_shr(Ends::<L>::BITS as u32 - 32).unwrap_or(0);
+            let more = carried(of_b.saturating_add(wide).saturating_add(1), a.width);
+            if negative(&b.lo) {
+                self.below = self.below.saturating_add(more);
+            }
+            if !negative(&b.lo) || raised(&b.lo, b.width).is_none_or(|hi| !negative(&hi)) {
+                self.above = self.above.saturating_add(more);
+            }
+        }
+        let wholes = ((of_a >> 32) + 1).saturating_mul((of_b >> 32) + 1);
+        self.size = self.size.saturating_add(wholes);
+    }
+
+    /// The sum.
+    pub(crate) fn sum(&self) -> Ends<L> {
+        if self.size >> 62 != 0 {
+            return Ends::UNKNOWN;
+        }
+        let [more, less] = self.columns.each_ref().map(|columns| columns.as_flattened());
+        let (mut lo, mut borrow) = ([0; L], more[L - 2] < less[L - 2]);
+        for i in 0..L {
+            let (s, under) = more[L - 1 + i].overflowing_sub(less[L - 1 + i]);
+            let (s, again) = s.overflowing_sub(u64::from(borrow));
+            (lo[i], borrow) = (s, under | again);
+        }
+        let cut = (L - 1) as u128;
+        let down = self.below.saturating_add(self.terms[1] * cut);
+        let up = self.above.saturating_add(self.terms[0] * cut + 1);
+        let up = if self.terms == [0; 2] { 0 } else { up };
+        Ends::between(lowered(lo, down), down.saturating_add(up))
+    }
+}
+
+/// sum of a b.
+pub(crate) fn dot<'e, const L: usize>(
+    pairs: impl Iterator<Item = (&'e Ends<L>, &'e Ends<L>)>,
+) -> Ends<L> {
+    let mut dot = Dot::new();
+    pairs.for_each(|(a, b)| dot.add(a, b));
+    dot.sum()
 }
 
 impl<const L: usize> Ends<L> {
     /// F, the bits after the point.
     pub(crate) const BITS: usize = 64 * (L - 1);
 
-    pub(crate) const ZERO: Self = Ends { lo: [0; L], hi: [0; L], known: true };
+    pub(crate) const ZERO: Self = Ends { lo: [0; L], width: 0 };
 
-    pub(crate) const UNKNOWN: Self = Ends { known: false, ..Self::ZERO };
+    pub(crate) const UNKNOWN: Self = Ends { lo: [0; L], width: ANY };
 
-    fn exact(words: Words<L>) -> Self {
-        Ends { lo: words, hi: words, known: true }
+    fn exact(lo: Words<L>) -> Self {
+        Ends { lo, width: 0 }
     }
 
-    fn between(lo: Option<Words<L>>, hi: Option<Words<L>>) -> Self {
-        match (lo, hi) {
-            (Some(lo), Some(hi)) => Ends { lo, hi, known: true },
+    fn between(lo: Option<Words<L>>, width: u128) -> Self {
+        match lo {
+            Some(lo) if width != ANY => Ends { lo, width },
             _ => Self::UNKNOWN,
         }
+    }
+
+    fn known(&self) -> bool {
+        self.width != ANY
+    }
+
+    /// Exactly.
+    fn is_zero(&self) -> bool {
+        self.width == 0 && is_zero(&self.lo)
     }
 
     /// The whole number n, which is small.
@@ -219,7 +341,7 @@ impl<const L: usize> Ends<L> {
             let cut = shift.unsigned_abs().min(63);
             words[0] = mantissa >> cut;
             let whole = words[0] << cut == mantissa;
-            return Self::between(Some(words), raised(&words, u64::from(!whole)));
+            return Self::between(Some(words), u128::from(!whole));
         }
         let (word, wide) = ((shift / 64) as usize, u128::from(mantissa) << (shift % 64));
         for (i, part) in [(word, wide as u64), (word + 1, (wide >> 64) as u64)] {
@@ -232,25 +354,51 @@ impl<const L: usize> Ends<L> {
         if negative(&words) { Self::UNKNOWN } else { Self::exact(words) }
     }
 
-    /// Its ends as integers; `None` if nothing is known.
+    /// Its ends as integers; `None` if nothing is known, or the upper one does not fit.
     #[cfg(test)]
     pub(crate) fn integers(&self) -> Option<[[u64; L]; 2]> {
-        self.known.then_some([self.lo, self.hi])
+        let hi = self.known().then(|| raised(&self.lo, self.width))?;
+        Some([self.lo, hi?])
     }
 
     /// The number between these integers.
     #[cfg(test)]
     pub(crate) fn of_integers([lo, hi]: [[u64; L]; 2]) -> Self {
-        Ends { lo, hi, known: true }
+        let width = difference(&hi, &lo).unwrap();
+        assert!(width[2..].iter().all(|word| *word == 0));
+        Ends { lo, width: u128::from(width[1]) << 64 | u128::from(width[0]) }
+    }
+
+    /// The same with another number of words: what is cut off is below 1 of the last that is kept.
+    pub(crate) fn resized<const K: usize>(&self) -> Ends<K> {
+        if !self.known() {
+            return Ends::UNKNOWN;
+        }
+        let lo: Words<K> =
+            std::array::from_fn(|i| (i + L).checked_sub(K).map_or(0, |j| self.lo[j]));
+        let cut = &self.lo[..L.saturating_sub(K)];
+        let width = match (K.cmp(&L), self.width) {
+            (Ordering::Equal, width) => width,
+            (_, 0) => u128::from(cut.iter().any(|word| *word != 0)),
+            // lo + width is cut too, by less than 1 of the last, and then rounded up.
+            (Ordering::Less, width) => {
+                width.checked_shr(64 * cut.len() as u32).unwrap_or(0).saturating_add(2)
+            }
+            (Ordering::Greater, width) => {
+                let shift = 64 * (K - L) as u32;
+                let wide = width.checked_shl(shift).filter(|wide| wide >> shift == width);
+                wide.unwrap_or(ANY)
+            }
+        };
+        Ends::between(Some(lo), width)
     }
 
     /// The lower end as a number without error, and how far the number meant can be from it.
     pub(crate) fn split(&self) -> (Self, Ball) {
-        let width = minus(&self.lo).and_then(|lo| plus(&self.hi, &lo, false));
-        match width {
-            Some(width) if self.known => (Self::exact(self.lo), to_ball(&width)),
-            _ => (*self, Ball::UNKNOWN),
+        if !self.known() {
+            return (*self, Ball::UNKNOWN);
         }
+        (Self::exact(self.lo), to_ball(&words::<L>(self.width)))
     }
 
     /// The number with an error.
@@ -261,48 +409,67 @@ impl<const L: usize> Ends<L> {
 
     /// An f64 near the number; nothing rests on how near.
     pub(crate) fn near(&self) -> f64 {
-        if self.known { 0.5 * (self.ball().upper() + self.ball().lower()) } else { f64::NAN }
+        if self.known() { 0.5 * (self.ball().upper() + self.ball().lower()) } else { f64::NAN }
     }
 
     /// The larger upper end, as a number.
     pub(crate) fn top(self, other: Self) -> Self {
-        if !(self.known && other.known) {
-            return Self::UNKNOWN;
+        let [a, b] = [self, other].map(|x| raised(&x.lo, x.width).filter(|_| x.known()));
+        match (a, b) {
+            (Some(a), Some(b)) => Self::exact(if order(&a, &b) == Ordering::Less { b } else { a }),
+            _ => Self::UNKNOWN,
         }
-        let hi = if order(&self.hi, &other.hi) == Ordering::Less { other.hi } else { self.hi };
-        Self::exact(hi)
     }
 
-    /// This number times n > 0, or divided by it.
+    /// This number times n.
     pub(crate) fn times(self, n: u32) -> Self {
-        Self::whole(n) * self
+        let (mut words, mut carry) = (magnitude(&self.lo), 0u128);
+        for word in &mut words {
+            carry += u128::from(*word) * u128::from(n);
+            (*word, carry) = (carry as u64, carry >> 64);
+        }
+        let fits = carry == 0 && !negative(&words);
+        let lo = if negative(&self.lo) { difference(&[0; L], &words) } else { Some(words) };
+        let width = if self.known() { self.width.saturating_mul(n.into()) } else { ANY };
+        Self::between(lo.filter(|_| fits), width)
     }
 
+    /// This number divided by n > 0.
+    ///
+    /// With lo = q n + r, 0 <= r < n, the ends are at least q and at most q + (r + width) / n. For
+    /// lo < 0, not lo = -lo - 1 = q' n + r' makes q = not q' and r = n - 1 - r'.
     pub(crate) fn over(self, n: u32) -> Self {
-        let down = |a: &Words<L>| quotient_down(a, n.into());
-        if !self.known || n == 0 {
+        if !self.known() || n == 0 {
             return Self::UNKNOWN;
         }
-        Self::between(down(&self.lo), up(&self.hi, down))
+        let sign = if negative(&self.lo) { u64::MAX } else { 0 };
+        let (q, r) = divided(self.lo.map(|word| word ^ sign), n);
+        let r = if sign == 0 { r } else { u64::from(n) - 1 - r };
+        let width = match u64::try_from(self.width) {
+            Ok(width) if width >> 63 == 0 => (width + r).div_ceil(n.into()).into(),
+            _ => self.width / u128::from(n) + 2,
+        };
+        Self::between(Some(q.map(|word| word ^ sign)), width)
     }
 
-    /// 2^-k times this.
+    /// 2^-k times this: cut off, the lower end loses less than 1.
     pub(crate) fn halved(self, k: usize) -> Self {
-        let down = |a: &Words<L>| Some(shifted_down(a, k));
-        if !self.known {
-            return Self::UNKNOWN;
+        if !self.known() || k == 0 {
+            return self;
         }
-        Self::between(down(&self.lo), up(&self.hi, down))
+        let width = self.width.checked_shr(k as u32).unwrap_or(0).saturating_add(2);
+        let exact = self.is_zero();
+        Self::between(Some(shifted_down(&self.lo, k)), if exact { 0 } else { width })
     }
 
     /// All numbers within |e| of one of these.
     pub(crate) fn widened(self, e: Self) -> Self {
-        let (a, b) = (self - e, self + e);
-        if !(a.known && b.known) {
-            return Self::UNKNOWN;
-        }
-        let ends = [a.lo, a.hi, b.lo, b.hi];
-        Self::between(ends.into_iter().min_by(order), ends.into_iter().max_by(order))
+        let far = magnitude(&e.lo);
+        let small = e.known() && far[2..].iter().all(|word| *word == 0);
+        let far = u128::from(far[1]) << 64 | u128::from(far[0]);
+        let far = if small { far.saturating_add(e.width) } else { ANY };
+        let width = self.width.saturating_add(far).saturating_add(far);
+        if width == ANY { Self::UNKNOWN } else { Self::between(lowered(self.lo, far), width) }
     }
 
     /// 1 / a for numbers a >= 1/2.
@@ -312,7 +479,7 @@ impl<const L: usize> Ends<L> {
     pub(crate) fn reciprocal(self) -> Self {
         let (a, one) = (self.split().0, Self::whole(1));
         let half = one.halved(1);
-        if !self.known || order(&self.lo, &half.lo) == Ordering::Less {
+        if !self.known() || order(&self.lo, &half.lo) == Ordering::Less {
             return Self::UNKNOWN;
         }
         let mut y = Self::of(1.0 / a.near());
@@ -327,99 +494,95 @@ impl<const L: usize> Ends<L> {
     /// e^a for numbers a <= 1/4, by ln 2 from [`Ends::ln2`].
     ///
     /// For the lower end x: with a whole number n of halvings and r = x + n ln 2 >= 0 below 1, e^x
-    /// = 2^-n (e^t)^(2^s), t = r / 2^s. e^t = 1 + t + t^2/2 + ..., all terms not negative, and each
-    /// at most half of the one before it; so what comes after the last term is not above it. It is
-    /// taken to be one v, when the upper end of a term has come down to that (rounding up, it gets
-    /// no lower). Where x < -(F + 1) ln 2, e^x is between 0 and v. The upper end y, w above x, has
-    /// e^y = e^x e^w <= e^x (1 + 2 w) for w <= 1.
+    /// = 2^-n (e^t)^(2^s), t = r / 2^s. Where x < -(F + 1) ln 2, e^x is between 0 and v. The upper
+    /// end y, w above x, has e^y = e^x e^w <= e^x (1 + 2 w) for w <= 1.
     pub(crate) fn exp(self, ln2: &Self) -> Self {
         let (x, width) = self.split();
         let (at, one) = (x.near(), Self::whole(1));
         let small = |w: Ball| w.at_most(ball(power(-3)));
-        if !(self.known && small(width) && at < 0.3) {
+        if !(self.known() && small(width) && at < 0.3) {
             return Self::UNKNOWN;
         }
-        let unit = Ends { hi: raised(&[0; L], 1).unwrap_or([0; L]), ..Self::ZERO };
+        let unit = Ends { lo: [0; L], width: 1 };
         if self.ball().upper() < -0.694 * (Self::BITS + 2) as f64 {
             return unit;
         }
         let mut n = (-at / std::f64::consts::LN_2).ceil().max(0.0) as u32;
         let mut r = x + ln2.times(n);
-        while r.known && negative(&r.lo) {
+        while r.known() && negative(&r.lo) {
             n += 1;
             r = r + *ln2;
         }
-        let s = (0.6 * (Self::BITS as f64).sqrt()) as usize;
-        let t = r.halved(s);
-        if !t.ball().at_most(ball(0.5)) {
-            return Self::UNKNOWN;
-        }
-        let (mut term, mut sum) = (t, one + t);
-        for i in 2.. {
-            if !term.known || order(&term.hi, &unit.hi) != Ordering::Greater {
-                break;
-            }
-            term = (term * t).over(i);
-            sum = sum + term;
-        }
-        // Also where the last upper end is 0, which it is for t = 0 only.
-        let mut power = sum + unit;
+        let s = 2 + (0.3 * (Self::BITS as f64).sqrt()) as usize;
+        let mut power = r.halved(s).series(s);
         for _ in 0..s {
             power = power * power;
         }
-        let power = power.halved(n as usize);
-        let w = Self::between(Some([0; L]), self.hi_above(&x.lo));
-        power * (one + w.times(2))
+        let grown = Ends { lo: one.lo, width: self.width.saturating_mul(2) };
+        power.halved(n as usize) * grown
     }
 
-    /// An integer above the product of the upper ends of two numbers >= 0 whose ends are near each
-    /// other, from T below that of the lower ends.
+    /// e^t for 0 <= t <= 2^-s, s > 0.
     ///
-    /// With b_hi = b_lo + w and a_hi = a_lo + u it is a_lo b_lo + a_lo w + b_hi u, and the first of
-    /// these is below T + 2. A number is at most 2^-32 (A + 1), A being its highest word and a
-    /// half; all in units of v.
-    fn product_above(&self, b: &Self, lower: &Words<L>) -> Option<Words<L>> {
-        let size = |x: &Words<L>| (u128::from(x[L - 1]) << 32 | u128::from(x[L - 2] >> 32)) + 1;
-        let more = |x: &Words<L>, w: u64| match w {
-            0 => Some(0),
-            w => Some((size(x).checked_mul(w.into())? >> 32) + 1),
-        };
-        let (u, w) = (narrow(&self.lo, &self.hi)?, narrow(&b.lo, &b.hi)?);
-        if u == 0 && w == 0 && (is_zero(&self.lo) || is_zero(&b.lo)) {
-            return Some(*lower);
+    /// What comes after the first i terms of e^t = 1 + t + t^2/2 + ... is at most 2 t^i / i!, and so
+    /// at most v where i s + log2 i! >= F + 1. Terms are taken m at a time: e^t = S_0 / (m - 1)! with
+    /// S_k = sum_j t^j c_kj + S_(k+1) t^m / d_(k+1), c_kj = (k m + m - 1)! / (k m + j)! for j < m and
+    /// d_k = (k m) ... (k m + m - 1): whole numbers below 2^32, since m is 6 up to 40 terms and else
+    /// 4, up to 200.
+    fn series(self, s: usize) -> Self {
+        if !self.ball().at_most(ball(power(-(s as i64)))) {
+            return Self::UNKNOWN;
         }
-        let all = more(&self.lo, w)?.checked_add(more(&b.hi, u)?)?.checked_add(2)?;
-        raised(lower, u64::try_from(all).ok()?)
-    }
-
-    /// hi - lo.
-    fn hi_above(&self, lo: &Words<L>) -> Option<Words<L>> {
-        minus(lo).and_then(|lo| plus(&self.hi, &lo, false))
+        let (mut terms, mut bits) = (1usize, 0);
+        while bits <= Self::BITS {
+            bits += s + terms.ilog2() as usize;
+            terms += 1;
+        }
+        let m = if terms <= 40 { 6 } else { 4 };
+        let product = |from: usize, to: usize| (from..to).map(|i| i as u32).product::<u32>();
+        let mut powers =
+            [Self::whole(1), self, Self::ZERO, Self::ZERO, Self::ZERO, Self::ZERO, Self::ZERO];
+        for j in 2..=m {
+            powers[j] = powers[j - 1] * self;
+        }
+        let block = |k: usize| -> Self {
+            let end = k * m + m;
+            (0..m).map(|j| powers[j].times(product(end - m + j + 1, end))).sum()
+        };
+        let last = terms.div_ceil(m) - 1;
+        let mut sum = block(last);
+        for k in (0..last).rev() {
+            let next = k * m + m;
+            sum = block(k) + (sum * powers[m]).over(product(next, next + m));
+        }
+        sum.over(product(1, m)) + Ends { lo: [0; L], width: 1 }
     }
 
     /// ln 2 = 2 artanh(1/3) = sum_i 2 / ((2 i + 1) 3^(2 i + 1)): the terms shrink by 9, so what
     /// comes after the last one is below an eighth of the number whose upper end has come down to
     /// v, and below v.
     pub(crate) fn ln2() -> Self {
-        let unit = raised(&[0; L], 1).unwrap_or([0; L]);
+        let unit = words::<L>(1);
         let mut odd = Self::whole(2).over(3);
         let mut sum = odd;
         let mut i = 1;
-        while order(&odd.hi, &unit) == Ordering::Greater {
+        while raised(&odd.lo, odd.width).is_some_and(|hi| order(&hi, &unit) == Ordering::Greater) {
             odd = odd.over(9);
             i += 2;
             sum = sum + odd.over(i);
         }
-        sum + Ends { hi: unit, ..Self::ZERO }
+        sum + Ends { lo: [0; L], width: 1 }
     }
 
     /// sqrt(d) for a whole number d: y, one bit after the other, as long as y^2 <= d. Then (y +
     /// v)^2 > d or rounding hid it, which a few v more make up for: both ends are tried.
     pub(crate) fn root(d: u32) -> Self {
-        let square = |y: &Words<L>| product_ends(y, y);
+        let square = |y: &Words<L>| Self::exact(*y) * Self::exact(*y);
         let wanted = Self::whole(d).lo;
         let not_above = |y: &Words<L>| {
-            square(y).is_some_and(|(_, above)| order(&above, &wanted) != Ordering::Greater)
+            let square = square(y);
+            let hi = raised(&square.lo, square.width).filter(|_| square.known());
+            hi.is_some_and(|hi| order(&hi, &wanted) != Ordering::Greater)
         };
         let mut y = [0; L];
         for bit in (0..64 * (L - 1) + 16).rev() {
@@ -429,14 +592,17 @@ impl<const L: usize> Ends<L> {
                 y = more;
             }
         }
-        let hi = raised(&y, 16).filter(|hi| {
-            square(hi).is_some_and(|(below, _)| order(&below, &wanted) != Ordering::Less)
-        });
+        let width = 16 + L as u128;
+        let not_below = |y: &Words<L>| {
+            let square = square(y);
+            square.known() && order(&square.lo, &wanted) != Ordering::Less
+        };
+        let lo = Some(y).filter(|y| raised(y, width).is_some_and(|hi| not_below(&hi)));
         // d = n^2 exactly, rounding aside.
         let whole = (1..=u32::from(u16::MAX)).find(|n| u64::from(*n).pow(2) >= u64::from(d));
         match whole {
             Some(n) if n * n == d => Self::whole(n),
-            _ => Self::between(Some(y), hi),
+            _ => Self::between(lo, width),
         }
     }
 }
@@ -444,68 +610,29 @@ impl<const L: usize> Ends<L> {
 impl<const L: usize> Add for Ends<L> {
     type Output = Self;
     fn add(self, b: Self) -> Self {
-        if !(self.known && b.known) {
-            return Self::UNKNOWN;
-        }
-        Self::between(plus(&self.lo, &b.lo, false), plus(&self.hi, &b.hi, false))
+        Self::between(plus(&self.lo, &b.lo), self.width.saturating_add(b.width))
     }
 }
 
 impl<const L: usize> Neg for Ends<L> {
     type Output = Self;
     fn neg(self) -> Self {
-        if !self.known {
-            return Self::UNKNOWN;
-        }
-        Self::between(minus(&self.hi), minus(&self.lo))
+        Self::ZERO - self
     }
 }
 
 impl<const L: usize> Sub for Ends<L> {
     type Output = Self;
     fn sub(self, b: Self) -> Self {
-        self + -b
+        let lo = difference(&self.lo, &b.lo).and_then(|lo| lowered(lo, b.width));
+        Self::between(lo, self.width.saturating_add(b.width))
     }
 }
 
 impl<const L: usize> Mul for Ends<L> {
     type Output = Self;
-    /// The extreme products are at ends; which ends, the signs say. A factor that is below 0 is
-    /// turned around first.
     fn mul(self, b: Self) -> Self {
-        let a = self;
-        if !(a.known && b.known) {
-            return Self::UNKNOWN;
-        }
-        if !negative(&b.lo) && !negative(&a.lo) {
-            let lower = product(&a.lo, &b.lo);
-            let upper = match lower.and_then(|lower| a.product_above(&b, &lower)) {
-                Some(upper) => Some(upper),
-                None => product_ends(&a.hi, &b.hi).map(|ends| ends.1),
-            };
-            return Self::between(lower, upper);
-        }
-        let below_0 = |x: &Self| negative(&x.hi) || is_zero(&x.hi);
-        if below_0(&a) && !is_zero(&a.lo) {
-            return -(-a * b);
-        }
-        if below_0(&b) && !is_zero(&b.lo) {
-            return -(a * -b);
-        }
-        // At least one has 0 inside, and none is below 0.
-        let corners = [(&a.lo, &b.hi), (&a.hi, &b.lo), (&a.lo, &b.lo), (&a.hi, &b.hi)];
-        let products = corners.map(|(a, b)| product_ends(a, b));
-        let lower = products.iter().map(|p| p.as_ref().map(|p| p.0));
-        let upper = products.iter().map(|p| p.as_ref().map(|p| p.1));
-        let least = |a: Option<Words<L>>, b: Option<Words<L>>| {
-            let (a, b) = (a?, b?);
-            Some(if order(&a, &b) == Ordering::Less { a } else { b })
-        };
-        let largest = |a: Option<Words<L>>, b: Option<Words<L>>| {
-            let (a, b) = (a?, b?);
-            Some(if order(&a, &b) == Ordering::Less { b } else { a })
-        };
-        Self::between(lower.reduce(least).flatten(), upper.reduce(largest).flatten())
+        dot(std::iter::once((&self, &b)))
     }
 }
 

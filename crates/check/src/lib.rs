@@ -15,7 +15,7 @@
 //! |---|---|
 //! | [`rate`], [`obstruction`] | which inequalities make a certificate, and are its numbers what they are called? |
 //! | [`orbit`] | where is exact gradient descent from M_0, and how large is the loss there? |
-//! | [`descent`], [`ends`] | one step of it, in numbers of many bits |
+//! | [`descent`], [`ends`] | one step of it for attention, in numbers of many bits |
 //! | [`model`] | the same for a model of any kind, by its graph |
 //! | [`claims`] | proven, refuted or hidden by rounding? in which precision? |
 //! | [`curvature`] | how large is D^2F over a ball or box? |

@@ -4,12 +4,13 @@ use super::ball::{Ball, ball, norm, sum};
 use super::certificate::{Blocks, Box3, Orbit, Reading, Refuted, TheoremA, Trained};
 use super::claims::{Answer, Proof, Site, Stop, at_most, require};
 use super::curvature::{BlockMatrix, apply, block_norm, closed_form, sharp, sharp_is_affordable};
+use super::descent::Attention;
 use super::files::{Files, read};
 use super::gram::{Gram, Term};
 use super::instance::{Dims, Instance};
 use super::matrix::{Matrix, Real, Rows};
 use super::number::{Double, power};
-use super::orbit::Path;
+use super::orbit::{Path, exceeds, leads};
 use super::point::{Part, Point};
 
 pub(crate) fn rate(c: &TheoremA, files: &Files) -> Proof {
@@ -83,26 +84,13 @@ impl Near {
     }
 }
 
-/// Condition 1 of Theorem 6: the bound holds from t = 1 to T, and M_T is near the centre.
+/// Condition 1 of Theorem 6.
 fn orbit_to(c: &TheoremA, orbit: &Orbit, instance: &Instance, centre: &Instance) -> Proof {
-    let (trained, eta, steps, bits) = (c.trained, c.eta, orbit.steps, orbit.bits);
-    let factor = ball(1.0) - ball(eta) * ball(c.beta);
-    let path = Path { instance, trained, eta, steps, bits, centre: Some(centre) };
-    path.prove(&|enclosed| {
-        let mut bound = enclosed.squares[0];
-        for (t, square) in enclosed.squares.iter().enumerate().skip(1) {
-            bound = bound * factor;
-            let answer = Answer::at_most(
-                &format!("2 f_t at t = {t}"),
-                *square,
-                "(1 - eta beta)^t 2 f_0",
-                bound,
-            );
-            let Answer::Proven = answer else { return answer };
-        }
-        let (away, claimed) = (enclosed.away, ball(orbit.distance));
-        Answer::at_most("the distance of M_T from the centre", away, "orbit.distance", claimed)
-    })
+    let subject = &Attention { instance, trained: c.trained };
+    let centre = subject.weights(centre);
+    let (steps, bits) = (orbit.steps, orbit.bits);
+    let path = Path { subject, eta: c.eta, steps, bits, centre: Some(&centre) };
+    leads(&path, c.beta, orbit.distance)
 }
 
 /// Corollary 7: f_t of the exact orbit is above (1 - eta beta)^t f_0 for a beta that is not above
@@ -139,20 +127,9 @@ pub(crate) fn refuted(c: &Refuted, files: &Files) -> Proof {
             unreadable => unreadable,
         })?;
     }
-    let factor = ball(1.0) - ball(c.eta) * ball(c.beta);
-    let Refuted { trained, eta, t, bits, .. } = *c;
-    let path = Path { instance: &instance, trained, eta, steps: t, bits, centre: None };
-    path.prove(&|enclosed| {
-        let half = ball(0.5);
-        let (first, last) = (enclosed.squares[0], enclosed.squares[enclosed.squares.len() - 1]);
-        let power = (0..t).fold(ball(1.0), |power, _| power * factor);
-        match Answer::at_most("loss_lower", ball(loss), "f_t", half * last) {
-            Answer::Proven => {}
-            other => return other,
-        }
-        let reached = power * half * first;
-        Answer::at_most("(1 - eta beta)^t f_0", reached, "bound_upper", ball(bound))
-    })
+    let subject = &Attention { instance: &instance, trained: c.trained };
+    let path = Path { subject, eta: c.eta, steps: c.t, bits: c.bits, centre: None };
+    exceeds(&path, c.beta, loss, bound)
 }
 
 /// The numbers of a certificate of Theorem A.

@@ -5,13 +5,13 @@ use super::ball::ball;
 use super::certificate::{Centre, FileRef, Kernel, Orbit, Reading, Refuted, TheoremA, Trained};
 use super::claims::Answer;
 use super::curvature::closed_form;
-use super::descent::Descent;
+use super::descent::Attention;
 use super::ends::Ends;
 use super::files::sha256;
 use super::instance::{Dims, Instance};
 use super::matrix::Matrix;
 use super::number::Double;
-use super::orbit::{Enclosed, Path};
+use super::orbit::{Enclosed, Motion, Path, Subject, settle};
 use super::point::{Part, Point};
 use super::tests::{Big, holds, instance, random};
 use super::{Certificate, CertificateFile, Checked};
@@ -123,7 +123,7 @@ fn operations<const L: usize>(seed: u64) {
         let (a, b) = (lo, b.split().0);
         let (x, y) = (&of_a[0], &of_b[0]);
         covers(&(a + b), &(x + y), 0.0);
-        covers(&(a * b), &(x * y), 2.0);
+        covers(&(a * b), &(x * y), L as f64);
         covers(&a.over(7), &(x / big(7.0)), 1.0);
     }
     for _ in 0..40 {
@@ -132,11 +132,12 @@ fn operations<const L: usize>(seed: u64) {
         let a = Ends::<L>::of(x + 0.25).over(3).times(3);
         let x = big(x + 0.25);
         covers(&a.exp(&ln2), &x.exp(), 2f64.powi(12) * (L as f64).powi(3));
+        let far = 2f64.powi(100 - Ends::<L>::BITS as i32);
         let wide = Ends::of_integers([
             a.integers().unwrap()[0],
-            (a + Ends::of(1e-30)).integers().unwrap()[1],
+            (a + Ends::of(far)).integers().unwrap()[1],
         ]);
-        for e in [0.0, 1e-30] {
+        for e in [0.0, far] {
             covers(&wide.exp(&ln2), &(&x + big(e)).exp(), huge);
         }
         let y = 0.5 + 100.0 * random(&mut rng).abs();
@@ -150,7 +151,11 @@ fn operations<const L: usize>(seed: u64) {
     }
     for d in [1, 2, 3, 4, 7, 16, 64, 1000, 65_537] {
         let root = Ends::<L>::root(d);
-        covers(&root, &big(d.into()).sqrt(), if [1, 4, 16, 64].contains(&d) { 0.0 } else { 16.0 });
+        covers(
+            &root,
+            &big(d.into()).sqrt(),
+            if [1, 4, 16, 64].contains(&d) { 0.0 } else { 16.0 + L as f64 },
+        );
     }
     // What does not fit is not known, and neither is what comes of it.
     let large = Ends::<L>::of(2f64.powi(62));
@@ -179,6 +184,7 @@ fn operations<const L: usize>(seed: u64) {
 
 #[test]
 fn ends_cover_the_exact_results() {
+    operations::<3>(0);
     operations::<4>(1);
     operations::<5>(2);
     operations::<8>(3);
@@ -422,11 +428,13 @@ fn claimed(kernel: Kernel, seed: u64) -> (Instance, f64, f64) {
 /// The file of an orbit to where Theorem A closes, whatever the losses were on the way, and the
 /// centre's instance.
 fn followed(at: &Instance, eta: f64, beta: f64) -> (TheoremA, Instance) {
-    let mut run = Descent::<5>::new(at, qkv(), eta);
-    run.settle();
+    let subject = Attention { instance: at, trained: qkv() };
+    let start = subject.start().into_iter().map(Ends::<5>::of).collect();
+    let mut run = subject.at(eta, start);
     for t in 0..4000 {
+        settle(&mut run);
         run.evaluate();
-        let centre = run.nearest();
+        let centre = subject.moved(&run.point().map(|w| w.near()).collect::<Vec<_>>());
         if t > 0
             && t % 10 == 0
             && let Some(mut found) = close(&centre, qkv(), eta, beta, NEAR)
@@ -437,7 +445,6 @@ fn followed(at: &Instance, eta: f64, beta: f64) -> (TheoremA, Instance) {
             return (found, centre);
         }
         run.step();
-        run.settle();
     }
     panic!("no tail closes");
 }
@@ -481,8 +488,9 @@ fn orbits_hold_the_exact_ones() {
             let mut truth = Truth::new(&at, trained, eta);
             let exact: Vec<Big> = (0..=steps).map(|_| truth.step()).collect();
             for bits in [192, 448] {
-                let instance = &at;
-                let path = Path { instance, trained, eta, steps, bits, centre: Some(&at) };
+                let subject = &Attention { instance: &at, trained };
+                let centre = subject.weights(&at);
+                let path = Path { subject, eta, steps, bits, centre: Some(&centre) };
                 let within = |enclosed: &Enclosed| {
                     for (square, f) in enclosed.squares.iter().zip(&exact) {
                         let twice = (f + f).with_precision(2200).value();

@@ -11,6 +11,9 @@ use std::rc::Rc;
 pub(crate) struct Rows {
     pub(crate) width: usize,
     numbers: Vec<f64>,
+    /// The parts of PART columns outside of which a row is 0, ascending: few parameters move a number
+    /// of an early node.
+    parts: Vec<Vec<usize>>,
     /// What a row may be off by.
     error: Vec<f64>,
     /// At least the norm of the row, exact or computed.
@@ -29,6 +32,9 @@ pub(crate) fn coefficient(x: Ball) -> (f64, f64) {
     (near, (x.upper() - near).max(near - x.lower()).next_up())
 }
 
+/// Columns that are looked at together.
+const PART: usize = 32;
+
 /// Subarrays of more rows than this get the Frobenius norm.
 const WIDEST: usize = 512;
 
@@ -36,7 +42,9 @@ impl Rows {
     /// The unit vectors.
     pub(crate) fn unit(width: usize) -> Rows {
         let numbers = (0..width * width).map(|i| f64::from(u8::from(i / width == i % width)));
-        Rows { width, numbers: numbers.collect(), error: vec![0.0; width], size: vec![1.0; width] }
+        let parts = (0..width).map(|a| vec![a / PART]).collect();
+        let (error, size) = (vec![0.0; width], vec![1.0; width]);
+        Rows { width, numbers: numbers.collect(), parts, error, size }
     }
 
     pub(crate) fn of(width: usize, balls: &[Ball]) -> Rows {
@@ -46,11 +54,27 @@ impl Rows {
             parts.chunks(width).map(|row| norm(row.iter().map(|part| part.1))).collect();
         let size = numbers.chunks(width).zip(&error);
         let size = size.map(|(row, e)| add(length(row.iter().copied()), *e)).collect();
-        Rows { width, numbers, error, size }
+        let parts = vec![(0..width.div_ceil(PART)).collect(); error.len()];
+        Rows { width, numbers, parts, error, size }
     }
 
-    fn row(&self, a: usize) -> &[f64] {
-        &self.numbers[a * self.width..(a + 1) * self.width]
+    /// A part of row a.
+    fn part(&self, a: usize, part: usize) -> &[f64] {
+        let row = &self.numbers[a * self.width..(a + 1) * self.width];
+        &row[part * PART..self.width.min(part * PART + PART)]
+    }
+
+    /// Row a times row b: the sum over the parts in which neither is 0.
+    fn product(&self, a: usize, b: usize) -> f64 {
+        let (mut of_a, mut of_b) = (&self.parts[a][..], &self.parts[b][..]);
+        let mut sum = 0.0;
+        while let ([i, rest_a @ ..], [j, rest_b @ ..]) = (of_a, of_b) {
+            if i == j {
+                sum += dot(self.part(a, *i), self.part(b, *i));
+            }
+            (of_a, of_b) = (if i <= j { rest_a } else { of_a }, if j <= i { rest_b } else { of_b });
+        }
+        sum
     }
 
     /// Rows that are sums of others with coefficients. sum_i c_i u_i is off by sum_i (|c_i| e_i + d_i |u_i|) for what rows and
@@ -64,16 +88,22 @@ impl Rows {
         let mut rows = Rows {
             width,
             numbers: vec![0.0; count * width],
+            parts: vec![Vec::new(); count],
             error: vec![0.0; count],
             size: vec![0.0; count],
         };
+        let mut touched = vec![false; width.div_ceil(PART)];
         for a in 0..count {
             let out = &mut rows.numbers[a * width..(a + 1) * width];
+            touched.fill(false);
             let (mut carried, mut moduli, mut n) = (0.0, 0.0, 0usize);
             for (c, off, i, row) in terms(a) {
                 let Some(u) = of[i].filter(|u| u.size[row] > 0.0) else { continue };
-                for (x, y) in out.iter_mut().zip(u.row(row)) {
-                    *x += c * y;
+                for part in &u.parts[row] {
+                    touched[*part] = true;
+                    for (x, y) in out[part * PART..].iter_mut().zip(u.part(row, *part)) {
+                        *x += c * y;
+                    }
                 }
                 carried =
                     add(carried, add(mul(add(c.abs(), off), u.error[row]), mul(off, u.size[row])));
@@ -83,7 +113,9 @@ impl Rows {
             if n > 0 {
                 let tiny = (n * width) as f64 * power(-1022);
                 rows.error[a] = add(add(carried, mul(gamma::<f64>(n + 1), moduli)), tiny);
-                rows.size[a] = add(length(out.iter().copied()), rows.error[a]);
+                rows.parts[a] = (0..touched.len()).filter(|part| touched[*part]).collect();
+                let numbers = rows.parts[a].iter().flat_map(|part| rows.part(a, *part));
+                rows.size[a] = add(length(numbers.copied()), rows.error[a]);
             }
         }
         Some(rows)
@@ -104,7 +136,7 @@ impl Rows {
                 G[j * n + i] = G[i * n + j];
             }
         }
-        let off = mul(gamma::<f64>(depth(self.width)), mul(frobenius, frobenius));
+        let off = mul(gamma::<f64>(depth(PART) + self.width / PART + 2), mul(frobenius, frobenius));
         let square = add(largest_eigenvalue(&G, n), add(off, power(-1000)));
         add(root(square), norm(rows.iter().map(|a| self.error[*a]))).min(frobenius)
     }
@@ -112,7 +144,7 @@ impl Rows {
     /// At least the spectral norm of all rows.
     pub(crate) fn whole(&self) -> f64 {
         let all: Vec<usize> = (0..self.size.len()).collect();
-        self.spectral(&all, &|a, b| dot(self.row(a), self.row(b)))
+        self.spectral(&all, &|a, b| self.product(a, b))
     }
 
     /// The spectral norms of the rows of all parts of an array.
@@ -124,13 +156,13 @@ impl Rows {
         if !products.is_empty() {
             for i in 0..count {
                 for j in 0..=i {
-                    products[i * count + j] = dot(self.row(i), self.row(j));
+                    products[i * count + j] = self.product(i, j);
                 }
             }
         }
         let gram = |a: usize, b: usize| match products.get(a.max(b) * count + a.min(b)) {
             Some(x) => *x,
-            None => dot(self.row(a), self.row(b)),
+            None => self.product(a, b),
         };
         for S in 0..=axes.all() {
             let mut members = vec![Vec::new(); axes.parts[S]];

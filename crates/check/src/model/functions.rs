@@ -159,9 +159,7 @@ impl<T: Number> Functions<T> {
     /// a / b, by b = 2^k c with c in [1/2, 1] or about there.
     pub(crate) fn over(&self, a: T, b: T) -> T {
         let near = b.near();
-        if near < 0.0 {
-            return -self.over(a, -b);
-        }
+        let (a, b, near) = if near < 0.0 { (-a, -b, -near) } else { (a, b, near) };
         if !(near > 0.0 && near.is_finite()) {
             return T::unknown();
         }
@@ -233,13 +231,13 @@ impl<T: Number> Functions<T> {
         self.over(one, one + self.exp(-x))
     }
 
-    /// (1 - e^-2x) / (1 + e^-2x).
+    /// (1 - e^-2x) / (1 + e^-2x), by the sign that x seems to have. Where 0 is inside, x and -x may both seem to be below it.
     pub(crate) fn tanh(&self, x: T) -> T {
-        if x.near() < 0.0 {
-            return -self.tanh(-x);
-        }
+        let below = x.near() < 0.0;
+        let x = if below { -x } else { x };
         let (one, e) = (T::of(1.0), self.exp(-(x + x)));
-        self.over(one - e, one + e)
+        let y = self.over(one - e, one + e);
+        if below { -y } else { y }
     }
 
     /// ln(1 + e^x) = x + ln(1 + e^-x).
@@ -261,12 +259,14 @@ impl<T: Number> Functions<T> {
         if !near.is_finite() {
             return T::unknown();
         }
-        if near < 0.0 {
-            return -self.erf(-x);
-        }
         if near == 0.0 && x.to_ball().is_zero() {
             return x;
         }
+        if near < 0.0 { -self.erf_above(-x, -near) } else { self.erf_above(x, near) }
+    }
+
+    /// The same for a number that is near one >= 0; the terms have one sign whatever that of x is.
+    fn erf_above(&self, x: T, near: f64) -> T {
         let square = x * x;
         if near * near > 0.7 * T::BITS as f64 {
             let one = T::of(1.0);

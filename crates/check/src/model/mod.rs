@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`proof`] | are the numbers of a certificate what they are called? |
 //! | [`standstill`] | is the gradient at M_0 exactly 0? |
-//! | [`orbit`] | where is exact gradient descent from M_0? |
+//! | [`orbit`] | one step of gradient descent, for [`orbit`](crate::orbit); the Jacobian |
 //! | [`file`] | what stands in a model's files? |
 //! | [`values`], [`functions`] | values and gradients, in balls or in numbers of many bits |
 //! | [`curvature`] | how large is D^2F over a ball? |
@@ -21,4 +21,6 @@ pub(crate) mod standstill;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_of_orbits;
 pub(crate) mod values;

@@ -2,16 +2,17 @@
 
 use super::curvature::{Bound, Site};
 use super::file::Model;
-use super::orbit::{Path, exactly, gram, jacobian, term};
+use super::orbit::{exactly, gram, jacobian, term};
 use super::values::Values;
 use crate::Unreadable;
 use crate::ball::{Ball, ball, norm};
 use crate::certificate::{FileRef, ModelRate, ModelRef, ModelRefuted, Orbit, Reading};
-use crate::claims::{Answer, Proof, Stop, at_most, require};
+use crate::claims::{Proof, Stop, at_most, require};
 use crate::files::{Files, LARGEST, bytes};
 use crate::gram::quotient;
 use crate::matrix::{Matrix, Real};
 use crate::number::{Double, power};
+use crate::orbit::{Path, exceeds, leads};
 use crate::rate::{ball_inequalities, numbers, signs};
 
 /// The model in the certificate's files.
@@ -134,20 +135,14 @@ fn beta(J: &Matrix, beta: f64, positive: bool) -> Proof {
 
 /// The bound holds from t = 1 to T, and M_T is near the centre.
 fn orbit_to(c: &ModelRate, orbit: &Orbit, model: &Model, centre: &[f64]) -> Proof {
-    let factor = ball(1.0) - ball(c.eta) * ball(c.beta);
-    let path =
-        Path { model, eta: c.eta, steps: orbit.steps, bits: orbit.bits, centre: Some(centre) };
-    path.prove(&|enclosed| {
-        let mut bound = enclosed.squares[0];
-        for (t, square) in enclosed.squares.iter().enumerate().skip(1) {
-            bound = bound * factor;
-            let name = format!("2 f_t at t = {t}");
-            let answer = Answer::at_most(&name, *square, "(1 - eta beta)^t 2 f_0", bound);
-            let Answer::Proven = answer else { return answer };
-        }
-        let (away, claimed) = (enclosed.away, ball(orbit.distance));
-        Answer::at_most("the distance of M_T from the centre", away, "orbit.distance", claimed)
-    })
+    let path = Path {
+        subject: model,
+        eta: c.eta,
+        steps: orbit.steps,
+        bits: orbit.bits,
+        centre: Some(centre),
+    };
+    leads(&path, c.beta, orbit.distance)
 }
 
 /// f_t of the exact orbit is above (1 - eta beta)^t f_0, for a beta that is not above the reading's.
@@ -189,15 +184,6 @@ pub(crate) fn refuted(c: &ModelRefuted, files: &Files) -> Proof {
         require((ball(c.eta) * ball(most)).below(ball(1.0)), means_nothing)?;
         beta(&J, most, true).map_err(|_| Stop::Unproven(means_nothing()))?;
     }
-    let path = Path { model: &model, eta: c.eta, steps: c.t, bits: c.bits, centre: None };
-    path.prove(&|enclosed| {
-        let half = ball(0.5);
-        let (first, last) = (enclosed.squares[0], enclosed.squares[enclosed.squares.len() - 1]);
-        let power = (0..c.t).fold(ball(1.0), |power, _| power * factor);
-        match Answer::at_most("loss_lower", ball(loss), "f_t", half * last) {
-            Answer::Proven => {}
-            other => return other,
-        }
-        Answer::at_most("(1 - eta beta)^t f_0", power * half * first, "bound_upper", ball(bound))
-    })
+    let path = Path { subject: &model, eta: c.eta, steps: c.t, bits: c.bits, centre: None };
+    exceeds(&path, c.beta, loss, bound)
 }

@@ -4,6 +4,7 @@ use super::curvature::{Bound, Site};
 use super::file::{Function, Model};
 use super::functions::{Functions, Number};
 use super::orbit::{exactly, gram, jacobian};
+use super::tests_of_orbits::file_of;
 use super::values::{Values, function};
 use crate::ball::{Ball, ball, norm};
 use crate::certificate::{
@@ -18,13 +19,13 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
 /// Numbers to draw from.
-struct Draw(ChaCha8Rng);
+pub(super) struct Draw(ChaCha8Rng);
 
 impl Draw {
-    fn uniform(&mut self) -> f64 {
+    pub(super) fn uniform(&mut self) -> f64 {
         (self.0.next_u64() >> 11) as f64 / (1u64 << 53) as f64
     }
-    fn below(&mut self, n: usize) -> usize {
+    pub(super) fn below(&mut self, n: usize) -> usize {
         (self.0.next_u64() % n as u64) as usize
     }
     fn numbers(&mut self, n: usize, scale: f64) -> Vec<f64> {
@@ -32,7 +33,7 @@ impl Draw {
     }
 }
 
-fn draw(seed: u64) -> Draw {
+pub(super) fn draw(seed: u64) -> Draw {
     Draw(ChaCha8Rng::seed_from_u64(seed))
 }
 
@@ -95,6 +96,22 @@ fn minus_zero_is_a_number() {
     assert_eq!(Ends::<4>::of(-0.0), Ends::ZERO);
 }
 
+/// Of a number with 0 inside neither it nor its negative need seem to be above 0.
+#[test]
+fn odd_functions_end_around_zero() {
+    let of = Functions::<Ends<5>>::new();
+    let tiny = 2f64.powi(-200);
+    for x in [Ends::of(0.0).widened(Ends::of(tiny)), Ends::of(-tiny).widened(Ends::of(2.0 * tiny))]
+    {
+        for y in [of.tanh(x), of.erf(x), of.sin_cos(x).0] {
+            let y = y.to_ball();
+            assert!(y.lower() <= 0.0 && 0.0 <= y.upper() && y.abs().upper() < 64.0 * tiny);
+        }
+        // Nothing is known about 1 / x.
+        assert!(!of.over(Ends::of(1.0), x).to_ball().is_known());
+    }
+}
+
 /// Values that other programs give, to 50 digits: erf(1/2), tanh(1/2), ln 3, sin 2.
 #[test]
 fn functions_have_the_values_of_tables() {
@@ -119,13 +136,14 @@ fn functions_have_the_values_of_tables() {
 }
 
 /// The files of a model: tanh network of width 3 on data that its outputs nearly fit, or another one.
-struct Files {
+#[derive(Clone)]
+pub(super) struct Files {
     json: Vec<u8>,
     tensors: Vec<u8>,
-    centre: Vec<u8>,
+    pub(super) centre: Vec<u8>,
 }
 
-fn safetensors(arrays: &[(&str, Vec<usize>, Vec<f64>)]) -> Vec<u8> {
+pub(super) fn safetensors(arrays: &[(&str, Vec<usize>, Vec<f64>)]) -> Vec<u8> {
     let mut header = serde_json::Map::new();
     let mut data = Vec::new();
     for (name, shape, values) in arrays {
@@ -142,7 +160,7 @@ fn safetensors(arrays: &[(&str, Vec<usize>, Vec<f64>)]) -> Vec<u8> {
 }
 
 /// r = softmax-free part: tanh(X W + b) v - y, and beside it a softmax of the same scores in one residual.
-fn network(draw: &mut Draw, off: f64) -> Files {
+pub(super) fn network(draw: &mut Draw, off: f64) -> Files {
     let (n, D, width) = (3, 2, 4);
     let x = draw.numbers(n * D, 1.5);
     let W = draw.numbers(D * width, 1.0);
@@ -190,16 +208,16 @@ fn network(draw: &mut Draw, off: f64) -> Files {
     Files { json: serde_json::to_vec(&model).unwrap(), tensors, centre: Vec::new() }
 }
 
-fn trained() -> Vec<String> {
+pub(super) fn trained() -> Vec<String> {
     ["W", "b", "v"].map(str::to_owned).to_vec()
 }
 
 impl Files {
-    fn model(&self) -> Model {
+    pub(super) fn model(&self) -> Model {
         Model::read(&self.json, &self.tensors, &trained()).unwrap()
     }
 
-    fn reference(&self) -> ModelRef {
+    pub(super) fn reference(&self) -> ModelRef {
         ModelRef {
             file: "model.json".into(),
             sha256: sha256(&self.json),
@@ -207,7 +225,7 @@ impl Files {
         }
     }
 
-    fn check(&self, certificate: &Certificate) -> Result<Checked, Unreadable> {
+    pub(super) fn check(&self, certificate: &Certificate) -> Result<Checked, Unreadable> {
         certificate.check(&|name| match name {
             "model.json" => Ok(self.json.clone()),
             "model.safetensors" => Ok(self.tensors.clone()),
@@ -218,7 +236,12 @@ impl Files {
 }
 
 /// Numbers for which Theorem A closes at a point, found with the checker's own bounds.
-fn certificate(files: &Files, point: &[f64], t: u64, distance: f64) -> Option<ModelRate> {
+pub(super) fn certificate(
+    files: &Files,
+    point: &[f64],
+    t: u64,
+    distance: f64,
+) -> Option<ModelRate> {
     let model = files.model();
     let at = Values::<Ball>::new(&model, &exactly(point));
     let J = jacobian(&at);
@@ -270,7 +293,7 @@ fn certificate(files: &Files, point: &[f64], t: u64, distance: f64) -> Option<Mo
 }
 
 /// Exact gradient descent in f64, near enough for a centre.
-fn descend(model: &Model, eta: f64, steps: u64) -> Vec<f64> {
+pub(super) fn descend(model: &Model, eta: f64, steps: u64) -> Vec<f64> {
     let mut point = exactly(&model.start());
     let mut values = Values::<Ball>::new(model, &point);
     for _ in 0..steps {
@@ -283,7 +306,7 @@ fn descend(model: &Model, eta: f64, steps: u64) -> Vec<f64> {
     point.iter().map(|x| x.near()).collect()
 }
 
-fn valid(checked: &Result<Checked, Unreadable>) -> bool {
+pub(super) fn valid(checked: &Result<Checked, Unreadable>) -> bool {
     matches!(checked, Ok(Checked::Valid(_)))
 }
 
@@ -312,16 +335,7 @@ fn true_certificates_are_proven() {
         // An orbit of a few steps.
         let steps = 7;
         let centre = descend(&model, c.eta, steps);
-        let places = model.places();
-        let blocks: Vec<(&str, Vec<usize>, Vec<f64>)> = model
-            .blocks
-            .iter()
-            .enumerate()
-            .map(|(b, block)| {
-                (&block.name[..], block.shape.clone(), centre[places[b]..places[b + 1]].to_vec())
-            })
-            .collect();
-        files.centre = safetensors(&blocks);
+        files.centre = file_of(&model, &centre);
         let Some(tail) = certificate(&files, &centre, steps, 1e-12) else { continue };
         let orbit = Orbit { steps, distance: 1e-12, bits: 192 };
         let tail = ModelRate { eta: c.eta.min(tail.eta), orbit: Some(orbit), ..tail };
