@@ -442,7 +442,7 @@ pub fn verify<'py>(
         .map_err(raise)?;
     let total = settings.steps.limit();
     let found = run(py, &asked, |watch| {
-        gdcert::verify(&inst.inner, &settings, &mut |event| match event {
+        gdcert::verify_with(&inst.inner, &settings, &mut |event| match event {
             Event::Point(point) => watch.at(point.t, total),
             Event::Proving(t) => watch.at(t, total),
         })

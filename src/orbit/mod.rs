@@ -134,30 +134,42 @@ const SCRAP: u64 = 128;
 /// f_t <= (1 - eta beta)^t f_0, but not beyond `limit` steps. The first claim is the
 /// deciding one; every beta must be positive with eta beta < 1.
 ///
-/// `observe` sees every step of every pass, and stops by breaking.
-///
 /// # Errors
-/// A claim or a step that makes no sense, or [`Error::Cancelled`].
+/// A claim or a step that makes no sense.
 ///
 /// ```
 /// use gdcert::orbit::{self, Fate};
 /// use gdcert::{Dims, Init, Instance, Kernel, Trained, bounds::Enclosure, spectrum::Reading};
 /// use gdcert::certificate::Claimed;
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
 /// let enclosure = Enclosure::new(&instance, Trained::QKV);
 /// let eta = 0.5 / enclosure.jacobian_norm_upper().powi(2);
 /// let claims = [Reading::PerHead, Reading::Stacked].map(|r| Claimed::reading(r, enclosure.beta(r)));
-/// let through = &mut |_| ControlFlow::Continue(());
-/// let orbit = orbit::enclose(&instance, Trained::QKV, eta, &claims, 2000, &Default::default(), through)?;
+/// let orbit = orbit::enclose(&instance, Trained::QKV, eta, &claims, 2000, &Default::default())?;
 /// // Read per head the bound holds for every t, read literally it does not.
 /// assert!(matches!(orbit.fate(Reading::PerHead), Some(Fate::Certified { .. })));
 /// assert!(matches!(orbit.fate(Reading::Stacked), Some(Fate::Refuted(found)) if found.first));
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn enclose(
+    instance: &Instance,
+    trained: Trained,
+    eta: f64,
+    claims: &[Claimed],
+    limit: usize,
+    settings: &Settings,
+) -> Result<Orbit> {
+    let through = &mut |_| ControlFlow::Continue(());
+    enclose_with(instance, trained, eta, claims, limit, settings, through)
+}
+
+/// As [`enclose`]; `observe` sees every step of every pass, and stops by breaking.
+///
+/// # Errors
+/// As [`enclose`], or [`Error::Cancelled`].
+pub fn enclose_with(
     instance: &Instance,
     trained: Trained,
     eta: f64,

@@ -9,7 +9,6 @@ use gdcert::{
     verify,
 };
 use nalgebra::DMatrix;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 fn run(instance: &Instance, trained: &str, eta: Eta, steps: usize) -> Verification {
@@ -19,7 +18,7 @@ fn run(instance: &Instance, trained: &str, eta: Eta, steps: usize) -> Verificati
         steps: Steps::Exactly(steps),
         ..Settings::default()
     };
-    verify(instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap()
+    verify(instance, &settings).unwrap()
 }
 
 fn draw(kernel: Kernel, seed: u64) -> Instance {
@@ -86,7 +85,7 @@ fn an_automatic_step_is_what_it_is_called() {
                     steps: Steps::Exactly(20),
                     ..Settings::default()
                 };
-                let found = verify(&instance, &settings, &mut |_| ControlFlow::Continue(()));
+                let found = verify(&instance, &settings);
                 let expected = jacobian_norm(&instance, trained_blocks);
                 match found {
                     Ok(found) => {

@@ -275,7 +275,7 @@ fn a_certificate_excludes_a_violation() {
             eta: Eta::Auto,
             ..Goal::default()
         };
-        let proof = certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap();
+        let proof = certify(&instance, &goal).unwrap();
         if !matches!(proof, Certified::Rate { .. }) {
             return Ok(());
         }
@@ -284,8 +284,7 @@ fn a_certificate_excludes_a_violation() {
             reading: Some(reading.into()),
             ..Settings::default()
         };
-        let through = &mut |_: gdcert::Event| ControlFlow::Continue(());
-        let run = verify(&instance, &settings, through).unwrap();
+        let run = verify(&instance, &settings).unwrap();
         prop_assert!(
             run.claim(reading).verdict.holds(),
             "{:?}",

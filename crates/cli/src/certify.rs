@@ -13,7 +13,7 @@ use gdcert::check_room;
 use gdcert::descent::Steps;
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
-use gdcert::{Certified, Goal, best_rate, certificate_files, certify, search_scale};
+use gdcert::{Certified, Goal, best_rate, certificate_files, certify_with, search_scale};
 use gdcert_report::rocq::export;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -130,7 +130,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             found
         }
         _ if args.best_rate => best_rate(&source.instance, trained)?,
-        _ => certify(&source.instance, &goal, &mut observe)?,
+        _ => certify_with(&source.instance, &goal, &mut observe)?,
     };
     drop(progress);
 

@@ -10,7 +10,7 @@ use gdcert::experiment::poster::{
     convexity_numbers, experiment, experiments,
 };
 use gdcert::model::Kernel;
-use gdcert::verify::{Event, verify};
+use gdcert::verify::{Event, verify_with};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{remove, shell_line, write_atomic};
 use gdcert_base::input;
@@ -324,7 +324,7 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
     let instance = run.instance()?;
     let settings = run.settings();
     let mut progress = Progress::new(what, settings.steps.limit());
-    let found = verify(&instance, &settings, &mut |event| {
+    let found = verify_with(&instance, &settings, &mut |event| {
         match event {
             Event::Point(point) => progress.at(point.t),
             Event::Proving(t) => progress.at(t),

@@ -13,7 +13,7 @@ use gdcert::certificate::called;
 use gdcert::check_room;
 use gdcert::descent::{End, Steps};
 use gdcert::verdict::{Claim, Verdict};
-use gdcert::verify::{Event, Settings, verify};
+use gdcert::verify::{Event, Settings, verify_with};
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_report::{summary, verification_files};
 use std::ops::ControlFlow;
@@ -139,7 +139,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     args.instance.spare(&source, &out)?;
 
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&source.instance, &settings, &mut |event| {
+    let found = verify_with(&source.instance, &settings, &mut |event| {
         match event {
             Event::Point(point) => progress.at(point.t),
             Event::Proving(t) => progress.at(t),

@@ -334,8 +334,7 @@ fn size(dims: Dims) -> usize {
 /// The verdict on the file that will be written; `None` if it is neither `refuted` nor `violated`.
 fn confirm(search: &Search, instance: Instance) -> Result<Option<Counterexample>> {
     let instance = Instance::from_bytes(&instance.to_bytes()?, None)?;
-    let through = &mut |_: crate::Event| ControlFlow::Continue(());
-    let found = verify(&instance, &search.settings(), through)?;
+    let found = verify(&instance, &search.settings())?;
     let verdict = |reading| found.claim(reading).verdict;
     let heads_count = search.reading == Reading::Stacked && !verdict(Reading::PerHead).holds();
     if !verdict(search.reading).fails() || heads_count {
@@ -360,21 +359,12 @@ fn refutes(search: &Search, instance: &Instance, limit: usize) -> bool {
     let Ok(eta) = Eta::auto(&site, &mut spectrum.jacobian_norm) else {
         return false;
     };
-    let through = &mut |_: usize| ControlFlow::Continue(());
     let beta = site.enclosure().beta(search.reading);
     let (claims, settings) = (
         [Claimed::reading(search.reading, beta)],
         orbit::Settings::QUICK,
     );
-    match orbit::enclose(
-        instance,
-        search.trained,
-        eta,
-        &claims,
-        limit,
-        &settings,
-        through,
-    ) {
+    match orbit::enclose(instance, search.trained, eta, &claims, limit, &settings) {
         Ok(orbit) => matches!(orbit.fate(search.reading), Some(Fate::Refuted(_))),
         _ => false,
     }
@@ -394,8 +384,7 @@ fn proof(
         tail: 0,
         orbit: None,
     };
-    let through = &mut |_: usize| ControlFlow::Continue(());
-    Ok(match certify(instance, &goal, through)? {
+    Ok(match certify(instance, &goal)? {
         Certified::Rate { certificate, .. } => Ok(certificate.statement().to_owned()),
         Certified::Obstructed(certificate) => Err(certificate.statement().to_owned()),
         Certified::Refuted(certificate) => Err(certificate.statement().to_owned()),

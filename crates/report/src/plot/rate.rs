@@ -54,11 +54,10 @@ const HULL: Rgb = (170, 110, 0);
 /// ```
 /// use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, deciding_reading};
 /// use gdcert_report::plot;
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 3, D: 6, d: 3, H: 2, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
-/// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let found = verify(&instance, &Settings::default())?;
 /// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name())?;
 /// assert!(figure.svg()?.starts_with("<svg"));
 /// # Ok::<(), gdcert::Error>(())
@@ -1122,7 +1121,6 @@ mod tests {
     use super::*;
     use gdcert::descent::{End, Point, Steps};
     use gdcert::{Dims, Eta, Init, Instance, Kernel, Settings, Trained, deciding_reading, verify};
-    use std::ops::ControlFlow;
 
     fn run(kernel: Kernel, init: Init, p: usize, settings: &Settings) -> Verification {
         let dims = Dims {
@@ -1134,7 +1132,7 @@ mod tests {
             p,
         };
         let instance = Instance::random(dims, kernel, init, 0).unwrap();
-        verify(&instance, settings, &mut |_| ControlFlow::Continue(())).unwrap()
+        verify(&instance, settings).unwrap()
     }
 
     fn steps(steps: Steps) -> Settings {

@@ -248,7 +248,6 @@ mod tests {
     use gdcert::certificate::TheoremA;
     use gdcert::problem::Init;
     use gdcert::{Certified, Goal, certify};
-    use std::ops::ControlFlow;
 
     #[test]
     fn the_library_is_what_the_project_lists() {
@@ -296,12 +295,11 @@ mod tests {
             trained,
             ..Goal::default()
         };
-        let certificate =
-            match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap() {
-                Certified::Rate { certificate, .. } => certificate,
-                Certified::Obstructed(certificate) => certificate,
-                other => panic!("{other:?}"),
-            };
+        let certificate = match certify(&instance, &goal).unwrap() {
+            Certified::Rate { certificate, .. } => certificate,
+            Certified::Obstructed(certificate) => certificate,
+            other => panic!("{other:?}"),
+        };
         (instance, certificate)
     }
 
