@@ -95,6 +95,16 @@ pub enum Event<'a> {
     Proving(usize),
 }
 
+impl Event<'_> {
+    /// The step it is at.
+    pub fn t(&self) -> usize {
+        match self {
+            Event::Point(point) => point.t,
+            Event::Proving(t) => *t,
+        }
+    }
+}
+
 /// Everything found out about one instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verification {

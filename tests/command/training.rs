@@ -5,7 +5,7 @@ use gdcert::{Error, Kernel};
 use gdcert_train::classifier::{Architecture, Batch, Classifier, Dropout, Parameters, Real};
 use gdcert_train::data::{Dataset, Sample, Task, pathfinder};
 use gdcert_train::training::{
-    Checkpoint, Event, Law, Optimizer, Row, Run, Settings, Split, Trainer, run,
+    Checkpoint, Event, Law, Optimizer, Row, Run, Settings, Split, Trainer, run, run_with,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -229,7 +229,7 @@ fn train(folder: &Path, settings: &Settings, data: &Dataset) -> Vec<Row> {
         resume: false,
         from: None,
     };
-    run(&plan, &mut |_| ControlFlow::Continue(())).unwrap()
+    run(&plan).unwrap()
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn interrupted_and_resumed_is_the_same_run() {
                 from: None,
             };
             let mut events = 0;
-            let result = run(&plan, &mut |event| {
+            let result = run_with(&plan, &mut |event| {
                 events += usize::from(!matches!(event, Event::Measured(_)));
                 // Now and then far enough for a step to follow an evaluation.
                 if events > 1 + patience % 4 {
@@ -331,7 +331,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoint() {
         resume: false,
         from: None,
     };
-    let error = run(&plan, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    let error = run(&plan).unwrap_err();
     assert!(error.to_string().contains("lower --lr"), "{error}");
 }
 
@@ -568,12 +568,8 @@ fn a_run_that_goes_on_has_its_data_and_may_take_more_steps() {
         resume: true,
         from: None,
     };
-    let error = run_all(&plan).unwrap_err().to_string();
+    let error = gdcert_train::training::run(&plan).unwrap_err().to_string();
     assert!(error.contains("other data"), "{error}");
-}
-
-fn run_all(plan: &Run) -> gdcert::Result<Vec<Row>> {
-    run(plan, &mut |_| ControlFlow::Continue(()))
 }
 
 /// What a file says of its sizes is held against the file before anything is allocated.

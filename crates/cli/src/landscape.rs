@@ -4,7 +4,7 @@ use super::instance::InstanceArgs;
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
 use super::train::{of_data, refuse_others, source};
-use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, tell, whole};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
 use gdcert::check_room;
@@ -24,7 +24,6 @@ use gdcert_train::training::check_training_room;
 use gdcert_train::training::{Checkpoint, Settings};
 use gdcert_train::{ClassifierLoss, classifier_blocks};
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The loss around a checkpoint or an instance: a surface over a direction in W^Q and one in W^K, and the Hessian's eigenvalues
@@ -407,11 +406,7 @@ fn finish<L: Loss>(
         if let Some((_, progress)) = &mut progress {
             progress.at(done);
         }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        go_on()
     };
     if args.resume {
         refuse_another(header, &folder)?;

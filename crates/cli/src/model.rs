@@ -2,7 +2,7 @@
 
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, say, tell};
+use super::{Common, Outcome, print, say, tell};
 use crate::Result;
 use gdcert::Certified;
 use gdcert::descent::End;
@@ -11,7 +11,6 @@ use gdcert::graph::{
 };
 use gdcert::verdict::Verdict;
 use gdcert_report::{model_summary, model_verification_files};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The flags that a model takes the place of.
@@ -50,16 +49,6 @@ fn title(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn watch(progress: &mut Progress) -> impl FnMut(usize) -> ControlFlow<()> {
-    |t| {
-        progress.at(t);
-        match interrupted() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
-
 pub(super) fn run_verify(
     path: &Path,
     settings: &Settings,
@@ -71,7 +60,7 @@ pub(super) fn run_verify(
     let deciding = settings.deciding();
     let mut out = OutDir::open(common, "verify", line, None)?;
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&graph, settings, &mut watch(&mut progress))?;
+    let found = verify(&graph, settings, &mut |t| progress.step(t))?;
     drop(progress);
     let title = title(path);
     out.replace(model_verification_files(
@@ -101,7 +90,7 @@ pub(super) fn run_certify(
     let mut progress = Progress::new("gradient descent", goal.tail);
     let found = match best {
         true => best_rate(&graph)?,
-        false => certify(&graph, goal, &mut watch(&mut progress))?,
+        false => certify(&graph, goal, &mut |t| progress.step(t))?,
     };
     drop(progress);
     let write = |out: &mut OutDir, certificate: &Certificate, centre: Option<&[f64]>| {

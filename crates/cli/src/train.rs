@@ -2,7 +2,7 @@
 
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, tell, whole};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
 use gdcert::model::Kernel;
@@ -14,12 +14,11 @@ use gdcert_report::{Table, runs_table};
 use gdcert_train::data::Task;
 use gdcert_train::training::check_training_room;
 use gdcert_train::training::{
-    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run as train,
+    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run_with as train,
     too_large,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The settings of a run; also read by --config.
@@ -249,11 +248,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             }
             Event::Measured(_) | Event::Evaluating => {}
         }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        go_on()
     });
     drop(progress);
     let rows = match trained {

@@ -157,7 +157,6 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 /// ```
 /// use gdcert::experiment::falsify::{Search, Start, falsify};
 /// use gdcert::{Dims, Init, Kernel, Trained, spectrum::Reading, verdict::Verdict};
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 1, D: 2, d: 1, H: 4, p: 1 };
 /// let search = Search {
@@ -168,7 +167,7 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 ///     tries: 1000,
 ///     seed: 0,
 /// };
-/// let findings = falsify(&search, &|_| ControlFlow::Continue(()))?;
+/// let findings = falsify(&search)?;
 /// let counterexample = findings.counterexample.expect("four heads are enough");
 /// assert_eq!(counterexample.found.claim(Reading::Stacked).verdict, Verdict::Refuted);
 /// # Ok::<(), gdcert::Error>(())
@@ -176,7 +175,15 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 ///
 /// # Errors
 /// No step, no try; sizes that the law or the reading does not allow, with the mend.
-pub fn falsify(search: &Search, observe: Observe) -> Result<Findings> {
+pub fn falsify(search: &Search) -> Result<Findings> {
+    falsify_with(search, &|_| ControlFlow::Continue(()))
+}
+
+/// As [`falsify`]; where `observe` breaks, what was found so far is the answer.
+///
+/// # Errors
+/// As [`falsify`].
+pub fn falsify_with(search: &Search, observe: Observe) -> Result<Findings> {
     search.check()?;
     // Once stopped, stopped: also where the observer breaks only once.
     let stopped = AtomicBool::new(false);
