@@ -175,7 +175,7 @@ pub(crate) fn with_certified_step(
 }
 
 /// Why the [checker](crate::certificate::check) does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
-pub fn check_refuses(
+pub(crate) fn check_refuses(
     certificate: &Certificate,
     instance: &Instance,
     centre: Option<&Instance>,
@@ -336,7 +336,7 @@ pub fn search_scale(
 }
 
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
-pub fn rate_certificate(
+pub(crate) fn rate_certificate(
     instance: &Instance,
     trained: Trained,
     proven: &Proven,
@@ -368,7 +368,7 @@ pub fn rate_certificate(
 }
 
 /// The certificate of an obstruction.
-pub fn obstructed_certificate(
+pub(crate) fn obstructed_certificate(
     instance: &Instance,
     trained: Trained,
     found: &Obstruction,

@@ -59,7 +59,7 @@ const HIDDEN: f64 = 1.0 / 4096.0;
 
 impl<M: Model> Plan<'_, M> {
     /// The orbit with this number of words, one of [`WORDS`](super::WORDS).
-    pub fn walk(
+    pub(super) fn walk(
         &self,
         words: usize,
         windows: &mut Windows,

@@ -56,7 +56,7 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Checks {
             begun: Instant::now(),
             done: RefCell::default(),
@@ -67,7 +67,7 @@ impl Checks {
     ///
     /// # Errors
     /// A file that is no certificate.
-    pub fn of(&self, path: &Path) -> Result<Rc<Reproved>> {
+    pub(crate) fn of(&self, path: &Path) -> Result<Rc<Reproved>> {
         if let Some(known) = self.done.borrow().get(path) {
             return Ok(known.clone());
         }
@@ -102,7 +102,11 @@ impl Checks {
     ///
     /// # Errors
     /// A certificate.json that is none.
-    pub fn of_verdict(&self, file: &VerdictFile, folder: &Path) -> Result<Option<Rc<Reproved>>> {
+    pub(crate) fn of_verdict(
+        &self,
+        file: &VerdictFile,
+        folder: &Path,
+    ) -> Result<Option<Rc<Reproved>>> {
         let path = folder.join(BESIDE);
         let Some(within) = &file.certificate else {
             return Ok(None);
@@ -303,7 +307,7 @@ impl Reproved {
     }
 
     /// What the certificate says, sentence by sentence: what is proven and why; or what is only claimed.
-    pub fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         let mut words = match &self.standing {
             Standing::Proven(statement) => {
                 let mut words = vec![format!("Proven: {statement}")];

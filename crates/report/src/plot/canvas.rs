@@ -54,7 +54,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub fn solid(color: Rgb, width: f64) -> Self {
+    pub(super) fn solid(color: Rgb, width: f64) -> Self {
         Line {
             color,
             width,
@@ -81,7 +81,7 @@ pub(super) struct Canvas {
 
 impl Canvas {
     /// A connected line through the points.
-    pub fn line(&mut self, path: &[Xy], line: Line) -> Result<()> {
+    pub(super) fn line(&mut self, path: &[Xy], line: Line) -> Result<()> {
         // On a curve this jagged dashes would neither be seen nor be cheap.
         let length = |p: &[Xy]| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1);
         let jagged = path.windows(2).map(length).sum::<f64>() > 2000.0;
@@ -105,7 +105,7 @@ impl Canvas {
     }
 
     /// A filled polygon.
-    pub fn fill(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
+    pub(super) fn fill(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
         if outline.len() > 2 {
             let outline = outline.iter().map(|&p| within(p)).collect();
             self.marks.push(Mark::Area {
@@ -118,7 +118,7 @@ impl Canvas {
     }
 
     /// A polygon in a colour that lets through what lies below.
-    pub fn veil(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
+    pub(super) fn veil(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
         if outline.len() > 2 {
             let outline = outline.iter().map(|&p| within(p)).collect();
             self.marks.push(Mark::Area {
@@ -131,7 +131,7 @@ impl Canvas {
     }
 
     /// A filled rectangle between two corners.
-    pub fn fill_rect(&mut self, a: Xy, b: Xy, color: Rgb) -> Result<()> {
+    pub(super) fn fill_rect(&mut self, a: Xy, b: Xy, color: Rgb) -> Result<()> {
         let (a, b) = (within(a), within(b));
         let corners = [(a.0.min(b.0), a.1.min(b.1)), (a.0.max(b.0), a.1.max(b.1))];
         self.marks.push(Mark::Rect { corners, color });
@@ -139,7 +139,7 @@ impl Canvas {
     }
 
     /// A filled disc.
-    pub fn disc(&mut self, centre: Xy, radius: f64, color: Rgb) -> Result<()> {
+    pub(super) fn disc(&mut self, centre: Xy, radius: f64, color: Rgb) -> Result<()> {
         let centre = within(centre);
         self.marks.push(Mark::Disc {
             centre,
@@ -150,7 +150,14 @@ impl Canvas {
     }
 
     /// One line of text, as it is.
-    pub fn text(&mut self, text: &str, at: Xy, size: f64, color: Rgb, align: Align) -> Result<()> {
+    pub(super) fn text(
+        &mut self,
+        text: &str,
+        at: Xy,
+        size: f64,
+        color: Rgb,
+        align: Align,
+    ) -> Result<()> {
         let text = printable(text);
         if text.trim().is_empty() {
             return Ok(());
@@ -161,7 +168,7 @@ impl Canvas {
     }
 
     /// One line of text with formulas between dollar signs.
-    pub fn label(
+    pub(super) fn label(
         &mut self,
         label: &str,
         at: Xy,

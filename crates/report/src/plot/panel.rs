@@ -33,7 +33,7 @@ pub(super) struct Panel {
 
 impl Panel {
     /// Where a point of the axes is on the figure.
-    pub fn at(&self, x: f64, y: f64) -> Xy {
+    pub(super) fn at(&self, x: f64, y: f64) -> Xy {
         let Rect {
             left,
             top,
@@ -54,7 +54,7 @@ impl Panel {
     }
 
     /// The y axis' name, read from below: at `usual`, or further left where tick labels come near.
-    pub fn draw_y_name(
+    pub(super) fn draw_y_name(
         &self,
         canvas: &mut Canvas,
         name: &str,
@@ -71,7 +71,7 @@ impl Panel {
     }
 
     /// Grid lines, frame ticks and labels; the steps' labels only if `with_x`.
-    pub fn draw_axes(&self, canvas: &mut Canvas, with_x: bool) -> Result<()> {
+    pub(super) fn draw_axes(&self, canvas: &mut Canvas, with_x: bool) -> Result<()> {
         let Rect {
             left,
             top,
@@ -100,13 +100,13 @@ impl Panel {
     }
 
     /// The frame, drawn last so that curves end under it.
-    pub fn draw_frame(&self, canvas: &mut Canvas) -> Result<()> {
+    pub(super) fn draw_frame(&self, canvas: &mut Canvas) -> Result<()> {
         canvas.line(&self.frame.corners(), Line::solid(BLACK, 0.9))
     }
 
     /// A series in axis coordinates as paths on the figure: thinned, interrupted where y is not a
     /// number, cut at the frame.
-    pub fn paths(&self, series: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<Xy>> {
+    pub(super) fn paths(&self, series: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<Xy>> {
         let per_point = (self.x.high() - self.x.low()) / (self.frame.right - self.frame.left);
         let mut paths: Vec<Vec<Xy>> = Vec::new();
         let mut open = false;
