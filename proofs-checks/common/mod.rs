@@ -6,7 +6,8 @@ pub mod double_double;
 pub mod theorem_a;
 
 use gdcert::descent::{Steps, descend};
-use gdcert::model::{self, Dual, Scalar};
+use gdcert::model;
+use gdcert::numbers::{Dual, Scalar};
 use gdcert::spectrum::{Reading, Spectrum};
 pub use gdcert::testing::{Draw, draws, kernels, scales, sizes, trained as subsets};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights};

@@ -33,12 +33,13 @@
 //! |a (x) b - am (x) bm| <= ra (|bm| + rb) + |am| rb. Then Weyl's inequality takes over (see [`gdcert_numbers::verified`]).
 
 use super::curvature::{Curvature, Token};
-use crate::model::{self, Kernel, Scalar, Trained};
+use crate::model::{self, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use gdcert_numbers::Bound;
+use gdcert_numbers::Scalar;
 use gdcert_numbers::U;
 use gdcert_numbers::interval::{Interval, add_down, add_up, exp_ball, sqrt_up};
 use gdcert_numbers::verified::{
@@ -225,7 +226,7 @@ impl<'a> Enclosure<'a> {
     }
 
     /// sigma_min of J over the trained blocks (m-th singular value; 0 with fewer than m parameters).
-    pub fn sigma_min_J(&self) -> SigmaMin {
+    pub(crate) fn sigma_min_J(&self) -> SigmaMin {
         self.J().0
     }
 
@@ -247,7 +248,7 @@ impl<'a> Enclosure<'a> {
     }
 
     /// Upper bounds of |J_Q|, |J_K|, |J_V|; 0 for a block that is not trained.
-    pub fn block_norms_upper(&self) -> [f64; 3] {
+    pub(crate) fn block_norms_upper(&self) -> [f64; 3] {
         [0, 1, 2].map(|b| {
             if self.trained.flags()[b] {
                 self.extreme([0, 1, 2].map(|c| c == b)).1.hi()
@@ -289,7 +290,7 @@ impl<'a> Enclosure<'a> {
     ///
     /// # Errors
     /// As [`alpha_lower`](Self::alpha_lower).
-    pub fn alpha_lower_of(&self, blocks: Trained) -> std::result::Result<f64, NotResolved> {
+    pub(crate) fn alpha_lower_of(&self, blocks: Trained) -> std::result::Result<f64, NotResolved> {
         if blocks == self.trained {
             return self.alpha_lower();
         }

@@ -9,10 +9,11 @@ pub(crate) use lanes::{descend_lanes, fits_lanes, lanes};
 pub use step::Stepper;
 
 use crate::model::rounding::Rounding;
-use crate::model::{DoubleDouble, Precision, Trained};
+use crate::model::{Precision, Trained};
 use crate::problem::Instance;
 use crate::spectrum::sigma_min;
 use crate::{Error, Result};
+use gdcert_numbers::DoubleDouble;
 use nalgebra::DMatrix;
 pub(crate) use plain::{PlainStepper, units_per_head};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The exact orbit of gradient descent, enclosed: statements about exact arithmetic from M_0 on.
 //!
 //! A run in f64 says nothing about exact gradient descent. Here every step is evaluated in fixed-point balls
-//! ([`Fixed`](crate::model::Fixed)) at an exact point, and what rounding adds lives on in one number, the distance to the exact
+//! ([`Fixed`](gdcert_numbers::Fixed)) at an exact point, and what rounding adds lives on in one number, the distance to the exact
 //! orbit, which a step multiplies by at most max(1, eta |J|^2 - 1) + eta |r| h (Lemma 1, Theorem 2). So the claimed bound is
 //! held against the exact losses at every step, and where Theorem A closes around a point near the orbit it is proven for every
 //! later one (Theorem 6); where it is exceeded it is refuted (Corollary 7).

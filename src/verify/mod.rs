@@ -6,7 +6,7 @@ mod file;
 mod proof_soundness;
 pub(crate) mod room;
 
-pub use crate::eta::{Eta, THETA};
+pub use crate::eta::Eta;
 pub use by_name::ByName;
 pub(crate) use file::SCHEMA;
 pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};

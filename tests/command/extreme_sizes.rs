@@ -1,7 +1,8 @@
 //! Instances whose numbers come near under- or overflow, or whose norm-wise error bounds say nothing: verdicts and steps
 //! must be those of the mathematics, or "not known".
 
-use gdcert::model::{self, DoubleDouble, Scalar};
+use gdcert::model;
+use gdcert::numbers::{DoubleDouble, Scalar};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::{

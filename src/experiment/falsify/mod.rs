@@ -56,7 +56,7 @@ const ROUND: u64 = 16;
 
 /// By what share f_t must exceed the bound for the search to call it a violation: far beyond rounding, visible in
 /// the numbers. (The verdict itself needs no more than the errors of both sides.)
-pub const CLEAR: f64 = 0.01;
+const CLEAR: f64 = 0.01;
 
 /// What a search begins with.
 #[derive(Clone, Debug)]

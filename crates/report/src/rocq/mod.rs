@@ -155,7 +155,7 @@ pub fn estimate(dims: Dims, kernel: Kernel, trained: Trained, integers: Integers
 }
 
 /// Beyond this estimate with primitive integers [`export`] refuses.
-pub const LIMIT_SECONDS: f64 = 4.0 * 3600.0;
+const LIMIT_SECONDS: f64 = 4.0 * 3600.0;
 
 /// What `coqc` will take for a proof of the rate at these sizes, with either kind of integers, in words.
 ///
