@@ -26,7 +26,7 @@ pub use landscape::{Landscape, contours, reliefs};
 pub use look::{Format, Legend, Look, Part};
 pub use model::model_rate_vs_bound;
 use rate::style as reading_style;
-pub use rate::{rate_vs_bound, rate_vs_bound_as, rate_vs_bound_of};
+pub use rate::{rate_vs_bound, rate_vs_bound_of};
 pub use sweep::{Named, Over, sweep_figures};
 
 use crate::{Error, Result};
