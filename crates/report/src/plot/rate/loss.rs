@@ -260,12 +260,7 @@ impl RateVsBound<'_> {
     }
 
     /// First violations, divergence, a loss of 0, the hull bound.
-    fn annotate(
-        &self,
-        canvas: &mut Canvas,
-        panel: &Panel,
-        occupied: &mut Occupied,
-    ) -> Result<()> {
+    fn annotate(&self, canvas: &mut Canvas, panel: &Panel, occupied: &mut Occupied) -> Result<()> {
         let mark = |point: &story::Step| {
             let (x, y) = panel.at(point.t as f64, drawn_log(point.loss));
             (x, y.clamp(panel.frame.top, panel.frame.bottom))
@@ -340,7 +335,7 @@ impl RateVsBound<'_> {
 
 /// log10 of a bound: a straight line in t, which does not underflow.
 #[derive(Clone, Copy)]
-struct Bound {
+pub(super) struct Bound {
     start: f64,
     slope: f64,
 }

@@ -114,6 +114,7 @@ struct RateVsBound<'a> {
     /// Upper and lower edges.
     panels: Vec<(Part, (f64, f64))>,
 }
+
 impl Drawing for RateVsBound<'_> {
     fn size(&self) -> (f64, f64) {
         (self.width(), self.height)
