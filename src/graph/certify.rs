@@ -1,7 +1,8 @@
 //! From a model to a certificate.
 
 use super::Graph;
-use super::subject::{Certificate, GraphClaims, check, missing, ntk};
+use super::subject::{Certificate, GraphClaims, check, missing, ntk, obstruction};
+use crate::bounds::Obstruction;
 use crate::certificate::theorem_a::Step;
 use crate::certificate::{Constant, Grounds, OwnClaim, Refusal};
 use crate::eta::{AUTO, Eta, THETA};
@@ -51,7 +52,7 @@ impl Goal {
     }
 }
 
-/// Proves, if it can, that f(M_t) <= (1 - eta beta)^t f(M_0) for every t, or that it is not so; where the exact orbit can not be
+/// Proves, if it can, that f(M_t) <= (1 - eta beta)^t f(M_0) for every t, or that it is not so, or that nothing moves; where the exact orbit can not be
 /// enclosed, that f(M_t) <= (1 - eta beta)^(t - T) f(M_T) for every t >= T.
 ///
 /// # Errors
@@ -71,6 +72,9 @@ pub fn certify(
     }
     let bounds = Bounds::new(graph, &graph.start())?;
     let ntk = ntk(&bounds);
+    if let Some(found) = obstruction(graph) {
+        return obstructed(graph, &found, bounds);
+    }
     if name == Reading::Ntk.name() && ntk.lo() <= 0.0 {
         let why = match missing(graph) {
             Some(missing) => format!("the reading ntk does not apply: it {missing}"),
@@ -110,6 +114,9 @@ pub fn certify(
 /// A kink at M_0, named.
 pub fn best_rate(graph: &Graph) -> Result<Certified<Certificate, Vec<f64>>> {
     let bounds = Bounds::new(graph, &graph.start())?;
+    if let Some(found) = obstruction(graph) {
+        return obstructed(graph, &found, bounds);
+    }
     let mut claims = GraphClaims::new(graph, &[], f64::NAN, bounds)?;
     let proof = match claims.grounds.best() {
         Ok(proof) => proof,
@@ -127,6 +134,18 @@ pub fn best_rate(graph: &Graph) -> Result<Certified<Certificate, Vec<f64>>> {
         orbit: None,
     };
     settle::certify(&mut claims, wanted, &mut |_| ControlFlow::Continue(()))
+}
+
+fn obstructed(
+    graph: &Graph,
+    found: &Obstruction,
+    bounds: Bounds,
+) -> Result<Certified<Certificate, Vec<f64>>> {
+    let claims = GraphClaims::new(graph, &[], f64::NAN, bounds)?;
+    Ok(match claims.standstill(found)? {
+        (certificate, None) => Certified::Obstructed(certificate),
+        (_, Some(why)) => Certified::Refused(Unproven::not_rechecked(&why)),
+    })
 }
 
 /// The proof at M_0 with the step that Theorem A chooses.

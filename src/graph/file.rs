@@ -2,12 +2,14 @@
 
 use super::subject::STEM;
 use super::{Certificate, Graph, Verification};
+use crate::bounds::Obstruction;
 use crate::verify::{ByName, ClaimRecord, OrbitFile};
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
 use gdcert_base::schema;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use std::path::Path;
 
 /// The model's two files by name: `model.json` and `model.safetensors`.
 ///
@@ -18,22 +20,22 @@ pub fn model_files(graph: &Graph) -> Result<Vec<(String, Vec<u8>)>> {
 }
 
 /// The model in `verdict.json`.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelFile {
     /// Its file, beside this one.
     pub file: String,
     /// The SHA-256 of its bytes.
     pub sha256: String,
-    /// The shapes of its blocks, by name.
+    /// The shapes of all its blocks, trained or not, by name.
     pub blocks: ByName<Vec<usize>>,
     /// The number of residuals.
     pub m: usize,
-    /// The number of parameters.
+    /// The number of parameters that are trained.
     pub P: usize,
 }
 
 /// `verdict.json` of a model: what that of an instance has, where it means something.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "they are those of the file of an instance")]
 pub struct VerdictFile {
     pub schema: String,
@@ -53,6 +55,8 @@ pub struct VerdictFile {
     pub measured_rate: Option<f64>,
     pub measured_tail_rate: Option<f64>,
     pub deciding: String,
+    #[serde(default)]
+    pub obstruction: Option<Obstruction>,
     pub claims: ByName<ClaimRecord>,
     pub orbit: Option<OrbitFile>,
     pub certificate: Option<Value>,
@@ -75,9 +79,9 @@ impl VerdictFile {
             model: ModelFile {
                 file,
                 sha256: sha256(&text),
-                blocks: blocks
-                    .iter()
-                    .map(|b| (b.name.clone(), b.start.shape.clone()))
+                blocks: graph
+                    .parameters()
+                    .map(|(name, start)| (name.to_owned(), start.shape.clone()))
                     .collect(),
                 m: graph.m(),
                 P: graph.P(),
@@ -102,6 +106,7 @@ impl VerdictFile {
             measured_rate: rate,
             measured_tail_rate: tail_rate,
             deciding: deciding.to_owned(),
+            obstruction: found.obstruction,
             claims: found
                 .claims
                 .iter()
@@ -114,6 +119,30 @@ impl VerdictFile {
                 .map(Certificate::to_json)
                 .cloned(),
         })
+    }
+
+    /// Whether the JSON of a verdict.json is about a model.
+    pub fn is_one(json: &Value) -> bool {
+        json["model"].is_object()
+    }
+
+    /// Reads a verdict file.
+    ///
+    /// # Errors
+    /// Not a file, not JSON, a newer or another schema (named), a missing or mistyped field.
+    pub fn read(path: &Path) -> Result<Self> {
+        let file: VerdictFile = schema::read(path, crate::verify::SCHEMA)?;
+        for name in ["ntk", &file.deciding] {
+            if file.claims.get(name).is_none() || file.betas.get(name).is_none() {
+                return Err(Error::file(
+                    path,
+                    format!(
+                        "has no claim or no beta {name}; give a verdict.json that gdcert wrote"
+                    ),
+                ));
+            }
+        }
+        Ok(file)
     }
 
     /// The file's text.

@@ -2,15 +2,17 @@
 
 use super::Graph;
 use super::model::{GraphGrounds, GraphModel};
+use crate::bounds::{Obstruction, Reason};
 use crate::certificate::{Claimed, Grounds, MARGIN, OrbitRecord, OwnClaim, Proven, SCHEMA, called};
 use crate::settle::{Refutation, Subject};
 use crate::spectrum::Reading;
 use crate::{Error, Result};
 use gdcert_base::files::sha256;
 use gdcert_check::CertificateFile;
-use gdcert_graph::Bounds;
+use gdcert_graph::{Bounds, standstill};
 use gdcert_numbers::{Interval, Scalar};
 use serde_json::{Map, Value, json};
+use std::path::Path;
 
 /// The name that the model's files have beside a certificate.
 pub(super) const STEM: &str = "model";
@@ -38,11 +40,31 @@ impl Certificate {
         Ok(Certificate(file.certificate.to_json()))
     }
 
+    /// Reads a certificate about a model. Nothing about its claims is looked at.
+    ///
+    /// # Errors
+    /// Not JSON, another schema (named), a missing, unknown, repeated or mistyped field; a certificate about an instance.
+    pub fn read(path: &Path) -> Result<Certificate> {
+        let fail = |what: String| {
+            Error::file(
+                path,
+                format!("{what}; give a certificate.json about a model that gdcert wrote"),
+            )
+        };
+        let text = gdcert_base::input::text(path).map_err(|what| Error::file(path, what))?;
+        let file = CertificateFile::read(text.as_bytes()).map_err(|e| fail(e.what))?;
+        let json = file.certificate.to_json();
+        match json["model"].is_object() {
+            true => Ok(Certificate(json)),
+            false => Err(fail("is about an instance".to_owned())),
+        }
+    }
+
     fn text_of(&self, field: &str) -> &str {
         self.0[field].as_str().unwrap_or_default()
     }
 
-    /// `theorem_a` or `refuted`.
+    /// `theorem_a`, `refuted` or `obstructed`.
     pub fn kind(&self) -> &str {
         self.text_of("kind")
     }
@@ -123,6 +145,27 @@ impl<'g> GraphClaims<'g> {
         let names = self.graph.blocks().iter().map(|block| block.name.as_str());
         names.collect::<Vec<_>>().into()
     }
+
+    /// The certificate that gradient descent never moves, and why the independent check does not accept it, if it does not.
+    pub fn standstill(&self, found: &Obstruction) -> Result<(Certificate, Option<String>)> {
+        let body = json!({
+            "trained": self.trained(),
+            "reason": found.reason,
+            "loss_lower": found.loss_lower * (1.0 - MARGIN),
+            "margin": MARGIN,
+        });
+        let certificate = Certificate::new("obstructed", &self.model, body)?;
+        let refused = self.refuses(&certificate, None)?;
+        Ok((certificate, refused))
+    }
+}
+
+/// Why gradient descent never moves, if its gradient at M_0 is proven to be 0 exactly, and the loss there not.
+pub(super) fn obstruction(graph: &Graph) -> Option<Obstruction> {
+    standstill(graph).map(|loss_lower| Obstruction {
+        reason: Reason::ZeroGradient,
+        loss_lower,
+    })
 }
 
 /// lambda_min(J J'), enclosed.

@@ -2,15 +2,16 @@
 
 use super::Graph;
 use super::certify::{singular_ends, step, with_certified_step};
-use super::subject::{Certificate, GraphClaims, check, missing};
+use super::subject::{Certificate, GraphClaims, check, missing, obstruction};
+use crate::bounds::Obstruction;
 use crate::certificate::{OwnClaim, Proven, Refusal};
 use crate::descent::{Point, Steps, Trajectory, end};
-use crate::eta::Eta;
+use crate::eta::{ANY_STEP, Eta};
 use crate::model::Precision;
 use crate::orbit::{self, Orbit};
 use crate::settle::{Subject, settle};
 use crate::spectrum::{Estimate, Reading};
-use crate::verdict::{Asserted, Claim};
+use crate::verdict::{Asserted, Claim, Verdict};
 use crate::{Error, Result};
 use gdcert_graph::{Bounds, Run};
 use gdcert_numbers::norm;
@@ -61,6 +62,8 @@ pub struct Verification {
     pub residual_norm: f64,
     /// |J_0|.
     pub jacobian_norm: f64,
+    /// Why nothing moves, if the gradient at M_0 is proven to be exactly 0 and the loss is not.
+    pub obstruction: Option<Obstruction>,
     /// The run; numbers by block are in the order of the model's blocks.
     pub trajectory: Trajectory<Vec<f64>>,
     /// `ntk`, then the user's own.
@@ -114,7 +117,16 @@ pub fn verify(
     }
     let bounds = Bounds::new(graph, &graph.start())?;
     let residual_norm = bounds.residual_norm();
-    let given = step(graph, &bounds, settings.eta)?;
+    let obstruction = obstruction(graph);
+    // Where nothing moves there may be no step to be had, and none is needed.
+    let mut no_run = None;
+    let given = match step(graph, &bounds, settings.eta) {
+        Err(why) if obstruction.is_some() && !matches!(settings.eta, Eta::Fixed(_)) => {
+            no_run = Some(why);
+            Some(ANY_STEP)
+        }
+        given => given?,
+    };
     let mut asked = GraphClaims::new(graph, &settings.claims, f64::NAN, bounds)?;
     asked.eta = match given {
         Some(eta) => eta,
@@ -128,7 +140,11 @@ pub fn verify(
         }
     };
     let [sigma_min, jacobian_norm] = singular_ends(graph)?;
-    let trajectory = descend(graph, asked.eta, settings.steps, observe)?;
+    let steps = match no_run {
+        Some(_) => Steps::Exactly(0),
+        None => settings.steps,
+    };
+    let trajectory = descend(graph, asked.eta, steps, observe)?;
     // What is computed is much closer than the enclosure is wide.
     let beta = Estimate::enclosed(sigma_min * sigma_min, asked.ntk.lo(), asked.ntk.hi());
     let ntk = Asserted {
@@ -149,11 +165,27 @@ pub fn verify(
         }
     });
     let all = std::iter::once(ntk).chain(own);
-    let claims = all.map(|asserted| Claim::new(asserted, jacobian_norm, None, &trajectory));
-    let claims: Vec<Claim> = claims.collect();
+    let claims =
+        all.map(|asserted| Claim::new(asserted, jacobian_norm, obstruction.as_ref(), &trajectory));
+    let mut claims: Vec<Claim> = claims.collect();
+    if let Some(found) = &obstruction {
+        for claim in claims
+            .iter_mut()
+            .filter(|c| c.verdict == Verdict::Obstructed)
+        {
+            claim.reason = format!(
+                "the gradient at M_0 is exactly 0, so that gradient descent never moves, and the loss is at least {:.4e}",
+                found.loss_lower
+            );
+            if let Some(why) = &no_run {
+                claim.reason += &format!("; no step was taken ({why}), and eta = 1 stands for any");
+            }
+        }
+    }
     let mut found = Verification {
         residual_norm: residual_norm.mid_radius().0,
         jacobian_norm,
+        obstruction,
         trajectory,
         claims,
         certificate: None,
@@ -161,7 +193,13 @@ pub fn verify(
         orbit: None,
         refutations: Vec::new(),
     };
-    if settings.certify {
+    if let Some(obstruction) = &found.obstruction {
+        let (certificate, refused) = asked.standstill(obstruction)?;
+        if let Some(why) = &refused {
+            found.claims.iter_mut().for_each(|c| c.not_rechecked(why));
+        }
+        found.certificate = refused.is_none().then_some(certificate);
+    } else if settings.certify {
         let (orbit, claims) = (settings.orbit.as_ref(), std::mem::take(&mut found.claims));
         let settled = settle(&asked, deciding, orbit, &found.trajectory, claims, observe)?;
         found.claims = settled.claims;

@@ -30,8 +30,8 @@ pub enum Verdict {
     Violated,
     /// Exact gradient descent from M_0 is proven to exceed the bound. About this reading only.
     Refuted,
-    /// Convergence to 0 is proven impossible (softmax with W^V fixed): it belongs to the instance and
-    /// is the verdict of every reading.
+    /// Convergence to 0 is proven impossible (softmax with W^V fixed; a model whose gradient at M_0 is exactly 0): it
+    /// belongs to the instance and is the verdict of every reading.
     Obstructed,
     /// The loss is not finite or above [`DIVERGED`](crate::descent::DIVERGED) times f_0: it belongs to
     /// the run and is the verdict of every reading, but where eta beta >= 1 and there is no claim to speak of.
@@ -88,7 +88,7 @@ impl Verdict {
                  about this reading of beta"
             }
             Verdict::Obstructed => {
-                "convergence to 0 is proven impossible: no choice of the trained weights brings the loss below a positive number"
+                "convergence to 0 is proven impossible: the loss of gradient descent never falls below a positive number"
             }
             Verdict::Diverged => "the loss is not finite or above a million times f_0",
             Verdict::NotApplicable => {

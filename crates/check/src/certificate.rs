@@ -82,12 +82,12 @@ impl fmt::Display for Reading {
     }
 }
 
-/// Why no choice of the trained blocks brings the loss to 0.
+/// Why the loss does not go to 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
     /// Labels leave the hull of the values.
     Hull,
-    /// No value depends on its token.
+    /// No value depends on its token; of a model: the gradient at M_0 is 0.
     ZeroGradient,
 }
 
@@ -415,6 +415,22 @@ record! {
     }
 }
 
+record! {
+    /// The gradient at M_0 is exactly 0 and the loss is not: gradient descent on a model never moves.
+    ModelObstructed {
+        /// The model.
+        model: ModelRef,
+        /// The parameter blocks gradient descent moves, in the model's order.
+        trained: Vec<String>,
+        /// Why: `zero_gradient`.
+        reason: Reason,
+        /// The loss at M_0 is at least this.
+        loss_lower: f64,
+        /// The relative margin by which the bound was relaxed; nothing rests on it.
+        margin: f64,
+    }
+}
+
 /// A certificate of any kind: what is claimed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Certificate {
@@ -428,6 +444,8 @@ pub enum Certificate {
     ModelRate(ModelRate),
     /// A violation of the bound, by a model.
     ModelRefuted(ModelRefuted),
+    /// A model on which gradient descent never moves.
+    ModelObstructed(ModelObstructed),
 }
 
 /// A certificate file that was read.
@@ -460,7 +478,7 @@ impl Certificate {
     pub fn kind(&self) -> &'static str {
         match self {
             Certificate::TheoremA(_) | Certificate::ModelRate(_) => "theorem_a",
-            Certificate::Obstructed(_) => "obstructed",
+            Certificate::Obstructed(_) | Certificate::ModelObstructed(_) => "obstructed",
             Certificate::Refuted(_) | Certificate::ModelRefuted(_) => "refuted",
         }
     }
@@ -474,6 +492,7 @@ impl Certificate {
             Certificate::Refuted(c) => c.write(),
             Certificate::ModelRate(c) => c.write(),
             Certificate::ModelRefuted(c) => c.write(),
+            Certificate::ModelObstructed(c) => c.write(),
         };
         let mut json =
             json!({"schema": SCHEMA, "version": env!("CARGO_PKG_VERSION"), "kind": self.kind()});
@@ -507,6 +526,9 @@ impl CertificateFile {
         let certificate = match kind.as_str() {
             "theorem_a" if about_model => Certificate::ModelRate(ModelRate::read(value, "")?),
             "refuted" if about_model => Certificate::ModelRefuted(ModelRefuted::read(value, "")?),
+            "obstructed" if about_model => {
+                Certificate::ModelObstructed(ModelObstructed::read(value, "")?)
+            }
             "theorem_a" => Certificate::TheoremA(TheoremA::read(value, "")?),
             "obstructed" => Certificate::Obstructed(Obstructed::read(value, "")?),
             "refuted" => Certificate::Refuted(Refuted::read(value, "")?),

@@ -58,8 +58,9 @@ mod threads;
 mod words;
 
 pub use certificate::{
-    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, ModelRate, ModelRef,
-    ModelRefuted, Obstructed, Orbit, Reading, Reason, Refuted, SCHEMA, TheoremA, Trained,
+    Blocks, Box3, Centre, Certificate, CertificateFile, FileRef, Kernel, ModelObstructed,
+    ModelRate, ModelRef, ModelRefuted, Obstructed, Orbit, Reading, Reason, Refuted, SCHEMA,
+    TheoremA, Trained,
 };
 pub use threads::limit_threads;
 pub use words::Proven;
@@ -146,6 +147,7 @@ impl Certificate {
             Certificate::Refuted(c) => rate::refuted(c, read),
             Certificate::ModelRate(c) => model::proof::rate(c, read),
             Certificate::ModelRefuted(c) => model::proof::refuted(c, read),
+            Certificate::ModelObstructed(c) => model::standstill::obstructed(c, read),
         };
         match proof {
             Ok(()) => Ok(Checked::Valid(Proven::new(self.clone(), None))),

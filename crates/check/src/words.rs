@@ -4,8 +4,8 @@
 
 use super::ball::ball;
 use super::certificate::{
-    Centre, Certificate, FileRef, ModelRate, ModelRef, ModelRefuted, Obstructed, Orbit, Reading,
-    Reason, Refuted, TheoremA,
+    Centre, Certificate, FileRef, ModelObstructed, ModelRate, ModelRef, ModelRefuted, Obstructed,
+    Orbit, Reading, Reason, Refuted, TheoremA,
 };
 
 /// A certificate that was proven. Nothing but [`check`](super::check) makes one.
@@ -86,6 +86,7 @@ impl Certificate {
                 files
             }
             Certificate::ModelRefuted(c) => c.model.files(),
+            Certificate::ModelObstructed(c) => c.model.files(),
         }
     }
 
@@ -112,6 +113,7 @@ pub(crate) fn sentence(certificate: &Certificate) -> String {
             Some(orbit) => from_start(&Rate::of_model(c), orbit),
         },
         Certificate::ModelRefuted(c) => refutation(&Violation::of_model(c)),
+        Certificate::ModelObstructed(c) => standstill(c),
     }
 }
 
@@ -245,6 +247,16 @@ fn refutation(c: &Violation) -> String {
         c.t,
         c.loss_lower,
         c.bound_upper,
+    )
+}
+
+fn standstill(c: &ModelObstructed) -> String {
+    format!(
+        "Exact gradient descent on {} from the weights of {} never moves, whatever its step: the gradient there is 0, and \
+         the loss at least {:?}.",
+        of_model(&c.model, &c.trained),
+        c.model.tensors.file,
+        c.loss_lower
     )
 }
 

@@ -78,7 +78,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             tail,
             orbit: args.orbit.settings()?,
         };
-        return model::run_certify(path, &goal, args.best_rate, common, line);
+        let train = args.instance.blocks();
+        return model::run_certify(path, train.as_deref(), &goal, args.best_rate, common, line);
     }
     let trained = args.instance.trained()?;
     let goal = Goal {

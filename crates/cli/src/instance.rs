@@ -10,7 +10,6 @@ use std::path::PathBuf;
 
 pub(super) const KERNELS: [&str; 2] = ["softmax", "gaussian"];
 pub(super) const READINGS: [&str; 4] = ["stacked", "per_head", "value", "ntk"];
-const SUBSETS: [&str; 7] = ["QKV", "QK", "QV", "KV", "Q", "K", "V"];
 
 #[derive(clap::Args)]
 pub(super) struct InstanceArgs {
@@ -114,8 +113,8 @@ pub(super) struct InstanceArgs {
         default_value_t = 1
     )]
     theorem: u8,
-    /// Trained blocks, a non-empty subset of QKV; overrides --theorem
-    #[arg(long, value_name = "QKV", value_parser = one_of(&SUBSETS), hide_possible_values = true)]
+    /// Trained blocks, a non-empty subset of QKV; overrides --theorem. Of a model: names of its blocks
+    #[arg(long, value_name = "QKV|NAME,NAME")]
     train: Option<String>,
 }
 
@@ -146,6 +145,12 @@ impl InstanceArgs {
                 "--theorem {other} is unknown; choose 1 or 2"
             ))),
         }
+    }
+
+    /// The names in --train, where it is about a model.
+    pub(super) fn blocks(&self) -> Option<Vec<String>> {
+        let names = self.train.as_ref()?.split(',');
+        Some(names.map(|name| name.trim().to_owned()).collect())
     }
 
     /// Whether flags name an instance; a kernel alone does not.

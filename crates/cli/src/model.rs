@@ -10,11 +10,12 @@ use gdcert::graph::{
     Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify, model_files, verify,
 };
 use gdcert::verdict::Verdict;
+use gdcert_report::plot::Format;
 use gdcert_report::{model_summary, model_verification_files};
 use std::path::{Path, PathBuf};
 
 /// The flags that a model takes the place of.
-const INSTANCE: [&str; 13] = [
+const INSTANCE: [&str; 12] = [
     "samples",
     "tokens",
     "embedding",
@@ -23,7 +24,6 @@ const INSTANCE: [&str; 13] = [
     "outputs",
     "kernel",
     "theorem",
-    "train",
     "init",
     "scale",
     "seed",
@@ -43,6 +43,17 @@ impl ModelArgs {
     }
 }
 
+/// The model of a file with the blocks that are trained; `None`: all.
+fn load(path: &Path, train: Option<&[String]>) -> Result<Graph> {
+    let graph = Graph::load(path)?;
+    match train {
+        None => Ok(graph),
+        Some(names) => graph
+            .training(names)
+            .map_err(|e| crate::Error::input(format!("--train: {e}"))),
+    }
+}
+
 /// A title for words and figures.
 fn title(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
@@ -51,12 +62,14 @@ fn title(path: &Path) -> String {
 
 pub(super) fn run_verify(
     path: &Path,
+    train: Option<&[String]>,
     settings: &Settings,
     expect: &[Verdict],
+    formats: &[Format],
     common: &Common,
     line: &str,
 ) -> Result<Outcome> {
-    let graph = Graph::load(path)?;
+    let graph = load(path, train)?;
     let deciding = settings.deciding();
     let mut out = OutDir::open(common, "verify", line, None)?;
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
@@ -64,7 +77,7 @@ pub(super) fn run_verify(
     drop(progress);
     let title = title(path);
     out.replace(model_verification_files(
-        &graph, &found, line, &title, deciding,
+        &graph, &found, line, &title, deciding, formats,
     )?)?;
     if common.json {
         print(&VerdictFile::new(&graph, &found, line, deciding)?.to_text()?);
@@ -80,12 +93,13 @@ pub(super) fn run_verify(
 /// Proves one claim, or with `best` the largest rate.
 pub(super) fn run_certify(
     path: &Path,
+    train: Option<&[String]>,
     goal: &Goal,
     best: bool,
     common: &Common,
     line: &str,
 ) -> Result<Outcome> {
-    let graph = Graph::load(path)?;
+    let graph = load(path, train)?;
     let mut out = OutDir::open(common, "certify", line, None)?;
     let mut progress = Progress::new("gradient descent", goal.tail);
     let found = match best {

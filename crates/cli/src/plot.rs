@@ -264,6 +264,10 @@ fn title(file: &Value) -> String {
     match (file["init"].as_str(), file["scale"].as_f64(), &file["seed"]) {
         (Some(init), Some(scale), seed) => format!("{init} (scale {}), seed {seed}", exact(scale)),
         (Some(init), None, seed) => format!("{init}, seed {seed}"),
+        _ if file["model"].is_object() => file["model"]["file"]
+            .as_str()
+            .unwrap_or("a model")
+            .to_owned(),
         _ => "an instance from a file".to_owned(),
     }
 }

@@ -116,7 +116,17 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             orbit: args.orbit.settings()?,
             certify: true,
         };
-        return model::run_verify(path, &settings, &expect, common, line);
+        let train = args.instance.blocks();
+        let formats = formats(&args.format)?;
+        return model::run_verify(
+            path,
+            train.as_deref(),
+            &settings,
+            &expect,
+            &formats,
+            common,
+            line,
+        );
     }
     let settings = Settings {
         trained: args.instance.trained()?,

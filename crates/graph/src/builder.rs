@@ -3,6 +3,7 @@
 use crate::graph::describe;
 use crate::operation::{MAX_ENTRIES, MAX_NODES, MAX_RANK, entries};
 use crate::{Array, Block, Error, Function, Graph, Node, Operation, Result};
+use std::collections::BTreeMap;
 
 /// The largest exponent of an integer power.
 const MAX_POWER: u32 = 1000;
@@ -198,6 +199,7 @@ impl Builder {
             nodes: self.nodes,
             blocks: self.blocks,
             constants: self.constants,
+            held: BTreeMap::new(),
             output,
         })
     }

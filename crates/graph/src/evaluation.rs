@@ -2,7 +2,7 @@
 
 use crate::plan::{Dot, Input, Kernel, Pair, Plan};
 use crate::{Error, Graph, Operation};
-use gdcert_numbers::{Sign, Smooth};
+use gdcert_numbers::{Interval, Sign, Smooth};
 use std::sync::Arc;
 
 /// A place where a relu, an absolute value or a maximum is not known to be on one side.
@@ -226,6 +226,14 @@ impl<T: Smooth> Evaluation<T> {
     }
 }
 
+impl Evaluation<Interval> {
+    /// Whether every value and every slope is known to be a number.
+    pub(crate) fn is_known(&self) -> bool {
+        let all = self.values.iter().chain(&self.slopes);
+        all.into_iter().all(|x| x.magnitude().is_finite())
+    }
+}
+
 impl Kernel {
     /// The values of a node from those before it; an entry whose side of a kink had to be known and is not, with its distance.
     fn value<T: Smooth>(
@@ -248,7 +256,10 @@ impl Kernel {
                     *y = function.value(x);
                     if function.is_kinked() && T::ENCLOSES && x.sign() == Sign::Unknown {
                         kinked = kinked.or(Some((i, x.value().abs())));
-                        *y = T::from_f64(f64::NAN);
+                        // At the kink itself the value is known; in a node without a parameter that is all that is asked for.
+                        if x != T::from_f64(0.0) {
+                            *y = T::from_f64(f64::NAN);
+                        }
                     }
                 }
                 if let Some(slopes) = slopes {
@@ -276,7 +287,11 @@ impl Kernel {
                         Sign::Negative => (b, 0.0),
                         Sign::Unknown if T::ENCLOSES => {
                             kinked = kinked.or(Some((i, difference.value().abs())));
-                            (T::from_f64(f64::NAN), f64::NAN)
+                            let value = match difference == T::from_f64(0.0) {
+                                true => a,
+                                false => T::from_f64(f64::NAN),
+                            };
+                            (value, f64::NAN)
                         }
                         // Equal, or one of them is NaN.
                         Sign::Unknown => (a + (b - a), 0.5),
@@ -388,9 +403,11 @@ impl Kernel {
                 let (p, t) = (value(own), of(a));
                 for row in rows(n, *len, *inner) {
                     let places = || row.clone().step_by(*inner);
+                    // Nothing depends on a shift of a row: what is the same along it then comes to 0 exactly.
+                    let first = t[row.start];
                     let mut mean = zero;
-                    places().for_each(|i| mean += p[i] * t[i]);
-                    places().for_each(|i| out[i] = p[i] * (t[i] - mean));
+                    places().for_each(|i| mean += p[i] * (t[i] - first));
+                    places().for_each(|i| out[i] = p[i] * (t[i] - first - mean));
                 }
             }
             Kernel::Dot(dot) => {
@@ -476,9 +493,10 @@ impl Kernel {
                 let (p, to) = (value(own), &mut before[a.at..a.at + n]);
                 for row in rows(n, *len, *inner) {
                     let places = || row.clone().step_by(*inner);
+                    let first = g[row.start];
                     let mut mean = T::from_f64(0.0);
-                    places().for_each(|i| mean += p[i] * g[i]);
-                    places().for_each(|i| to[i] += p[i] * (g[i] - mean));
+                    places().for_each(|i| mean += p[i] * (g[i] - first));
+                    places().for_each(|i| to[i] += p[i] * (g[i] - first - mean));
                 }
             }
             Kernel::Dot(dot) => dot.pull(values, before, g),

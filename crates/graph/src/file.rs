@@ -142,25 +142,29 @@ impl Graph {
         builder.finish(usize::try_from(output).unwrap_or(usize::MAX))
     }
 
-    /// The JSON of the model's file without its entry `arrays`, and its arrays by name.
+    /// The JSON of the model's file without its entry `arrays`, and its arrays by name. Which blocks are trained it does not say.
     pub fn to_parts(&self) -> (Value, Vec<(String, &Array)>) {
         let mut arrays = Vec::new();
         let mut nodes = Vec::with_capacity(self.nodes.len());
         for node in &self.nodes {
             let mut fields = Map::new();
-            fields.insert("op".to_owned(), node.operation.name().into());
+            let parameter = self.parameter(node);
+            let op = match parameter {
+                Some(_) => "parameter",
+                None => node.operation.name(),
+            };
+            fields.insert("op".to_owned(), op.into());
             if !node.inputs.is_empty() {
                 fields.insert("inputs".to_owned(), json!(node.inputs));
             }
-            match &node.operation {
-                Operation::Parameter(i) => {
-                    let block = &self.blocks[*i];
-                    let name = format!("parameter/{}", block.name);
-                    fields.insert("name".to_owned(), json!(block.name));
-                    fields.insert("array".to_owned(), json!(name));
-                    arrays.push((name, &block.start));
+            match (&node.operation, parameter) {
+                (_, Some((name, start))) => {
+                    let array = format!("parameter/{name}");
+                    fields.insert("name".to_owned(), json!(name));
+                    fields.insert("array".to_owned(), json!(array));
+                    arrays.push((array, start));
                 }
-                Operation::Constant(i) => {
+                (Operation::Constant(i), None) => {
                     let constant = &self.constants[*i];
                     match constant.values.first() {
                         Some(first)
@@ -178,7 +182,7 @@ impl Graph {
                         }
                     }
                 }
-                operation => write_settings(operation, &mut fields),
+                (operation, None) => write_settings(operation, &mut fields),
             }
             fields.insert("shape".to_owned(), json!(node.shape));
             if let Some(place) = &node.place {

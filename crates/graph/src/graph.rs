@@ -2,6 +2,8 @@
 
 use crate::{Error, Operation, Result};
 use gdcert_base::memory::{available_bytes, gigabytes};
+use gdcert_base::printable::printable_line;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// An array of f64, row-major.
 #[derive(Clone, Debug, PartialEq)]
@@ -54,12 +56,16 @@ impl Node {
 /// P numbers in all. r is the output node's entries, row-major. [`Builder`](crate::Builder) and [`Graph::load`] see to it that
 /// shapes fit, every number is finite, every block has a node of its own, and r depends on a parameter.
 ///
+/// [`training`](Self::training) makes constants of all but some blocks; everything here is then about those. A file has all of them.
+///
 /// The arithmetic is exact: a node without a parameter in it is a number that follows from the constants, not its rounding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Graph {
     pub(crate) nodes: Vec<Node>,
     pub(crate) blocks: Vec<Block>,
     pub(crate) constants: Vec<Array>,
+    /// Constants that are parameters which are not trained, with their names.
+    pub(crate) held: BTreeMap<usize, String>,
     pub(crate) output: usize,
 }
 
@@ -69,7 +75,7 @@ impl Graph {
         &self.nodes
     }
 
-    /// The parameter blocks.
+    /// The parameter blocks that are trained.
     pub fn blocks(&self) -> &[Block] {
         &self.blocks
     }
@@ -89,7 +95,7 @@ impl Graph {
         self.nodes[self.output].len()
     }
 
-    /// P, the number of parameters.
+    /// P, the number of parameters that are trained.
     pub fn P(&self) -> usize {
         self.blocks.iter().map(|b| b.start.values.len()).sum()
     }
@@ -123,6 +129,85 @@ impl Graph {
             let (these, others) = rest.split_at(block.start.values.len());
             block.start.values.copy_from_slice(these);
             rest = others;
+        }
+        Ok(graph)
+    }
+
+    /// All parameters of the model, trained or not, by name, in their order.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Array)> {
+        self.nodes.iter().filter_map(|node| self.parameter(node))
+    }
+
+    pub(crate) fn parameter(&self, node: &Node) -> Option<(&str, &Array)> {
+        match node.operation {
+            Operation::Parameter(i) => Some((&self.blocks[i].name, &self.blocks[i].start)),
+            Operation::Constant(i) => {
+                let name = self.held.get(&i)?;
+                Some((name, &self.constants[i]))
+            }
+            _ => None,
+        }
+    }
+
+    /// The same model with these parameters as its blocks, in the model's order; all others stay as they are at M_0.
+    ///
+    /// # Errors
+    /// No name, one that is not the model's or is there twice; the residual does not depend on any of them.
+    pub fn training(&self, names: &[String]) -> Result<Graph> {
+        let known: Vec<&str> = self.parameters().map(|(name, _)| name).collect();
+        let mut wanted = BTreeSet::new();
+        for name in names {
+            let shown = printable_line(name);
+            if !known.contains(&name.as_str()) {
+                let known = known.join(", ");
+                return Err(Error::input(format!(
+                    "the model has no block '{shown}' to train; choose from {}",
+                    printable_line(&known)
+                )));
+            }
+            if !wanted.insert(name.as_str()) {
+                return Err(Error::input(format!(
+                    "the block '{shown}' to train is named twice"
+                )));
+            }
+        }
+        if wanted.is_empty() {
+            return Err(Error::input("no block to train is named"));
+        }
+        // Constants of the file keep their numbers, by which it names their arrays.
+        let own = self.constants.len() - self.held.len();
+        let mut graph = Graph {
+            nodes: Vec::with_capacity(self.nodes.len()),
+            blocks: Vec::new(),
+            constants: self.constants[..own].to_vec(),
+            held: BTreeMap::new(),
+            output: self.output,
+        };
+        for node in &self.nodes {
+            let mut node = node.clone();
+            if let Some((name, start)) = self.parameter(&node) {
+                node.varies = wanted.contains(name);
+                node.operation = if node.varies {
+                    graph.blocks.push(Block {
+                        name: name.to_owned(),
+                        start: start.clone(),
+                    });
+                    Operation::Parameter(graph.blocks.len() - 1)
+                } else {
+                    graph.held.insert(graph.constants.len(), name.to_owned());
+                    graph.constants.push(start.clone());
+                    Operation::Constant(graph.constants.len() - 1)
+                };
+            } else {
+                node.varies = node.inputs.iter().any(|&i| graph.nodes[i].varies);
+            }
+            graph.nodes.push(node);
+        }
+        if !graph.nodes[graph.output].varies {
+            return Err(Error::input(format!(
+                "the residual does not depend on the trained blocks {}",
+                printable_line(&names.join(", "))
+            )));
         }
         Ok(graph)
     }

@@ -9,6 +9,7 @@
 //! | A model from a file, and into one | [`Graph::load`], [`Graph::save`] |
 //! | r, J'w, J, Jv in f64, intervals, balls, dual numbers | [`Evaluation`] |
 //! | Gradient descent step by step | [`Motion`] |
+//! | Is the gradient at M_0 exactly 0? | [`standstill`] |
 //! | J at a point, and how large D^2 r is around it, proven | [`Bounds`] |
 //!
 //! ```
@@ -46,6 +47,7 @@ mod operation;
 mod plan;
 #[cfg(any(test, feature = "random"))]
 pub mod random;
+mod standstill;
 #[cfg(test)]
 mod tests;
 
@@ -57,5 +59,6 @@ pub use function::Function;
 pub use graph::{Array, Block, Graph, Node};
 pub use motion::{Motion, Run};
 pub use operation::{MAX_ENTRIES, MAX_NODES, MAX_RANK, Operation, entries};
+pub use standstill::standstill;
 
 use gdcert_base::{Error, Result};

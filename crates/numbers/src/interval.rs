@@ -5,7 +5,7 @@
 //! one (or equals it), also where it is subnormal; and where it overflows, the neighbour of infinity is the
 //! largest f64, below the exact result. So [`f64::next_down`] of the rounded result is a lower bound and
 //! [`f64::next_up`] an upper bound, always. Sums are moved only where TwoSum says that they were rounded, and
-//! products of two points only where the FMA residual says so, to keep exact things exact.
+//! products and quotients of two points only where the FMA residual says so, to keep exact things exact.
 //!
 //! An operation without a meaningful result (0/0, infinity minus infinity, division by an interval
 //! that holds 0, a square root of negative numbers) gives the whole line, from which no inequality
@@ -99,6 +99,11 @@ impl Interval {
     /// The largest |x|.
     pub fn magnitude(self) -> f64 {
         self.lo.abs().max(self.hi.abs())
+    }
+
+    /// Whether it is the number 0 alone.
+    pub fn is_zero(self) -> bool {
+        self.lo == 0.0 && self.hi == 0.0
     }
 
     /// Whether x lies in the interval.
@@ -222,6 +227,14 @@ impl Mul for Interval {
         if self.lo == self.hi && b.lo == b.hi {
             return Interval::new(mul_down(self.lo, b.lo), mul_up(self.lo, b.lo));
         }
+        // Where nothing is known there need be no number, and 0 times that is nothing known.
+        let (zero, number) = (
+            self.is_zero() || b.is_zero(),
+            (self.magnitude() + b.magnitude()).is_finite(),
+        );
+        if zero && number {
+            return Interval { lo: 0.0, hi: 0.0 };
+        }
         // Rounding to nearest is monotone: the smallest exact product rounds to the smallest candidate.
         hull([
             self.lo * b.lo,
@@ -238,6 +251,15 @@ impl Div for Interval {
     fn div(self, b: Self) -> Self {
         if b.contains(0.0) {
             return Interval::ENTIRE;
+        }
+        if self.lo == self.hi && b.lo == b.hi {
+            let q = self.lo / b.lo;
+            // The residual of a quotient is exact away from underflow.
+            let exact =
+                q.mul_add(b.lo, -self.lo) == 0.0 && exact_residual(self.lo) && q.is_normal();
+            if self.lo == 0.0 || exact {
+                return Interval { lo: q, hi: q };
+            }
         }
         hull([
             self.lo / b.lo,

@@ -3,6 +3,7 @@
 
 mod figure;
 mod model;
+mod model_proof;
 mod page;
 mod plain;
 pub mod plot;

@@ -2,14 +2,14 @@
 
 use super::summary::{floor, measured, paragraph, table};
 use crate::Result;
-use crate::plot::model_rate_vs_bound;
+use crate::plot::{Format, model_rate_vs_bound};
 use gdcert::descent::End;
 use gdcert::graph::{Graph, VerdictFile, Verification, model_files, trajectory_csv};
 use gdcert::refutation_file;
 use gdcert_base::number::digits;
 
 /// The files of a model's verification, by name: `verdict.json`, `trajectory.csv`, `model.json`, `model.safetensors`,
-/// `rate-vs-bound.svg` and `.png`, and certificates as those of an instance.
+/// `rate-vs-bound` in the formats that are asked for, and certificates as those of an instance.
 ///
 /// # Errors
 /// None is expected; a figure that cannot be drawn.
@@ -19,14 +19,14 @@ pub fn model_verification_files(
     command: &str,
     title: &str,
     deciding: &str,
+    formats: &[Format],
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let verdict = VerdictFile::new(graph, found, command, deciding)?.to_text()?;
     let figure = model_rate_vs_bound(graph, found, title, deciding)?;
     let mut files = model_files(graph)?;
     let named = |name: &str, bytes: Vec<u8>| (name.to_owned(), bytes);
     files.push(named("trajectory.csv", trajectory_csv(graph, found)?));
-    files.push(named("rate-vs-bound.svg", figure.svg()?.into_bytes()));
-    files.push(named("rate-vs-bound.png", figure.png()?));
+    files.extend(figure.files("rate-vs-bound", formats)?);
     files.push(named("verdict.json", verdict.into_bytes()));
     if let Some(certificate) = &found.certificate {
         let centre = found.proven.as_ref().and_then(|p| p.centre.as_deref());
@@ -43,6 +43,8 @@ pub fn model_summary(graph: &Graph, found: &Verification, title: &str, deciding:
     let blocks: Vec<_> = blocks
         .map(|b| format!("{} {:?}", b.name, b.start.shape))
         .collect();
+    let all = graph.parameters().count() == blocks.len();
+    let names: Vec<_> = graph.blocks().iter().map(|b| b.name.as_str()).collect();
     let last = found.last();
     let rates = found.trajectory.measured_rates();
     let head = [
@@ -58,7 +60,11 @@ pub fn model_summary(graph: &Graph, found: &Verification, title: &str, deciding:
         (
             "Run",
             format!(
-                "exact gradient descent on all blocks, eta = {}, {} steps{}",
+                "exact gradient descent on {}, eta = {}, {} steps{}",
+                match all {
+                    true => "all blocks".to_owned(),
+                    false => names.join(", "),
+                },
                 digits(found.trajectory.eta),
                 last.t,
                 match found.trajectory.end {

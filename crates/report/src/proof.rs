@@ -4,14 +4,16 @@
 use crate::{Error, Result};
 use gdcert::bounds::{Enclosure, Reason};
 use gdcert::certificate::{Certificate, Checked, FileRef, Reproven, TheoremA, check, statement};
+use gdcert::graph::Certificate as ModelCertificate;
 use gdcert::problem::{Dims, Instance};
 use gdcert::refutation_file;
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
-use gdcert::verify::VerdictFile;
+use gdcert::verify::{ByName, ClaimRecord, VerdictFile};
 use gdcert_base::files::shell_line;
 use gdcert_base::number::{at_least, at_most, digits, exact};
 use gdcert_base::printable::printable_line;
+use serde_json::Value;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -25,11 +27,77 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// What a file that is read for this may weigh.
 const HEAVIEST: u64 = 1 << 26;
 
+/// A certificate file's contents.
+#[derive(Clone, Debug)]
+pub(super) enum Held {
+    Instance(Certificate),
+    Model(ModelCertificate),
+}
+
+/// What a verdict says of the certificate behind it.
+pub(super) enum Gist {
+    /// The claim, the step from which a rate is proven, the rate, and how far the exact orbit is enclosed before.
+    Rate {
+        t: usize,
+        rate: f64,
+        orbit: Option<usize>,
+    },
+    Refuted {
+        claim: String,
+        t: usize,
+    },
+    Obstructed,
+}
+
+impl Held {
+    fn read(path: &Path) -> Result<Self> {
+        match gdcert_base::input::json(path)?["model"].is_object() {
+            true => ModelCertificate::read(path).map(Held::Model),
+            false => Certificate::read(path).map(Held::Instance),
+        }
+    }
+
+    fn to_json(&self) -> Value {
+        match self {
+            Held::Instance(c) => c.to_json(),
+            Held::Model(c) => c.to_json().clone(),
+        }
+    }
+
+    pub fn gist(&self) -> Gist {
+        match self {
+            Held::Instance(Certificate::TheoremA(c)) => Gist::Rate {
+                t: c.centre.t,
+                rate: c.rate_lower,
+                orbit: c.orbit.map(|orbit| orbit.steps),
+            },
+            Held::Instance(Certificate::Refuted(c)) => Gist::Refuted {
+                claim: c.reading.clone(),
+                t: c.t,
+            },
+            Held::Instance(Certificate::Obstructed(_)) => Gist::Obstructed,
+            Held::Model(c) => super::model_proof::gist(c),
+        }
+    }
+}
+
+/// The verdicts of a file, be it of an instance or of a model.
+pub(super) trait Verdicts {
+    fn claims(&self) -> &ByName<ClaimRecord>;
+    fn betas(&self) -> &ByName<Option<f64>>;
+    fn deciding(&self) -> &str;
+    fn measured_rate(&self) -> Option<f64>;
+    /// The certificate within the file.
+    fn within(&self) -> Option<&Value>;
+    /// Whether a certificate that is proven has the numbers for the verdict that the file states for a claim.
+    fn rests_on(&self, held: &Held, name: &str, folder: &Path) -> bool;
+}
+
 /// A certificate file, as it stands here and now.
 #[derive(Clone, Debug)]
 pub(super) struct Reproved {
     /// What the file claims.
-    pub certificate: Certificate,
+    pub held: Held,
     /// What became of it.
     pub standing: Standing,
     /// What the file says and nothing here shows.
@@ -41,8 +109,8 @@ pub(super) struct Reproved {
 /// What became of a certificate.
 #[derive(Clone, Debug)]
 pub(super) enum Standing {
-    /// Proven again, just now: the sentence that follows from the numbers.
-    Proven(String),
+    /// Proven again, just now: the sentence that follows from the numbers, and what the checker remarks.
+    Proven(String, Vec<String>),
     /// The condition that fails.
     Unproven(String),
     /// Why it was not tried, or could not be.
@@ -72,20 +140,28 @@ impl Checks {
             return Ok(known.clone());
         }
         regular(path)?;
-        let certificate = Certificate::read(path)?;
+        let held = Held::read(path)?;
         let folder = path.parent().unwrap_or(Path::new(""));
-        let standing = if self.begun.elapsed() > PATIENCE {
+        let mut standing = if self.begun.elapsed() > PATIENCE {
             Standing::NotTried(format!(
                 "a page spends at most {} s on proofs",
                 PATIENCE.as_secs()
             ))
         } else {
-            reprove(&certificate, path, folder)
+            match &held {
+                Held::Instance(certificate) => reprove(certificate, path, folder),
+                Held::Model(certificate) => super::model_proof::reprove(certificate, path, folder),
+            }
+        };
+        let doubts = match (&held, &mut standing) {
+            (Held::Instance(certificate), _) => doubts(certificate, folder),
+            (Held::Model(_), Standing::Proven(_, remarks)) => std::mem::take(remarks),
+            (Held::Model(_), _) => Vec::new(),
         };
         let proof = Rc::new(Reproved {
-            doubts: doubts(&certificate, folder),
+            doubts,
             standing,
-            certificate,
+            held,
             check: shell_line(
                 ["gdcert", "check", &path.to_string_lossy()]
                     .map(Into::into)
@@ -104,18 +180,27 @@ impl Checks {
     /// A certificate.json that is none.
     pub(crate) fn of_verdict(
         &self,
-        file: &VerdictFile,
+        file: &impl Verdicts,
+        folder: &Path,
+    ) -> Result<Option<Rc<Reproved>>> {
+        self.beside(file.within(), folder)
+    }
+
+    /// The same with the certificate that is in the file.
+    pub(crate) fn beside(
+        &self,
+        within: Option<&Value>,
         folder: &Path,
     ) -> Result<Option<Rc<Reproved>>> {
         let path = folder.join(BESIDE);
-        let Some(within) = &file.certificate else {
+        let Some(within) = within else {
             return Ok(None);
         };
         if !path.exists() {
             return Ok(None);
         }
         let proof = self.of(&path)?;
-        Ok((proof.certificate.to_json() == *within).then_some(proof))
+        Ok((proof.held.to_json() == *within).then_some(proof))
     }
 }
 
@@ -144,7 +229,7 @@ fn regular(path: &Path) -> Result<()> {
 }
 
 /// Entries of the Jacobian times steps of an exact orbit: about ten seconds.
-const LONGEST: usize = 1 << 24;
+pub(super) const LONGEST: usize = 1 << 24;
 
 /// Runs the independent checker, the only place from here where something is proven.
 fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
@@ -180,10 +265,18 @@ fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {
             "its exact orbit of {steps} steps takes minutes to enclose again; gdcert check does it"
         ));
     }
-    match check(path) {
-        Ok(Checked::Valid(proven)) => Standing::Proven(proven.statement()),
-        Ok(Checked::Unproven(why)) => Standing::Unproven(why),
-        Err(e) => Standing::NotTried(e.to_string()),
+    Standing::of(check(path))
+}
+
+impl Standing {
+    pub fn of(checked: Result<Checked>) -> Self {
+        match checked {
+            Ok(Checked::Valid(proven)) => {
+                Standing::Proven(proven.statement(), proven.remarks().to_vec())
+            }
+            Ok(Checked::Unproven(why)) => Standing::Unproven(why),
+            Err(e) => Standing::NotTried(e.to_string()),
+        }
     }
 }
 
@@ -196,7 +289,7 @@ fn instance_of(certificate: &Certificate) -> &str {
 }
 
 /// A file that lies beside the certificate under a plain name.
-fn beside(folder: &Path, file: &str) -> std::result::Result<PathBuf, String> {
+pub(super) fn beside(folder: &Path, file: &str) -> std::result::Result<PathBuf, String> {
     let name = Path::new(file);
     if name.file_name() != Some(name.as_os_str()) {
         return Err(format!(
@@ -280,52 +373,32 @@ fn loss_at(path: &Path, t: usize) -> std::result::Result<f64, String> {
 
 impl Reproved {
     /// Whether the certificate is proven, and with its numbers the verdict that a file states for a claim.
-    fn supports(&self, file: &VerdictFile, name: &str, folder: &Path) -> bool {
-        if !matches!(self.standing, Standing::Proven(_)) {
-            return false;
-        }
-        let claim = &file.claims[name];
-        match (&self.certificate, claim.verdict) {
-            (Certificate::TheoremA(c), Verdict::Certified | Verdict::CertifiedTail) => {
-                let same = (c.kernel, c.trained, Some(c.eta))
-                    == (file.kernel, file.trained, file.eta)
-                    && (c.centre.t == 0 || c.orbit.is_some())
-                        == (claim.verdict == Verdict::Certified);
-                same && covers(c, file, name, folder)
-            }
-            (Certificate::Refuted(c), Verdict::Refuted) => {
-                let stated = file.betas[name].is_some_and(|beta| c.beta <= beta);
-                (c.kernel, c.trained, Some(c.eta), c.reading.as_str())
-                    == (file.kernel, file.trained, file.eta, name)
-                    && (stated || Reading::named(name).is_some())
-            }
-            (Certificate::Obstructed(c), Verdict::Obstructed) => {
-                (c.kernel, c.trained) == (file.kernel, file.trained)
-            }
-            _ => false,
-        }
+    fn supports(&self, file: &impl Verdicts, name: &str, folder: &Path) -> bool {
+        matches!(self.standing, Standing::Proven(..)) && file.rests_on(&self.held, name, folder)
     }
 
     /// What the certificate says, sentence by sentence: what is proven and why; or what is only claimed.
     pub(crate) fn words(&self) -> Vec<String> {
         let mut words = match &self.standing {
-            Standing::Proven(statement) => {
+            Standing::Proven(statement, _) => {
                 let mut words = vec![format!("Proven: {statement}")];
-                words.extend(certificate_words(&self.certificate));
+                match &self.held {
+                    Held::Instance(certificate) => words.extend(certificate_words(certificate)),
+                    Held::Model(certificate) => {
+                        words.extend(super::model_proof::words(certificate))
+                    }
+                }
                 words
             }
             Standing::Unproven(why) => vec![
                 format!("Not proven: {why}."),
-                format!(
-                    "It claims, wrongly or without proof: {}",
-                    claim(&self.certificate)
-                ),
-                files_words(&self.certificate),
+                format!("It claims, wrongly or without proof: {}", self.claim()),
+                self.files(),
             ],
             Standing::NotTried(why) => vec![
                 format!("Not re-proven here: {why}."),
-                format!("It claims: {}", claim(&self.certificate)),
-                files_words(&self.certificate),
+                format!("It claims: {}", self.claim()),
+                self.files(),
             ],
         };
         words.extend(self.doubts.iter().cloned());
@@ -335,12 +408,68 @@ impl Reproved {
         words
     }
 
+    fn claim(&self) -> String {
+        match &self.held {
+            Held::Instance(certificate) => claim(certificate),
+            Held::Model(certificate) => certificate.statement().to_owned(),
+        }
+    }
+
+    fn files(&self) -> String {
+        match &self.held {
+            Held::Instance(certificate) => files_words(certificate),
+            Held::Model(certificate) => super::model_proof::files_words(certificate),
+        }
+    }
+
     /// Why it is no proof here.
     fn missing(&self) -> String {
         match &self.standing {
-            Standing::Proven(_) => "its certificate is about something else".to_owned(),
+            Standing::Proven(..) => "its certificate is about something else".to_owned(),
             Standing::Unproven(why) => format!("its certificate is not proven ({why})"),
             Standing::NotTried(why) => why.clone(),
+        }
+    }
+}
+
+impl Verdicts for VerdictFile {
+    fn claims(&self) -> &ByName<ClaimRecord> {
+        &self.claims
+    }
+    fn betas(&self) -> &ByName<Option<f64>> {
+        &self.betas
+    }
+    fn deciding(&self) -> &str {
+        VerdictFile::deciding(self)
+    }
+    fn measured_rate(&self) -> Option<f64> {
+        self.measured_rate
+    }
+    fn within(&self) -> Option<&Value> {
+        self.certificate.as_ref()
+    }
+    fn rests_on(&self, held: &Held, name: &str, folder: &Path) -> bool {
+        let Held::Instance(certificate) = held else {
+            return false;
+        };
+        let verdict = self.claims[name].verdict;
+        match (certificate, verdict) {
+            (Certificate::TheoremA(c), Verdict::Certified | Verdict::CertifiedTail) => {
+                let same = (c.kernel, c.trained, Some(c.eta))
+                    == (self.kernel, self.trained, self.eta)
+                    && (c.centre.t == 0 || c.orbit.is_some()) == (verdict == Verdict::Certified);
+                same && covers(c, self, name, folder)
+            }
+            (Certificate::Refuted(c), Verdict::Refuted) => {
+                let stated = self.betas[name].is_some_and(|beta| c.beta <= beta);
+                (c.kernel, c.trained, Some(c.eta), c.reading.as_str())
+                    == (self.kernel, self.trained, self.eta, name)
+                    && (stated || Reading::named(name).is_some())
+            }
+            (Certificate::Obstructed(c), Verdict::Obstructed) => {
+                (c.kernel, c.trained) == (self.kernel, self.trained)
+            }
+            _ => false,
         }
     }
 }
@@ -371,13 +500,13 @@ fn covers(c: &TheoremA, file: &VerdictFile, name: &str, folder: &Path) -> bool {
 /// A verdict of a file, and why it is not shown as proven although it says so: `None` where it says no such thing, or
 /// where it was proven again.
 pub(super) fn unsupported(
-    file: &VerdictFile,
+    file: &impl Verdicts,
     name: &str,
     proof: Option<&Reproved>,
     folder: &Path,
     checks: &Checks,
 ) -> Option<String> {
-    let claim = &file.claims[name];
+    let claim = &file.claims()[name];
     let claims_proof = matches!(
         claim.verdict,
         Verdict::Certified | Verdict::CertifiedTail | Verdict::Refuted | Verdict::Obstructed
@@ -389,7 +518,7 @@ pub(super) fn unsupported(
         let why = own_refutation(file, name, folder, checks)?;
         return Some(printable_line(&why).into_owned());
     }
-    let why = match (proof, &file.certificate) {
+    let why = match (proof, file.within()) {
         (Some(proof), _) => proof.missing(),
         (None, Some(_)) => format!("{BESIDE} with the same contents is not beside it"),
         (None, None) => "it holds no certificate".to_owned(),
@@ -399,7 +528,7 @@ pub(super) fn unsupported(
 
 /// Why the refutation of a claim that is not the deciding one is not shown as proven; `None` if it is, by its own file.
 fn own_refutation(
-    file: &VerdictFile,
+    file: &impl Verdicts,
     claim: &str,
     folder: &Path,
     checks: &Checks,
@@ -476,7 +605,7 @@ pub fn certificate_words(certificate: &Certificate) -> Vec<String> {
 }
 
 /// Which beta a proven claim is about.
-fn beta_words(name: &str, beta: f64, bound: &str, shown: fn(f64) -> String) -> String {
+pub(super) fn beta_words(name: &str, beta: f64, bound: &str, shown: fn(f64) -> String) -> String {
     match Reading::named(name) {
         Some(reading) => format!(
             "beta read as {reading} ({}), which is {bound} {}",

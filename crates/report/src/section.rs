@@ -1,14 +1,16 @@
 //! An output folder, read into sections: what `gdcert report` draws and `gdcert explain` prints.
 
 use super::figure::Figure;
+use super::model_proof;
 use super::plain::{self, Told};
-use super::proof::{Checks, unsupported};
+use super::proof::{Checks, Reproved, unsupported};
 use super::sweep::summary_tables;
 use super::table::{Cell, Table};
 use super::words::{NOT_REPROVEN, readings_table, verdict_words};
 use crate::{Error, Result};
 use gdcert::experiment::poster::{Answered, Finding, Summary, experiment};
 use gdcert::experiment::summary::SCHEMA as SUMMARY;
+use gdcert::graph::{Graph, VerdictFile as ModelVerdictFile};
 use gdcert::verdict::Verdict;
 use gdcert::verify::VerdictFile;
 use gdcert_base::input::json as read_json;
@@ -518,6 +520,17 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
     let json = read_json(&path)?;
     let schema = json["schema"].as_str().unwrap_or_default();
     match schema.split_once('/').map_or("", |(kind, _)| kind) {
+        "gdcert.verdict" if ModelVerdictFile::is_one(&json) => {
+            let verdict = ModelVerdictFile::read(&path)?;
+            let proof = checks.of_verdict(&verdict, folder)?;
+            let proof = proof.as_deref();
+            let unproven = |name: &str| unsupported(&verdict, name, proof, folder, checks);
+            let words = model_proof::verdict_words(&verdict, folder, proof, &unproven);
+            section.words.extend(words);
+            add_proof(section, proof);
+            let table = readings_table(&verdict, &unproven);
+            section.tables.insert(0, table);
+        }
         "gdcert.verdict" => {
             let verdict = VerdictFile::read(&path)?;
             let proof = checks.of_verdict(&verdict, folder)?;
@@ -526,13 +539,7 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
             section
                 .words
                 .extend(verdict_words(&verdict, proof, &unproven));
-            // In a folder the certificate speaks for itself.
-            if let (true, Some(proof)) = (section.files.is_empty(), proof) {
-                section.proof = Some(Proof {
-                    words: proof.words(),
-                    check: proof.check.clone(),
-                });
-            }
+            add_proof(section, proof);
             let table = readings_table(&verdict, &unproven);
             section.tables.insert(0, table);
         }
@@ -551,6 +558,17 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
                     proof: Some(proof),
                     ..Section::default()
                 }),
+            }
+        }
+        "gdcert.model" => {
+            // Where there is a verdict it says what the model is.
+            if folder.join("verdict.json").is_file() && !section.files.is_empty() {
+                return Ok(());
+            }
+            let words = model_proof::model_words(&printable_line(file), &Graph::load(&path)?);
+            match &mut section.proof {
+                Some(proof) => proof.words.insert(1, words),
+                None => section.words.push(words),
             }
         }
         "gdcert.summary" => {
@@ -586,6 +604,16 @@ fn add_json(section: &mut Section, folder: &Path, file: &str, checks: &Checks) -
         },
     }
     Ok(())
+}
+
+/// The certificate of a verdict file; in a folder the certificate speaks for itself.
+fn add_proof(section: &mut Section, proof: Option<&Reproved>) {
+    if let (true, Some(proof)) = (section.files.is_empty(), proof) {
+        section.proof = Some(Proof {
+            words: proof.words(),
+            check: proof.check.clone(),
+        });
+    }
 }
 
 fn reproduce_table(folder: &Path, summary: &Summary, checks: &Checks) -> Result<Table> {

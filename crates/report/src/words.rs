@@ -1,13 +1,13 @@
 //! Verdicts and certificates restated in words.
 
-use super::proof::{Reproved, reason_words};
+use super::proof::{Gist, Held, Reproved, Verdicts, reason_words};
 use super::table::{Cell, Table};
 use gdcert::bounds::Obstruction;
 use gdcert::certificate::Certificate;
 use gdcert::model::{Precision, Trained};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
-use gdcert::verify::VerdictFile;
+use gdcert::verify::{OrbitFile, VerdictFile};
 use gdcert_base::number::{at_least, digits, exact};
 use gdcert_base::printable::printable_line;
 
@@ -25,7 +25,6 @@ pub(super) fn verdict_words(
     unproven: Unproven,
 ) -> Vec<String> {
     let deciding = file.deciding();
-    let claim = &file.claims[deciding];
     let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
     // The verdict leads.
     let mut words = vec![
@@ -43,39 +42,14 @@ pub(super) fn verdict_words(
             },
             file.steps,
         ),
-        format!(
-            "Claim: f(M_t) <= (1 - eta beta)^t f(M_0) with {}, a rate eta beta of {} a step.",
-            match Reading::named(deciding) {
-                Some(reading) => format!(
-                    "beta read as {reading}: {} = {}",
-                    reading.formula(),
-                    shown(file.betas[deciding])
-                ),
-                None => format!(
-                    "the number beta = {}, called {deciding}",
-                    shown(file.betas[deciding])
-                ),
-            },
-            shown(claim.rate),
-        ),
+        claimed(file),
     ];
-    if let (Some(f0), Some(last)) = (file.loss0, file.final_loss) {
-        let mut measured = format!(
-            "Measured: the loss went from {} to {}",
-            digits(f0),
-            digits(last)
-        );
-        if let (Some(rate), Some(tail)) = (file.measured_rate, file.measured_tail_rate) {
-            measured += &format!(
-                ", a rate of {} a step over the run and {} over its last quarter",
-                digits(rate),
-                digits(tail)
-            );
-        }
-        words.push(measured + ".");
-    }
+    words.extend(measured(
+        file.loss0.zip(file.final_loss),
+        file.measured_rate.zip(file.measured_tail_rate),
+    ));
     if unproven(deciding).is_none()
-        && let Some(Certificate::Obstructed(c)) = proof.map(|p| &p.certificate)
+        && let Some(Held::Instance(Certificate::Obstructed(c))) = proof.map(|p| &p.held)
     {
         let found = Obstruction {
             reason: c.reason,
@@ -99,51 +73,90 @@ pub(super) fn verdict_words(
     };
     let finding = refuted_reading(violated, stacked, per_head);
     words.extend(finding.map(|finding| format!("{whose}{finding}")));
-    if let Some(orbit) = file.orbit {
-        words.push(format!(
-            "Exact orbit, in the file's words: enclosed from M_0 to t = {} with {} bits, where errors may have grown by 2^{:.1}{}.",
-            orbit.steps,
-            orbit.bits,
-            orbit.log2_growth.unwrap_or(f64::NAN),
-            match orbit.run_distance {
-                Some(far) => format!("; a run in f64 is within {far:.1e} of exact gradient descent there"),
-                None => String::new(),
-            }
-        ));
-    }
+    words.extend(file.orbit.map(orbit_words));
     words
         .iter()
         .map(|words| printable_line(words).into_owned())
         .collect()
 }
 
+/// What the claim that decides says.
+pub(super) fn claimed(file: &impl Verdicts) -> String {
+    let deciding = file.deciding();
+    let shown = |x: Option<f64>| x.map_or("not finite".to_owned(), digits);
+    let beta = shown(file.betas()[deciding]);
+    format!(
+        "Claim: f(M_t) <= (1 - eta beta)^t f(M_0) with {}, a rate eta beta of {} a step.",
+        match Reading::named(deciding) {
+            Some(reading) => format!("beta read as {reading}: {} = {beta}", reading.formula()),
+            None => format!("the number beta = {beta}, called {deciding}"),
+        },
+        shown(file.claims()[deciding].rate),
+    )
+}
+
+/// First and last loss, rates over the run and its last quarter.
+pub(super) fn measured(losses: Option<(f64, f64)>, rates: Option<(f64, f64)>) -> Option<String> {
+    let (f0, last) = losses?;
+    let mut measured = format!(
+        "Measured: the loss went from {} to {}",
+        digits(f0),
+        digits(last)
+    );
+    if let Some((rate, tail)) = rates {
+        measured += &format!(
+            ", a rate of {} a step over the run and {} over its last quarter",
+            digits(rate),
+            digits(tail)
+        );
+    }
+    Some(measured + ".")
+}
+
+pub(super) fn orbit_words(orbit: OrbitFile) -> String {
+    format!(
+        "Exact orbit, in the file's words: enclosed from M_0 to t = {} with {} bits, where errors may have grown by 2^{:.1}{}.",
+        orbit.steps,
+        orbit.bits,
+        orbit.log2_growth.unwrap_or(f64::NAN),
+        match orbit.run_distance {
+            Some(far) =>
+                format!("; a run in f64 is within {far:.1e} of exact gradient descent there"),
+            None => String::new(),
+        }
+    )
+}
+
 /// Before what is taken from a file and not run again.
 const OF_THE_FILE: &str = "By the file's run, not repeated here: ";
 
 /// The verdict of a reading and what it means. Reasons are the file's own words, and a proof has better ones.
-fn verdict(file: &VerdictFile, name: &str, proof: Option<&Reproved>, unproven: Unproven) -> String {
-    let claim = &file.claims[name];
+pub(super) fn verdict(
+    file: &impl Verdicts,
+    name: &str,
+    proof: Option<&Reproved>,
+    unproven: Unproven,
+) -> String {
+    let claim = &file.claims()[name];
     let verdict = claim.verdict;
     if let Some(why) = unproven(name) {
         return format!("Verdict: the file says {verdict}. Not re-proven here: {why}.");
     }
     let meaning = verdict.meaning();
-    match (verdict, proof.map(|p| &p.certificate)) {
-        (Verdict::CertifiedTail, Some(Certificate::TheoremA(c))) => {
-            format!("Verdict: {verdict}: {meaning}. Here: T = {}.", c.centre.t)
+    match (verdict, proof.map(|p| p.held.gist())) {
+        (Verdict::CertifiedTail, Some(Gist::Rate { t, .. })) => {
+            format!("Verdict: {verdict}: {meaning}. Here: T = {t}.")
         }
-        (Verdict::Certified, Some(Certificate::TheoremA(c))) => format!(
+        (Verdict::Certified, Some(Gist::Rate { orbit, .. })) => format!(
             "Verdict: {verdict}: {meaning}. Here: {}.",
-            match c.orbit {
-                Some(orbit) => format!(
-                    "the exact orbit is enclosed to T = {}, then Theorem A",
-                    orbit.steps
-                ),
+            match orbit {
+                Some(steps) =>
+                    format!("the exact orbit is enclosed to T = {steps}, then Theorem A"),
                 None => "Theorem A at M_0".to_owned(),
             }
         ),
-        (Verdict::Refuted, Some(Certificate::Refuted(c))) if c.reading == name => {
-            format!("Verdict: {verdict}: {meaning}. Here: at t = {}.", c.t)
+        (Verdict::Refuted, Some(Gist::Refuted { claim, t })) if claim == name => {
+            format!("Verdict: {verdict}: {meaning}. Here: at t = {t}.")
         }
         (Verdict::Certified | Verdict::Obstructed, _) => format!("Verdict: {verdict}: {meaning}."),
         _ => format!(
@@ -208,7 +221,7 @@ pub(super) fn obstruction_words(obstruction: Obstruction, trained: Trained) -> S
 }
 
 /// The readings of beta, one row each; the deciding one is named in the caption.
-pub(super) fn readings_table(file: &VerdictFile, unproven: Unproven) -> Table {
+pub(super) fn readings_table(file: &impl Verdicts, unproven: Unproven) -> Table {
     let mut table = Table::new(
         format!(
             "Readings of beta; {} decides. Rates are per step: claimed = eta beta.",
@@ -223,12 +236,12 @@ pub(super) fn readings_table(file: &VerdictFile, unproven: Unproven) -> Table {
             "verdict",
         ],
     );
-    for (name, claim) in file.claims.iter() {
+    for (name, claim) in file.claims().iter() {
         table.rows.push(vec![
             Cell::text(name),
-            Cell::number(file.betas.get(name).copied().flatten()),
+            Cell::number(file.betas().get(name).copied().flatten()),
             Cell::number(claim.rate),
-            Cell::number(file.measured_rate),
+            Cell::number(file.measured_rate()),
             Cell::value(&claim.first_violation.into()),
             Cell::text(match unproven(name) {
                 Some(_) => format!("{} {NOT_REPROVEN}", claim.verdict),

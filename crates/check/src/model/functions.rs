@@ -264,6 +264,9 @@ impl<T: Number> Functions<T> {
         if near < 0.0 {
             return -self.erf(-x);
         }
+        if near == 0.0 && x.to_ball().is_zero() {
+            return x;
+        }
         let square = x * x;
         if near * near > 0.7 * T::BITS as f64 {
             let one = T::of(1.0);
@@ -291,6 +294,9 @@ impl<T: Number> Functions<T> {
         let near = x.near();
         if !(near.abs() < 1e9) {
             return (T::unknown(), T::unknown());
+        }
+        if near == 0.0 && x.to_ball().is_zero() {
+            return (x, T::of(1.0));
         }
         let n = (near / std::f64::consts::TAU).round();
         let doublings = 4;

@@ -3,6 +3,7 @@
 //! | module | question |
 //! |---|---|
 //! | [`proof`] | are the numbers of a certificate what they are called? |
+//! | [`standstill`] | is the gradient at M_0 exactly 0? |
 //! | [`orbit`] | where is exact gradient descent from M_0? |
 //! | [`file`] | what stands in a model's files? |
 //! | [`values`], [`functions`] | values and gradients, in balls or in numbers of many bits |
@@ -16,6 +17,7 @@ pub(crate) mod functions;
 pub(crate) mod orbit;
 pub(crate) mod proof;
 pub(crate) mod slopes;
+pub(crate) mod standstill;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

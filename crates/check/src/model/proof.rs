@@ -15,18 +15,15 @@ use crate::number::{Double, power};
 use crate::rate::{ball_inequalities, numbers, signs};
 
 /// The model in the certificate's files.
-fn read(from: &ModelRef, trained: &[String], files: &Files) -> Proof<Model> {
+pub(crate) fn read(from: &ModelRef, trained: &[String], files: &Files) -> Proof<Model> {
     let [graph, tensors]: [FileRef; 2] =
         from.files().try_into().map_err(|_| Stop::Unproven("a model has two files".to_owned()))?;
     let (graph_bytes, tensor_bytes) = (bytes(&graph, files)?, bytes(&tensors, files)?);
     let model =
         Model::read(&graph_bytes, &tensor_bytes, trained).map_err(|e| e.about(&graph.file))?;
-    let (m, P) = (model.residuals(), model.parameters());
+    let m = model.residuals();
     require(m <= LARGEST, || {
         format!("{} has {m} residuals; more than {LARGEST} are not looked at", graph.file)
-    })?;
-    require(m <= P, || {
-        format!("{} has {m} residuals and only {P} trained parameters", graph.file)
     })?;
     Ok(model)
 }
@@ -47,6 +44,10 @@ pub(crate) fn rate(c: &ModelRate, files: &Files) -> Proof {
     ball_inequalities(&numbers!(c))?;
     reading(&c.reading)?;
     let model = read(&c.model, &c.trained, files)?;
+    let (m, P) = (model.residuals(), model.parameters());
+    require(m <= P, || {
+        format!("{} has {m} residuals and only {P} trained parameters", c.model.file)
+    })?;
     let start = model.start();
     let centre = if c.centre.t == 0 {
         let same = c.centre.file_ref() == c.model.tensors;
@@ -171,6 +172,10 @@ pub(crate) fn refuted(c: &ModelRefuted, files: &Files) -> Proof {
         || "eta beta is not proven to be below 1, so the bound may mean nothing".to_owned();
     require(ball(0.0).below(factor), means_nothing)?;
     if c.reading == Reading::Ntk {
+        let (m, P) = (model.residuals(), model.parameters());
+        require(m <= P, || {
+            format!("{} has {m} residuals and only {P} trained parameters", c.model.file)
+        })?;
         let at = Values::<Ball>::new(&model, &exactly(&model.start()));
         let J = jacobian(&at);
         let target = ball(c.beta).sqrt().upper_ball();

@@ -128,6 +128,11 @@ pub(crate) fn function<T: Number>(of: &Functions<T>, f: Function, x: T) -> (T, T
     }
 }
 
+/// The value of a relu or an absolute value at 0 exactly. Of a node without a parameter no slope is asked for.
+fn at_kink<T: Number>(node: &Node, x: T) -> Option<T> {
+    (!node.varies && x.to_ball().is_zero()).then_some(x)
+}
+
 /// All nodes at a point.
 pub(crate) struct Values<'m, T> {
     pub(crate) model: &'m Model,
@@ -214,7 +219,14 @@ impl<'m, T: Number> Values<'m, T> {
             Op::Constant(values) => values.iter().map(|x| T::of(*x)).collect(),
             Op::Neg => of(0).iter().map(|x| -*x).collect(),
             Op::Map(f) => {
-                let entry = |e: usize| function(&self.functions, *f, of(0)[e]);
+                let entry = |e: usize| {
+                    let x = of(0)[e];
+                    let (y, slope) = function(&self.functions, *f, x);
+                    match f {
+                        Function::Relu | Function::Abs => (at_kink(node, x).unwrap_or(y), slope),
+                        _ => (y, slope),
+                    }
+                };
                 return each(size, 100 * T::BITS, entry).into_iter().unzip();
             }
             Op::Add => two(&|a, b| a + b),
@@ -224,7 +236,7 @@ impl<'m, T: Number> Values<'m, T> {
             Op::Max => two(&|a, b| match sign(a - b) {
                 Some(Ordering::Greater) => a,
                 Some(_) => b,
-                None => T::unknown(),
+                None => at_kink(node, a - b).map_or(T::unknown(), |_| a),
             }),
             Op::Softmax(axis) => {
                 let z = of(0);
@@ -352,8 +364,9 @@ impl<'m, T: Number> Values<'m, T> {
                 Op::Softmax(axis) => {
                     for first in &self.lists[n] {
                         let row = row_of(&node.shape, *axis, *first);
-                        let mean: T = row.clone().map(|e| own[e] * g[e]).sum();
-                        row.for_each(|e| add(0, e, own[e] * (g[e] - mean)));
+                        // Nothing depends on a shift of a row: what is the same along it then comes to 0 exactly.
+                        let mean: T = row.clone().map(|e| own[e] * (g[e] - g[*first])).sum();
+                        row.for_each(|e| add(0, e, own[e] * (g[e] - g[*first] - mean)));
                     }
                 }
                 Op::Product(_) => {

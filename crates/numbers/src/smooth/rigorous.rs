@@ -102,11 +102,15 @@ fn wave(x: Interval, f: impl Fn(Wide) -> Wide) -> Interval {
     Interval::new(y.lo().clamp(-1.0, 1.0), y.hi().clamp(-1.0, 1.0))
 }
 
+/// At 0, and log at 1, what is exact is exact.
 impl Smooth for Interval {
     const ENCLOSES: bool = true;
 
     /// Increasing; nothing is known where an argument may be 0 or below.
     fn log(self) -> Self {
+        if self == Interval::from_f64(1.0) {
+            return Interval::from_f64(0.0);
+        }
         if self.lo() <= 0.0 {
             return Interval::ENTIRE;
         }
@@ -120,6 +124,9 @@ impl Smooth for Interval {
 
     /// Without the sum's rounding where that would matter.
     fn log1p(self) -> Self {
+        if self.is_zero() {
+            return self;
+        }
         if self.magnitude() > 1.0 {
             return (Interval::from_f64(1.0) + self).log();
         }
@@ -133,6 +140,9 @@ impl Smooth for Interval {
     }
 
     fn expm1(self) -> Self {
+        if self.is_zero() {
+            return self;
+        }
         if self.magnitude() > 1.0 {
             return self.exp() - Interval::from_f64(1.0);
         }
@@ -143,10 +153,16 @@ impl Smooth for Interval {
     }
 
     fn tanh(self) -> Self {
+        if self.is_zero() {
+            return self;
+        }
         monotone(self, tanh_point)
     }
 
     fn logistic(self) -> Self {
+        if self.is_zero() {
+            return Interval::from_f64(0.5);
+        }
         monotone(self, logistic_point)
     }
 
@@ -161,18 +177,30 @@ impl Smooth for Interval {
     }
 
     fn erf(self) -> Self {
+        if self.is_zero() {
+            return self;
+        }
         increasing(self, [-1.0, 1.0], Wide::erf)
     }
 
     fn erfc(self) -> Self {
+        if self.is_zero() {
+            return Interval::from_f64(1.0);
+        }
         -increasing(self, [-2.0, 0.0], |x| -x.erfc())
     }
 
     fn sin(self) -> Self {
+        if self.is_zero() {
+            return self;
+        }
         wave(self, Wide::sin)
     }
 
     fn cos(self) -> Self {
+        if self.is_zero() {
+            return Interval::from_f64(1.0);
+        }
         wave(self, Wide::cos)
     }
 

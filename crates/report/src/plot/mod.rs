@@ -9,7 +9,6 @@ mod font;
 mod landscape;
 mod look;
 mod math;
-mod model;
 mod number;
 mod panel;
 mod pdf;
@@ -24,9 +23,8 @@ pub use convexity::convexity;
 pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
 pub use look::{Format, Legend, Look, Part};
-pub use model::model_rate_vs_bound;
 use rate::style as reading_style;
-pub use rate::{rate_vs_bound, rate_vs_bound_of};
+pub use rate::{model_rate_vs_bound, rate_vs_bound, rate_vs_bound_of};
 pub use sweep::{Named, Over, sweep_figures};
 
 use crate::{Error, Result};

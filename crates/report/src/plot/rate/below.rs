@@ -1,12 +1,13 @@
 //! The panels below: sigma_min(B_t), and how far the weights have moved.
 
-use super::loss::drawn_log;
-use super::{RateVsBound, range};
+use super::loss::{LOSS_LINE, OWN, drawn_log, own_line};
+use super::{NAME, RateVsBound, range};
 use crate::Result;
 use crate::plot::axis::Axis;
-use crate::plot::canvas::{Align, Canvas, Line};
+use crate::plot::canvas::{Align, Canvas, Line, fitted};
 use crate::plot::panel::{BLACK, GREY, Panel, SMALL};
 use crate::plot::place::Rect;
+use crate::plot::printable;
 
 /// W^Q, W^K, W^V.
 const BLOCKS: [(&str, Line); 3] = [
@@ -74,13 +75,25 @@ impl RateVsBound<'_> {
         )
     }
 
+    /// The line of a trained block.
+    pub(super) fn block(&self, b: usize) -> Line {
+        let name = &self.story.blocks[b];
+        let known = BLOCKS
+            .iter()
+            .find(|(own, _)| self.story.has_sigma && own == name);
+        let others = BLOCKS.iter().map(|(_, line)| *line);
+        let mut others = others.chain(OWN.map(own_line)).cycle();
+        let nth = || others.nth(b).unwrap_or(LOSS_LINE);
+        known.map_or_else(nth, |(_, line)| *line)
+    }
+
     pub(super) fn draw_moved(
         &self,
         canvas: &mut Canvas,
         edges: (f64, f64),
         last: bool,
     ) -> Result<()> {
-        let trained: Vec<usize> = (0..3).filter(|&b| self.story.trained.flags()[b]).collect();
+        let trained: Vec<usize> = (0..self.story.blocks.len()).collect();
         let moved = |b: usize| self.points().iter().map(move |p| (p.t as f64, p.moved[b]));
         let positive = |b: usize| moved(b).map(|p| p.1).filter(|y| *y > 0.0 && y.is_finite());
         let furthest = trained.iter().map(|&b| positive(b).fold(0.0, f64::max));
@@ -103,7 +116,7 @@ impl RateVsBound<'_> {
         panel.draw_axes(canvas, last)?;
         let mut ends = Vec::new();
         for &b in &trained {
-            let (name, line) = BLOCKS[b];
+            let (name, line) = (self.story.blocks[b].as_str(), self.block(b));
             let shown = move |y: f64| if log { drawn_log(y) } else { y };
             let paths = panel.paths(moved(b).map(|(t, y)| (t, shown(y))));
             for path in &paths {
@@ -127,7 +140,10 @@ impl RateVsBound<'_> {
         self.y_name(
             canvas,
             &panel,
-            &["moved $|W_t − W_0|$", "$|W_t − W_0|$", "moved"],
+            match self.story.has_sigma {
+                true => &["moved $|W_t − W_0|$", "$|W_t − W_0|$", "moved"],
+                false => &["moved $|M_t − M_0|$", "$|M_t − M_0|$", "moved"],
+            },
         )
     }
 }
@@ -145,6 +161,8 @@ fn adapted_axis(values: impl Iterator<Item = f64>, factor: f64, least_span: f64)
 fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)>) -> Result<()> {
     let gap = 14.0;
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+    // Of more than there is room for, those that moved furthest have names.
+    ends.truncate(1 + ((frame.bottom - frame.top) / gap) as usize);
     let mut lowest = f64::NEG_INFINITY;
     let mut placed: Vec<f64> = Vec::new();
     for end in &ends {
@@ -156,7 +174,8 @@ fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)
     for (y, (_, name, line)) in placed.into_iter().zip(ends) {
         let y = y - over;
         canvas.line(&[(x + 3.0, y), (x + 12.0, y)], Line::solid(line.color, 2.5))?;
-        canvas.text(name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left)?;
+        let name = fitted(&printable(name), SMALL, NAME);
+        canvas.text(&name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left)?;
     }
     Ok(())
 }

@@ -33,12 +33,20 @@ pub(in crate::plot) fn style(reading: Reading) -> Line {
 }
 
 /// For claims of the user's own, in their order.
-const OWN: [(Rgb, &[f64]); 4] = [
+pub(super) const OWN: [(Rgb, &'static [f64]); 4] = [
     ((120, 80, 200), &[14.0, 3.0, 3.0, 3.0]),
     ((160, 110, 20), &[4.0, 2.0]),
     ((0, 140, 150), &[12.0, 6.0]),
     ((110, 110, 110), &[2.0, 2.0]),
 ];
+
+pub(super) fn own_line((color, dashes): (Rgb, &'static [f64])) -> Line {
+    Line {
+        color,
+        width: 2.0,
+        dashes,
+    }
+}
 
 pub(super) const LOSS_LINE: Line = Line {
     color: BLACK,
@@ -99,12 +107,7 @@ impl RateVsBound<'_> {
         let is_own = |claim: &&story::Line| Reading::named(&claim.name).is_none();
         let own = self.story.claims.iter().filter(is_own);
         let at = own.map(|c| &c.name).position(|other| other == name);
-        let (color, dashes) = OWN[at.unwrap_or(0) % OWN.len()];
-        Line {
-            color,
-            width: 2.0,
-            dashes,
-        }
+        own_line(OWN[at.unwrap_or(0) % OWN.len()])
     }
 
     /// f_t of the exact orbit from above, as far as it was enclosed and is shown.

@@ -16,6 +16,7 @@ use super::place::Rect;
 use super::story::{self, Story};
 use super::{Drawing, Figure, Frame, render};
 use crate::{Error, Result};
+use gdcert::graph::{Graph, Verification as ModelVerification};
 use gdcert::model::Precision;
 use gdcert::verdict::Verdict;
 use gdcert::verify::Verification;
@@ -28,8 +29,9 @@ const LOSS: f64 = 270.0;
 const OTHER: f64 = 114.0;
 /// Left of the panels.
 const LEFT: f64 = 80.0;
-/// Right of the panels: the names of blocks.
+/// Right of the panels: the names of blocks, at most so wide.
 const ENDS: f64 = 32.0;
+const NAME: f64 = 90.0;
 const MARGIN: f64 = 16.0;
 const ROW: f64 = 17.0;
 /// Between two panels.
@@ -75,11 +77,33 @@ pub fn rate_vs_bound_of(folder: &Path, title: &str, look: &Look) -> Result<Figur
     draw(&Story::read(folder)?, title, look)
 }
 
+/// The figure of a model's verification: as that of an instance, without the panel of sigma_min(B_t).
+///
+/// # Errors
+/// None is expected; a backend that fails.
+pub fn model_rate_vs_bound(
+    graph: &Graph,
+    found: &ModelVerification,
+    title: &str,
+    deciding: &str,
+) -> Result<Figure> {
+    let story = Story::of_model(graph, found, deciding);
+    draw(&story, title, &Look::screen())
+}
+
 fn draw(story: &Story, title: &str, look: &Look) -> Result<Figure> {
+    let mut look = look.clone();
+    let panels = match story.has_sigma {
+        true => "loss, sigma and moved",
+        false => "loss and moved",
+    };
+    look.panels
+        .retain(|part| *part != Part::Sigma || story.has_sigma);
+    let look = &look;
     if look.panels.is_empty() {
-        return Err(Error::input(
-            "--panels names no panel; choose from loss, sigma and moved",
-        ));
+        return Err(Error::input(format!(
+            "--panels names no panel; choose from {panels}"
+        )));
     }
     for name in look.readings.iter().flatten() {
         if story.claim(name).is_none() {
@@ -251,9 +275,11 @@ impl RateVsBound<'_> {
     fn sides(&self) -> (f64, f64) {
         let screen = self.look.is_screen();
         let moved = self.look.panels.contains(&Part::Moved);
+        let names = self.story.blocks.iter();
+        let names = names.map(|name| text_width(&fitted(name, SMALL, NAME), SMALL));
         let ends = match (screen, moved) {
-            (true, _) => ENDS,
-            (false, true) => 26.0,
+            (true, _) => ENDS.max(20.0 + names.fold(0.0, f64::max)),
+            (false, true) => 26.0f64.max(18.0 + names.fold(0.0, f64::max)),
             (false, false) => 16.0,
         };
         let left = if screen { LEFT } else { 66.0 };
@@ -269,10 +295,8 @@ impl RateVsBound<'_> {
     fn setting(&self) -> String {
         let story = self.story;
         format!(
-            "{} kernel · trained {} · {} · η = {} · {} steps",
-            story.kernel,
-            story.trained,
-            story.dims,
+            "{} · η = {} · {} steps",
+            story.about,
             scientific(story.eta, 3),
             step(story.last),
         )
