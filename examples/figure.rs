@@ -21,7 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         deciding_reading(found.trained).name(),
     )?;
     let place = std::env::temp_dir().join("rate-vs-bound.svg");
-    std::fs::write(&place, figure.svg()?)?;
+    std::fs::write(&place, figure.svg())?;
     println!("{}", place.display());
     Ok(())
 }

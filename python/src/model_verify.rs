@@ -126,7 +126,7 @@ impl PyModelVerification {
             return Ok(figure);
         }
         let draw = || model_rate_vs_bound(&self.model.inner, &self.found, TITLE, &self.deciding);
-        let figure = quiet(py, draw)?.map_err(raise)?;
+        let figure = quiet(py, draw)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
     }
 }
@@ -247,7 +247,7 @@ impl PyModelVerification {
     /// The figure as SVG, as the command draws it.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        self.figure(py)?.svg().map_err(raise)
+        Ok(self.figure(py)?.svg())
     }
     /// The figure as PNG.
     #[getter]

@@ -338,7 +338,6 @@ impl PyVerification {
         let figure = quiet(py, || {
             rate_vs_bound(&self.found, &self.title, &self.deciding)
         })?;
-        let figure = figure.map_err(raise)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
     }
 }
@@ -642,7 +641,7 @@ impl PyVerification {
     /// The figure as SVG, as the command draws it.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        self.figure(py)?.svg().map_err(raise)
+        Ok(self.figure(py)?.svg())
     }
     /// The figure as PNG.
     #[getter]

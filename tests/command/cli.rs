@@ -1,46 +1,10 @@
 //! The command line as a user meets it: files, exit codes, one-line complaints.
 
-use crate::common::gdcert;
+use crate::common::{Folder, SIZES, gdcert};
 use gdcert::{Dims, Init, Instance, Kernel};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-
-const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
-
-/// A folder of its own for one test, removed at the end.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        gdcert(self.0.path(), args)
-    }
-
-    fn verify(&self, args: &[&str]) -> Output {
-        self.run(&[&["verify"], &SIZES[..], args].concat())
-    }
-
-    fn json(&self, file: &str) -> Value {
-        serde_json::from_slice(&std::fs::read(self.path(file)).unwrap()).unwrap()
-    }
-
-    fn files(&self, folder: &str) -> Vec<String> {
-        let mut names: Vec<_> = std::fs::read_dir(self.path(folder))
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
 
 fn code(output: &Output) -> i32 {
     output.status.code().unwrap()

@@ -534,8 +534,8 @@ pub(super) fn figures(found: &[&Finished], look: &Look) -> Result<[(&'static str
         .collect();
     let title = title(&found[0].header, same_task);
     let (contour, relief) = (
-        plot::contours(&panels, &title, look)?,
-        plot::reliefs(&panels, &title, look)?,
+        plot::contours(&panels, &title, look),
+        plot::reliefs(&panels, &title, look),
     );
     Ok([("contour", contour), ("relief", relief)])
 }

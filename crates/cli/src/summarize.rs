@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         return Err(Error::Cancelled);
     }
 
-    let (figures, left_out) = sweep_figures(&statistics, &over, &Look::screen())?;
+    let (figures, left_out) = sweep_figures(&statistics, &over, &Look::screen());
     let mut json = summary_json(&plan, &config, &found, &statistics, line);
     json["figures"] = figures.iter().map(|(name, _)| name.as_str()).collect();
     json["figures_left_out"] = left_out.iter().map(String::as_str).collect();
@@ -106,7 +106,7 @@ pub(super) fn figures(folder: &Path, look: &Look) -> Result<(Vec<Named>, Vec<Str
         })?;
         statistics
     };
-    sweep_figures(&statistics, &over, look)
+    Ok(sweep_figures(&statistics, &over, look))
 }
 
 /// The plan that run.json names, with its text.

@@ -264,10 +264,10 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
 
     let summary = summary(&settings, &rows, line);
     let kernel = settings.kernel.to_string();
-    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings), &Look::screen())?;
+    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings), &Look::screen());
     let text = format!("{summary:#}\n");
     out.write(vec![
-        ("curves.svg", curves.svg()?.into_bytes()),
+        ("curves.svg", curves.svg().into_bytes()),
         ("curves.png", curves.png()?),
         ("summary.json", text.clone().into_bytes()),
     ])?;
@@ -393,7 +393,7 @@ impl Runs {
     }
 
     /// Their curves.
-    pub(super) fn figure(&self, look: &Look) -> Result<Figure> {
+    pub(super) fn figure(&self, look: &Look) -> Figure {
         plot::training_curves(&self.named(), &self.title, look)
     }
 
@@ -411,7 +411,7 @@ impl Runs {
 fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
     let runs = Runs::read(folders)?;
     let named = runs.named();
-    let curves = runs.figure(&Look::screen())?;
+    let curves = runs.figure(&Look::screen());
     let fail = |e: csv::Error| Error::Numerical(format!("cannot form curves.csv: {e}"));
     let mut table = csv::Writer::from_writer(Vec::new());
     table
@@ -444,7 +444,7 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         ));
     }
     out.write(vec![
-        ("curves.svg", curves.svg()?.into_bytes()),
+        ("curves.svg", curves.svg().into_bytes()),
         ("curves.png", curves.png()?),
         ("curves.csv", table),
     ])?;

@@ -3,7 +3,6 @@
 use super::cells::{Cell, Edges, above, cells, on_level};
 use super::colour::{color, mix};
 use super::{LEAST, Landscape, Panels, span_axis};
-use crate::Result;
 use crate::plot::Drawing;
 use crate::plot::axis::Axis;
 use crate::plot::canvas::{Align, Canvas, Line, Rgb, Xy};
@@ -26,10 +25,10 @@ impl Drawing for Contours<'_> {
         self.0.description("Contours")
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
-        self.0.draw(canvas)?;
+    fn draw(&self, canvas: &mut Canvas) {
+        self.0.draw(canvas);
         for (panel, square) in self.0.squares() {
-            self.panel(canvas, panel, square)?;
+            self.panel(canvas, panel, square);
         }
         let mut said = vec!["+ the centre"];
         if self.0.panels.iter().any(|p| !p.path.is_empty()) {
@@ -44,7 +43,7 @@ impl Drawing for Contours<'_> {
 }
 
 impl Contours<'_> {
-    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) -> Result<()> {
+    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) {
         let Rect {
             left,
             top,
@@ -53,17 +52,17 @@ impl Contours<'_> {
         } = square;
         let side = self.0.side;
         let at = |(x, y): Xy| (left + x * side, bottom - y * side);
-        canvas.fill_rect((left, top), (right, bottom), BLANK)?;
+        canvas.fill_rect((left, top), (right, bottom), BLANK);
         let rows = cells(panel.surface, CELLS);
-        self.fill(canvas, &rows, at)?;
+        self.fill(canvas, &rows, at);
 
         for tick in span_axis(panel).ticks(5) {
             let (x, y) = (left + tick.at * side, bottom - tick.at * side);
-            canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8))?;
-            canvas.line(&[(left - 5.0, y), (left, y)], Line::solid(BLACK, 0.8))?;
+            canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8));
+            canvas.line(&[(left - 5.0, y), (left, y)], Line::solid(BLACK, 0.8));
             if let Some(label) = tick.label {
-                canvas.text(&label, (x, bottom + 18.0), SMALL, BLACK, Align::Center)?;
-                canvas.text(&label, (left - 8.0, y + 4.0), SMALL, BLACK, Align::Right)?;
+                canvas.text(&label, (x, bottom + 18.0), SMALL, BLACK, Align::Center);
+                canvas.text(&label, (left - 8.0, y + 4.0), SMALL, BLACK, Align::Right);
             }
         }
         let middle = (0.5 * (left + right), 0.5 * (top + bottom));
@@ -73,33 +72,28 @@ impl Contours<'_> {
             SMALL,
             BLACK,
             Align::Center,
-        )?;
+        );
         // Beside the widest label.
         let beside = (left - self.0.left + 17.0, middle.1);
-        canvas.label("along $W^K$", beside, SMALL, BLACK, Align::Upwards)?;
+        canvas.label("along $W^K$", beside, SMALL, BLACK, Align::Upwards);
 
-        self.path(canvas, panel, square)?;
+        self.path(canvas, panel, square);
         for (color, width) in [((255, 255, 255), 3.2), (BLACK, 1.4)] {
             let line = Line::solid(color, width);
             canvas.line(
                 &[(middle.0 - 6.0, middle.1), (middle.0 + 6.0, middle.1)],
                 line,
-            )?;
+            );
             canvas.line(
                 &[(middle.0, middle.1 - 6.0), (middle.0, middle.1 + 6.0)],
                 line,
-            )?;
+            );
         }
         canvas.line(&square.corners(), Line::solid(BLACK, 0.9))
     }
 
     /// The bands of colour, and the lines between them. Each band goes on top of the lower ones, as one area.
-    fn fill(
-        &self,
-        canvas: &mut Canvas,
-        rows: &[Vec<Option<Cell>>],
-        at: impl Fn(Xy) -> Xy,
-    ) -> Result<()> {
+    fn fill(&self, canvas: &mut Canvas, rows: &[Vec<Option<Cell>>], at: impl Fn(Xy) -> Xy) {
         let panels = &self.0;
         let all = || rows.iter().flatten().flatten();
         let lowest = all().flatten().map(|c| c.1).fold(f64::INFINITY, f64::min);
@@ -116,7 +110,7 @@ impl Contours<'_> {
                 }
             }
             let outline: Vec<Xy> = edges.outline().into_iter().map(&at).collect();
-            canvas.fill(&outline, band)?;
+            canvas.fill(&outline, band);
         }
         // A surface that is flat beside the others has lines of its own, so that its shape is seen.
         let highest = all()
@@ -139,12 +133,11 @@ impl Contours<'_> {
                 if share > 0.55 { BLACK } else { (255, 255, 255) },
                 0.6,
             );
-            canvas.line(&line, Line::solid(color, 0.6))?;
+            canvas.line(&line, Line::solid(color, 0.6));
         }
-        Ok(())
     }
 
-    fn path(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) -> Result<()> {
+    fn path(&self, canvas: &mut Canvas, panel: &Landscape, square: Rect) {
         let span = panel.surface.grid.span;
         let point = |&(alpha, beta): &(f64, f64)| {
             let share = |x: f64| 0.5 * (x / span + 1.0);
@@ -156,15 +149,14 @@ impl Contours<'_> {
         let points: Vec<Xy> = panel.path.iter().map(point).collect();
         for pair in points.windows(2) {
             if let Some(part) = within(pair[0], pair[1], &square) {
-                canvas.line(&part, Line::solid((255, 255, 255), 3.4))?;
-                canvas.line(&part, Line::solid(PATH, 2.0))?;
+                canvas.line(&part, Line::solid((255, 255, 255), 3.4));
+                canvas.line(&part, Line::solid(PATH, 2.0));
             }
         }
         for &p in points.iter().filter(|p| square.holds(**p)) {
-            canvas.disc(p, 3.6, (255, 255, 255))?;
-            canvas.disc(p, 2.6, PATH)?;
+            canvas.disc(p, 3.6, (255, 255, 255));
+            canvas.disc(p, 2.6, PATH);
         }
-        Ok(())
     }
 }
 

@@ -13,7 +13,6 @@ use super::number::plain;
 use super::panel::{BLACK, GREY, SMALL, TITLE};
 use super::place::Rect;
 use super::{Figure, render};
-use crate::Result;
 use colour::color;
 use contours::Contours;
 use gdcert::landscape::Surface;
@@ -31,18 +30,12 @@ pub struct Landscape<'a> {
 }
 
 /// Contours: the W^Q direction to the right, the W^K direction upwards.
-///
-/// # Errors
-/// None is expected; a backend that fails.
-pub fn contours(panels: &[Landscape], title: &str, look: &Look) -> Result<Figure> {
+pub fn contours(panels: &[Landscape], title: &str, look: &Look) -> Figure {
     render(&Contours(Panels::new(panels, title, look)), look)
 }
 
 /// The surfaces as seen from above at an angle.
-///
-/// # Errors
-/// None is expected; a backend that fails.
-pub fn reliefs(panels: &[Landscape], title: &str, look: &Look) -> Result<Figure> {
+pub fn reliefs(panels: &[Landscape], title: &str, look: &Look) -> Figure {
     render(&Reliefs(Panels::new(panels, title, look)), look)
 }
 
@@ -226,9 +219,9 @@ impl<'a> Panels<'a> {
     }
 
     /// Title, names and the scale of the loss.
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+    fn draw(&self, canvas: &mut Canvas) {
         let (width, height) = self.size();
-        canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255))?;
+        canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255));
         let screen = self.look.is_screen();
         let margin = if screen { MARGIN } else { 2.0 };
         let room = width - 2.0 * margin;
@@ -236,7 +229,7 @@ impl<'a> Panels<'a> {
             let first = if screen { 24.0 } else { 14.0 };
             for (line, y) in two_lines(title, TITLE, room).iter().zip([0.0, 18.0]) {
                 let line = fitted(line, TITLE, room);
-                canvas.text(&line, (margin, first + y), TITLE, BLACK, Align::Left)?;
+                canvas.text(&line, (margin, first + y), TITLE, BLACK, Align::Left);
             }
         }
         for (panel, square) in self.squares() {
@@ -247,30 +240,30 @@ impl<'a> Panels<'a> {
             };
             let name = fitted(&name, SMALL, self.side + 0.6 * self.left);
             let middle = (0.5 * (square.left + square.right), square.top - 10.0);
-            canvas.text(&name, middle, SMALL, BLACK, Align::Center)?;
+            canvas.text(&name, middle, SMALL, BLACK, Align::Center);
         }
-        self.draw_scale(canvas)?;
+        self.draw_scale(canvas);
         if !screen {
-            return Ok(());
+            return;
         }
         let unit = "1 on an axis: a step as long as the weights";
-        canvas.text(unit, (margin, height - 8.0), SMALL, GREY, Align::Left)?;
+        canvas.text(unit, (margin, height - 8.0), SMALL, GREY, Align::Left);
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
         let at = (width - margin, height - 8.0);
         canvas.text(version, at, SMALL, GREY, Align::Right)
     }
 
     /// What else is to be said, below the panels.
-    fn note(&self, canvas: &mut Canvas, text: &str) -> Result<()> {
+    fn note(&self, canvas: &mut Canvas, text: &str) {
         if !self.look.is_screen() {
-            return Ok(());
+            return;
         }
         let text = fitted(text, SMALL, self.width() - 2.0 * MARGIN);
         let at = (MARGIN, self.height() - 24.0);
         canvas.text(&text, at, SMALL, GREY, Align::Left)
     }
 
-    fn draw_scale(&self, canvas: &mut Canvas) -> Result<()> {
+    fn draw_scale(&self, canvas: &mut Canvas) {
         let left = self.left + self.pitch() * (self.columns - 1) as f64 + self.side + 18.0;
         let (right, top, bottom) = (left + 13.0, self.top(), self.top() + self.side);
         let y = |at: f64| bottom - at * (bottom - top);
@@ -286,13 +279,13 @@ impl<'a> Panels<'a> {
         for pair in ends.windows(2).filter(|pair| pair[1] > pair[0]) {
             let low = self.loss.low()
                 + (0.5 * (pair[0] + pair[1])) * (self.loss.high() - self.loss.low());
-            canvas.fill_rect((left, top), (right, y(pair[0])), self.band(low))?;
+            canvas.fill_rect((left, top), (right, y(pair[0])), self.band(low));
         }
         for tick in self.loss.ticks((self.side / 40.0).clamp(3.0, 8.0) as usize) {
             let y = y(tick.at);
-            canvas.line(&[(right, y), (right + 4.0, y)], Line::solid(BLACK, 0.8))?;
+            canvas.line(&[(right, y), (right + 4.0, y)], Line::solid(BLACK, 0.8));
             if let Some(label) = tick.label {
-                canvas.text(&label, (right + 7.0, y + 4.0), SMALL, BLACK, Align::Left)?;
+                canvas.text(&label, (right + 7.0, y + 4.0), SMALL, BLACK, Align::Left);
             }
         }
         let rect = Rect {
@@ -301,7 +294,7 @@ impl<'a> Panels<'a> {
             right,
             bottom,
         };
-        canvas.line(&rect.corners(), Line::solid(BLACK, 0.9))?;
+        canvas.line(&rect.corners(), Line::solid(BLACK, 0.9));
         // "f - f(centre)", where a formula is shorter than words.
         let end = (self.width() - 4.0, top - 10.0);
         canvas.label("$f − f_0$", end, SMALL, BLACK, Align::Right)

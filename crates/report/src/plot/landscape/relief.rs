@@ -3,7 +3,6 @@
 use super::cells::{Cell, cells};
 use super::colour::{color, mix};
 use super::{Landscape, Panels, span_axis};
-use crate::Result;
 use crate::plot::Drawing;
 use crate::plot::canvas::{Align, Canvas, Line, Xy};
 use crate::plot::math::label_width;
@@ -24,12 +23,11 @@ impl Drawing for Reliefs<'_> {
         self.0.description("Relief")
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
-        self.0.draw(canvas)?;
+    fn draw(&self, canvas: &mut Canvas) {
+        self.0.draw(canvas);
         for (panel, square) in self.0.squares() {
-            self.panel(canvas, panel, &View::of(square))?;
+            self.panel(canvas, panel, &View::of(square));
         }
-        Ok(())
     }
 }
 
@@ -77,7 +75,7 @@ fn turned(x: f64, y: f64) -> Xy {
 }
 
 impl Reliefs<'_> {
-    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, view: &View) -> Result<()> {
+    fn panel(&self, canvas: &mut Canvas, panel: &Landscape, view: &View) {
         let panels = &self.0;
         let thin = Line::solid((205, 205, 205), 0.7);
         let edge = Line::solid(BLACK, 0.8);
@@ -91,17 +89,17 @@ impl Reliefs<'_> {
                     view.at(1.0, 1.0, z),
                 ],
                 thin,
-            )?;
+            );
             let (x, y) = view.at(0.0, 0.0, z);
-            canvas.line(&[(x - 4.0, y), (x, y)], edge)?;
+            canvas.line(&[(x - 4.0, y), (x, y)], edge);
             if let Some(label) = tick.label {
-                canvas.text(&label, (x - 7.0, y + 4.0), SMALL, BLACK, Align::Right)?;
+                canvas.text(&label, (x - 7.0, y + 4.0), SMALL, BLACK, Align::Right);
             }
         }
         for (x, y) in [(0.0, 1.0), (1.0, 1.0)] {
-            canvas.line(&[view.at(x, y, 0.0), view.at(x, y, 1.0)], thin)?;
+            canvas.line(&[view.at(x, y, 0.0), view.at(x, y, 1.0)], thin);
         }
-        canvas.line(&[view.at(0.0, 0.0, 0.0), view.at(0.0, 0.0, 1.0)], edge)?;
+        canvas.line(&[view.at(0.0, 0.0, 0.0), view.at(0.0, 0.0, 1.0)], edge);
         canvas.line(
             &[
                 view.at(0.0, 0.0, 0.0),
@@ -109,17 +107,17 @@ impl Reliefs<'_> {
                 view.at(1.0, 1.0, 0.0),
             ],
             edge,
-        )?;
+        );
         let (x, y) = view.at(0.0, 0.0, 1.0);
-        canvas.label("$f − f_0$", (x, y - 8.0), SMALL, BLACK, Align::Center)?;
+        canvas.label("$f − f_0$", (x, y - 8.0), SMALL, BLACK, Align::Center);
         for tick in span_axis(panel).ticks(4) {
             let Some(label) = tick.label else { continue };
             let (x, y) = view.at(tick.at, 0.0, 0.0);
-            canvas.line(&[(x, y), (x - 2.5, y + 4.5)], edge)?;
-            canvas.text(&label, (x - 10.0, y + 15.0), SMALL, BLACK, Align::Center)?;
+            canvas.line(&[(x, y), (x - 2.5, y + 4.5)], edge);
+            canvas.text(&label, (x - 10.0, y + 15.0), SMALL, BLACK, Align::Center);
             let (x, y) = view.at(1.0, tick.at, 0.0);
-            canvas.line(&[(x, y), (x + 3.0, y + 4.0)], edge)?;
-            canvas.text(&label, (x + 7.0, y + 13.0), SMALL, BLACK, Align::Left)?;
+            canvas.line(&[(x, y), (x + 3.0, y + 4.0)], edge);
+            canvas.text(&label, (x + 7.0, y + 13.0), SMALL, BLACK, Align::Left);
         }
         let (x, y) = view.at(0.5, 0.0, 0.0);
         canvas.label(
@@ -128,12 +126,12 @@ impl Reliefs<'_> {
             SMALL,
             BLACK,
             Align::Center,
-        )?;
+        );
         let (x, y) = view.at(1.0, 0.5, 0.0);
         let name = "along $W^K$";
         // Left of the scale, however small the panel is.
         let x = (x + 0.19 * view.side).min(view.right - 0.3 * label_width(name, SMALL));
-        canvas.label(name, (x, y + 36.0), SMALL, BLACK, Align::Center)?;
+        canvas.label(name, (x, y + 36.0), SMALL, BLACK, Align::Center);
 
         let mut tiles: Vec<(f64, Cell)> = cells(panel.surface, CELLS)
             .into_iter()
@@ -150,10 +148,9 @@ impl Reliefs<'_> {
                 .iter()
                 .map(|&((x, y), f)| view.at(x, y, panels.loss.at(f)))
                 .collect();
-            canvas.fill(&outline, shade)?;
+            canvas.fill(&outline, shade);
             outline.push(outline[0]);
-            canvas.line(&outline, Line::solid(mix(shade, BLACK, 0.3), 0.35))?;
+            canvas.line(&outline, Line::solid(mix(shade, BLACK, 0.3), 0.35));
         }
-        Ok(())
     }
 }

@@ -56,10 +56,10 @@ fn every_surface_can_be_drawn() {
                             continue;
                         }
                         for figure in [
-                            contours(&panels[..count], "t & t", &look).unwrap(),
-                            reliefs(&panels[..count], "t & t", &look).unwrap(),
+                            contours(&panels[..count], "t & t", &look),
+                            reliefs(&panels[..count], "t & t", &look),
                         ] {
-                            let svg = figure.svg().unwrap();
+                            let svg = figure.svg();
                             assert!(!svg.contains("NaN") && !svg.contains("inf"));
                             assert!(svg.contains("t &amp; t"));
                         }

@@ -2,7 +2,6 @@
 
 use super::loss::{LOSS_LINE, OWN, drawn_log, own_line};
 use super::{NAME, RateVsBound, range};
-use crate::Result;
 use crate::plot::axis::Axis;
 use crate::plot::canvas::{Align, Canvas, Line, fitted};
 use crate::plot::panel::{BLACK, GREY, Panel, SMALL};
@@ -37,12 +36,7 @@ const BLOCKS: [(&str, Line); 3] = [
     ),
 ];
 impl RateVsBound<'_> {
-    pub(super) fn draw_sigma(
-        &self,
-        canvas: &mut Canvas,
-        edges: (f64, f64),
-        last: bool,
-    ) -> Result<()> {
+    pub(super) fn draw_sigma(&self, canvas: &mut Canvas, edges: (f64, f64), last: bool) {
         let recorded: Vec<_> = self
             .points()
             .iter()
@@ -51,22 +45,22 @@ impl RateVsBound<'_> {
             .collect();
         let (axis, log) = adapted_axis(recorded.iter().map(|r| r.1), 20.0, 0.024);
         let panel = self.panel(edges, axis);
-        panel.draw_axes(canvas, last)?;
+        panel.draw_axes(canvas, last);
         let shown = |y: f64| if log { y.log10() } else { y };
         let series: Vec<_> = recorded.iter().map(|&(t, y)| (t, shown(y))).collect();
         for path in panel.paths(series.iter().copied()) {
-            canvas.line(&path, Line::solid(BLACK, 1.3))?;
+            canvas.line(&path, Line::solid(BLACK, 1.3));
         }
         for &(t, y) in &series {
-            canvas.disc(panel.at(t, y), 2.2, BLACK)?;
+            canvas.disc(panel.at(t, y), 2.2, BLACK);
         }
-        panel.draw_frame(canvas)?;
+        panel.draw_frame(canvas);
         if recorded.is_empty() {
             remark(
                 canvas,
                 &panel,
                 "$σ_{min}(B_0)$ is 0 or within its error of 0",
-            )?;
+            );
         }
         self.y_name(
             canvas,
@@ -87,12 +81,7 @@ impl RateVsBound<'_> {
         known.map_or_else(nth, |(_, line)| *line)
     }
 
-    pub(super) fn draw_moved(
-        &self,
-        canvas: &mut Canvas,
-        edges: (f64, f64),
-        last: bool,
-    ) -> Result<()> {
+    pub(super) fn draw_moved(&self, canvas: &mut Canvas, edges: (f64, f64), last: bool) {
         let trained: Vec<usize> = (0..self.story.blocks.len()).collect();
         let moved = |b: usize| self.points().iter().map(move |p| (p.t as f64, p.moved[b]));
         let positive = |b: usize| moved(b).map(|p| p.1).filter(|y| *y > 0.0 && y.is_finite());
@@ -113,29 +102,29 @@ impl RateVsBound<'_> {
             Axis::linear(0.0, 1.0, 1.0)
         };
         let panel = self.panel(edges, axis);
-        panel.draw_axes(canvas, last)?;
+        panel.draw_axes(canvas, last);
         let mut ends = Vec::new();
         for &b in &trained {
             let (name, line) = (self.story.blocks[b].as_str(), self.block(b));
             let shown = move |y: f64| if log { drawn_log(y) } else { y };
             let paths = panel.paths(moved(b).map(|(t, y)| (t, shown(y))));
             for path in &paths {
-                canvas.line(path, line)?;
+                canvas.line(path, line);
             }
             if let Some(end) = paths.last().and_then(|p| p.last()) {
                 ends.push((end.1, name, line));
             }
         }
-        panel.draw_frame(canvas)?;
-        label_ends(canvas, &panel.frame, ends)?;
+        panel.draw_frame(canvas);
+        label_ends(canvas, &panel.frame, ends);
         if zero_gradient {
             remark(
                 canvas,
                 &panel,
                 "the gradient is exactly zero: nothing moves",
-            )?;
+            );
         } else if most <= 0.0 || most.is_nan() {
-            remark(canvas, &panel, "no trained block has moved")?;
+            remark(canvas, &panel, "no trained block has moved");
         }
         self.y_name(
             canvas,
@@ -158,7 +147,7 @@ fn adapted_axis(values: impl Iterator<Item = f64>, factor: f64, least_span: f64)
     (Axis::linear(low - room, high + room, least_span), false)
 }
 /// Names at the right ends of curves, moved apart where they would overlap.
-fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)>) -> Result<()> {
+fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)>) {
     let gap = 14.0;
     ends.sort_by(|a, b| a.0.total_cmp(&b.0));
     // Of more than there is room for, those that moved furthest have names.
@@ -173,14 +162,13 @@ fn label_ends(canvas: &mut Canvas, frame: &Rect, mut ends: Vec<(f64, &str, Line)
     let x = frame.right;
     for (y, (_, name, line)) in placed.into_iter().zip(ends) {
         let y = y - over;
-        canvas.line(&[(x + 3.0, y), (x + 12.0, y)], Line::solid(line.color, 2.5))?;
+        canvas.line(&[(x + 3.0, y), (x + 12.0, y)], Line::solid(line.color, 2.5));
         let name = fitted(&printable(name), SMALL, NAME);
-        canvas.text(&name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left)?;
+        canvas.text(&name, (x + 15.0, y + 4.0), SMALL, BLACK, Align::Left);
     }
-    Ok(())
 }
 
-fn remark(canvas: &mut Canvas, panel: &Panel, label: &str) -> Result<()> {
+fn remark(canvas: &mut Canvas, panel: &Panel, label: &str) {
     let Rect {
         left,
         top,

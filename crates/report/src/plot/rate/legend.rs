@@ -2,7 +2,6 @@
 
 use super::loss::{FLOOR, FLOOR_EDGE, LOSS_LINE, PROVEN_LINE};
 use super::{MARGIN, ROW, RateVsBound, step};
-use crate::Result;
 use crate::plot::canvas::{Align, Canvas, Line, Xy, fitted};
 use crate::plot::math::label_width;
 use crate::plot::number::scientific;
@@ -149,15 +148,15 @@ impl RateVsBound<'_> {
         self.legend.iter().map(place).collect()
     }
 
-    pub(super) fn draw_legend(&self, canvas: &mut Canvas) -> Result<()> {
+    pub(super) fn draw_legend(&self, canvas: &mut Canvas) {
         if !self.look.is_screen() {
             for (entry, (row, x)) in self.legend.iter().zip(self.flow()) {
                 let y = self.top + row as f64 * ROW;
-                draw_sample(canvas, &entry.sample, (x, y), SAMPLE)?;
+                draw_sample(canvas, &entry.sample, (x, y), SAMPLE);
                 let at = (x + SAMPLE + 6.0, y);
-                canvas.label(&Self::short(entry), at, SMALL, BLACK, Align::Left)?;
+                canvas.label(&Self::short(entry), at, SMALL, BLACK, Align::Left);
             }
-            return Ok(());
+            return;
         }
         let in_columns = || self.legend.iter().filter(|e| !e.said.is_empty());
         let widest = |of: fn(&Entry) -> &str| {
@@ -170,17 +169,16 @@ impl RateVsBound<'_> {
         let said_at = rate_at + widest(|e| &e.rate) + 16.0;
         for (row, entry) in self.legend.iter().enumerate() {
             let y = self.top + row as f64 * ROW;
-            draw_sample(canvas, &entry.sample, (MARGIN, y), 40.0)?;
-            canvas.label(&entry.name, (name_at, y), SMALL, BLACK, Align::Left)?;
-            canvas.label(&entry.rate, (rate_at, y), SMALL, BLACK, Align::Left)?;
+            draw_sample(canvas, &entry.sample, (MARGIN, y), 40.0);
+            canvas.label(&entry.name, (name_at, y), SMALL, BLACK, Align::Left);
+            canvas.label(&entry.rate, (rate_at, y), SMALL, BLACK, Align::Left);
             let room = self.width() - 6.0 - said_at;
             let said = match label_width(&entry.said, SMALL) <= room {
                 true => entry.said.clone(),
                 false => fitted(&entry.said.replace('$', ""), SMALL, room),
             };
-            canvas.label(&said, (said_at, y), SMALL, BLACK, Align::Left)?;
+            canvas.label(&said, (said_at, y), SMALL, BLACK, Align::Left);
         }
-        Ok(())
     }
 
     /// A box in the corner with the least ink in it.
@@ -189,7 +187,7 @@ impl RateVsBound<'_> {
         canvas: &mut Canvas,
         panel: &Panel,
         occupied: &mut Occupied,
-    ) -> Result<()> {
+    ) {
         let widest = |texts: &[String]| {
             let widths = texts.iter().map(|text| label_width(text, SMALL));
             widths.fold(0.0, f64::max)
@@ -210,15 +208,14 @@ impl RateVsBound<'_> {
             (rect.left, rect.top),
             (rect.right, rect.bottom),
             (255, 255, 255),
-        )?;
-        canvas.line(&rect.corners(), Line::solid((200, 200, 200), 0.7))?;
+        );
+        canvas.line(&rect.corners(), Line::solid((200, 200, 200), 0.7));
         for (i, (entry, text)) in self.legend.iter().zip(&texts).enumerate() {
             let y = rect.top + 13.5 + (ROW - 2.0) * i as f64;
-            draw_sample(canvas, &entry.sample, (rect.left + 5.0, y), sample)?;
+            draw_sample(canvas, &entry.sample, (rect.left + 5.0, y), sample);
             let at = (rect.left + sample + 10.0, y);
-            canvas.label(text, at, SMALL, BLACK, Align::Left)?;
+            canvas.label(text, at, SMALL, BLACK, Align::Left);
         }
-        Ok(())
     }
 }
 
@@ -242,14 +239,14 @@ fn verdict_in_words(claim: &story::Line) -> String {
     }
 }
 
-fn draw_sample(canvas: &mut Canvas, sample: &Sample, (x, y): Xy, width: f64) -> Result<()> {
+fn draw_sample(canvas: &mut Canvas, sample: &Sample, (x, y): Xy, width: f64) {
     match sample {
         Sample::Line(line) => canvas.line(&[(x, y - 4.0), (x + width, y - 4.0)], *line),
         Sample::Floor => {
-            canvas.fill_rect((x, y - 9.0), (x + width, y + 1.0), FLOOR)?;
+            canvas.fill_rect((x, y - 9.0), (x + width, y + 1.0), FLOOR);
             let edge = [(x, y - 9.0), (x + width, y - 9.0)];
             canvas.line(&edge, Line::solid(FLOOR_EDGE, 0.8))
         }
-        Sample::Nothing => Ok(()),
+        Sample::Nothing => {}
     }
 }

@@ -1,7 +1,6 @@
 //! The upper panel: the loss, every bound, what is proven, the rounding floor, and notes where something happens.
 
 use super::{RateVsBound, range, step};
-use crate::Result;
 use crate::plot::axis::Axis;
 use crate::plot::canvas::{Align, Canvas, Line, Rgb, Xy};
 use crate::plot::look::Legend;
@@ -156,12 +155,7 @@ impl RateVsBound<'_> {
         Axis::log(low, high)
     }
 
-    pub(super) fn draw_loss(
-        &self,
-        canvas: &mut Canvas,
-        edges: (f64, f64),
-        last: bool,
-    ) -> Result<()> {
+    pub(super) fn draw_loss(&self, canvas: &mut Canvas, edges: (f64, f64), last: bool) {
         let panel = self.panel(edges, self.loss_axis());
         let Rect {
             left,
@@ -175,25 +169,25 @@ impl RateVsBound<'_> {
             right: right - 5.0,
             bottom: bottom - 3.0,
         });
-        self.draw_floor(canvas, &panel)?;
-        panel.draw_axes(canvas, last)?;
+        self.draw_floor(canvas, &panel);
+        panel.draw_axes(canvas, last);
 
         let end = self.horizon() as f64;
         if let Some(hull) = self.hull() {
             let line = [(0.0, hull.log10()), (end.max(1.0), hull.log10())];
             for path in panel.paths(line.into_iter()) {
-                canvas.line(&path, Line::solid(HULL, 3.2))?;
+                canvas.line(&path, Line::solid(HULL, 3.2));
                 occupied.add_path(&path);
             }
         }
         for path in panel.paths(self.enclosed()) {
-            canvas.line(&path, PROVEN_LINE)?;
+            canvas.line(&path, PROVEN_LINE);
         }
         if let Some((t, bound)) = self.proven() {
             let t = t as f64;
             let ends = [(t, bound.start), (end.max(t), bound.at(end - t))];
             for path in panel.paths(ends.into_iter()) {
-                canvas.line(&path, PROVEN_LINE)?;
+                canvas.line(&path, PROVEN_LINE);
             }
         }
         let losses = self
@@ -202,27 +196,27 @@ impl RateVsBound<'_> {
             .map(|p| (p.t as f64, drawn_log(p.loss)));
         let losses = panel.paths(losses);
         for path in &losses {
-            canvas.line(path, LOSS_LINE)?;
+            canvas.line(path, LOSS_LINE);
             occupied.add_path(path);
         }
         for (claims, bound) in self.lines() {
             let ends = [(0.0, bound.start), (end, bound.at(end))];
             for path in panel.paths(ends.into_iter()) {
-                canvas.line(&path, self.style_of(&claims))?;
+                canvas.line(&path, self.style_of(&claims));
                 occupied.add_path(&path);
             }
         }
         if losses.is_empty() {
             let first = drawn_log(self.story.f0());
             if panel.y.holds(first) {
-                canvas.disc(panel.at(0.0, first), 3.5, BLACK)?;
+                canvas.disc(panel.at(0.0, first), 3.5, BLACK);
             }
         }
-        panel.draw_frame(canvas)?;
+        panel.draw_frame(canvas);
         if self.look.legend == Legend::Inside {
-            self.draw_legend_inside(canvas, &panel, &mut occupied)?;
+            self.draw_legend_inside(canvas, &panel, &mut occupied);
         }
-        self.annotate(canvas, &panel, &mut occupied)?;
+        self.annotate(canvas, &panel, &mut occupied);
         self.y_name(
             canvas,
             &panel,
@@ -247,7 +241,7 @@ impl RateVsBound<'_> {
     }
 
     /// Shades where the evaluation error forbids a comparison: below loss_error / FLOOR_SHARE.
-    fn draw_floor(&self, canvas: &mut Canvas, panel: &Panel) -> Result<()> {
+    fn draw_floor(&self, canvas: &mut Canvas, panel: &Panel) {
         let bottom = panel.frame.bottom;
         for path in panel.paths(self.floor()) {
             let (Some(first), Some(last)) = (path.first(), path.last()) else {
@@ -256,14 +250,13 @@ impl RateVsBound<'_> {
             let mut outline = vec![(first.0, bottom)];
             outline.extend(&path);
             outline.push((last.0, bottom));
-            canvas.fill(&outline, FLOOR)?;
-            canvas.line(&path, Line::solid(FLOOR_EDGE, 0.8))?;
+            canvas.fill(&outline, FLOOR);
+            canvas.line(&path, Line::solid(FLOOR_EDGE, 0.8));
         }
-        Ok(())
     }
 
     /// First violations, divergence, a loss of 0, the hull bound.
-    fn annotate(&self, canvas: &mut Canvas, panel: &Panel, occupied: &mut Occupied) -> Result<()> {
+    fn annotate(&self, canvas: &mut Canvas, panel: &Panel, occupied: &mut Occupied) {
         let mark = |point: &story::Step| {
             let (x, y) = panel.at(point.t as f64, drawn_log(point.loss));
             (x, y.clamp(panel.frame.top, panel.frame.bottom))
@@ -308,12 +301,11 @@ impl RateVsBound<'_> {
         }
         for (at, color, marked, text) in notes {
             if marked {
-                canvas.disc(at, 5.0, color)?;
-                canvas.disc(at, 2.4, (255, 255, 255))?;
+                canvas.disc(at, 5.0, color);
+                canvas.disc(at, 2.4, (255, 255, 255));
             }
-            note(canvas, occupied, at, &text)?;
+            note(canvas, occupied, at, &text);
         }
-        Ok(())
     }
 
     /// The points at which bounds are first violated, with their claims.
@@ -354,7 +346,7 @@ pub(super) fn drawn_log(x: f64) -> f64 {
     if x.is_nan() { f64::INFINITY } else { x.log10() }
 }
 /// A label in the freest place near a point, with a line to it if that is not at hand.
-fn note(canvas: &mut Canvas, occupied: &mut Occupied, at: Xy, label: &str) -> Result<()> {
+fn note(canvas: &mut Canvas, occupied: &mut Occupied, at: Xy, label: &str) {
     let rect = occupied.place(at, label_width(label, SMALL) + 6.0, 17.0);
     let nearest = (
         at.0.clamp(rect.left, rect.right.max(rect.left)),
@@ -367,7 +359,7 @@ fn note(canvas: &mut Canvas, occupied: &mut Occupied, at: Xy, label: &str) -> Re
             at.0 + share * (nearest.0 - at.0),
             at.1 + share * (nearest.1 - at.1),
         );
-        canvas.line(&[from, nearest], Line::solid(GREY, 0.8))?;
+        canvas.line(&[from, nearest], Line::solid(GREY, 0.8));
     }
     let start = (rect.left + 3.0, rect.top + 12.5);
     canvas.label(label, start, SMALL, BLACK, Align::Left)

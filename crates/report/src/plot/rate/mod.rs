@@ -50,21 +50,18 @@ const FOOT: f64 = 18.0;
 /// `deciding` is marked in the legend. Any run can be drawn: a single point, infinite losses, bounds below
 /// the smallest f64.
 ///
-/// # Errors
-/// None is expected; a backend that fails.
-///
 /// ```
 /// use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, deciding_reading};
 /// use gdcert_report::plot;
 ///
 /// let dims = Dims { N: 2, n: 3, D: 6, d: 3, H: 2, p: 1 };
-/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
-/// let found = verify(&instance, &Settings::default())?;
-/// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name())?;
-/// assert!(figure.svg()?.starts_with("<svg"));
+/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0);
+/// let found = verify(&instance, &Settings::default());
+/// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name());
+/// assert!(figure.svg().starts_with("<svg"));
 /// # Ok::<(), gdcert::Error>(())
 /// ```
-pub fn rate_vs_bound(found: &Verification, title: &str, deciding: &str) -> Result<Figure> {
+pub fn rate_vs_bound(found: &Verification, title: &str, deciding: &str) -> Figure {
     draw(&Story::of(found, deciding), title, &Look::screen())
 }
 
@@ -74,33 +71,29 @@ pub fn rate_vs_bound(found: &Verification, title: &str, deciding: &str) -> Resul
 /// A verdict.json or trajectory.csv that is missing or damaged; a look that names a reading which has no bound here, or has no
 /// panel.
 pub fn rate_vs_bound_of(folder: &Path, title: &str, look: &Look) -> Result<Figure> {
-    draw(&Story::read(folder)?, title, look)
+    let story = Story::read(folder)?;
+    check(&story, look)?;
+    Ok(draw(&story, title, look))
 }
 
 /// The figure of a model's verification: as that of an instance, without the panel of sigma_min(B_t).
-///
-/// # Errors
-/// None is expected; a backend that fails.
 pub fn model_rate_vs_bound(
     graph: &Graph,
     found: &ModelVerification,
     title: &str,
     deciding: &str,
-) -> Result<Figure> {
+) -> Figure {
     let story = Story::of_model(graph, found, deciding);
     draw(&story, title, &Look::screen())
 }
 
-fn draw(story: &Story, title: &str, look: &Look) -> Result<Figure> {
-    let mut look = look.clone();
-    let panels = match story.has_sigma {
-        true => "loss, sigma and moved",
-        false => "loss and moved",
-    };
-    look.panels
-        .retain(|part| *part != Part::Sigma || story.has_sigma);
-    let look = &look;
-    if look.panels.is_empty() {
+/// Whether a look names what is there.
+fn check(story: &Story, look: &Look) -> Result<()> {
+    if panels(story, look).is_empty() {
+        let panels = match story.has_sigma {
+            true => "loss, sigma and moved",
+            false => "loss and moved",
+        };
         return Err(Error::input(format!(
             "--panels names no panel; choose from {panels}"
         )));
@@ -114,6 +107,20 @@ fn draw(story: &Story, title: &str, look: &Look) -> Result<Figure> {
             )));
         }
     }
+    Ok(())
+}
+
+/// The panels that are asked for and can be drawn.
+fn panels(story: &Story, look: &Look) -> Vec<Part> {
+    let there = |part: &Part| *part != Part::Sigma || story.has_sigma;
+    look.panels.iter().copied().filter(there).collect()
+}
+
+fn draw(story: &Story, title: &str, look: &Look) -> Figure {
+    let look = &Look {
+        panels: panels(story, look),
+        ..look.clone()
+    };
     let mut drawing = RateVsBound {
         story,
         title,
@@ -167,36 +174,36 @@ impl Drawing for RateVsBound<'_> {
         })
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
-        canvas.fill_rect((0.0, 0.0), (self.width(), self.height), (255, 255, 255))?;
+    fn draw(&self, canvas: &mut Canvas) {
+        canvas.fill_rect((0.0, 0.0), (self.width(), self.height), (255, 255, 255));
         let margin = self.margin();
         let width = self.width() - 2.0 * margin;
         if let Some(title) = self.look.title(self.title) {
             let title = fitted(title, TITLE, width);
-            canvas.text(&title, (margin, self.title_at()), TITLE, BLACK, Align::Left)?;
+            canvas.text(&title, (margin, self.title_at()), TITLE, BLACK, Align::Left);
         }
         if self.look.is_screen() {
             let setting = fitted(&self.setting(), SMALL, width);
-            canvas.text(&setting, (margin, 44.0), SMALL, BLACK, Align::Left)?;
+            canvas.text(&setting, (margin, 44.0), SMALL, BLACK, Align::Left);
         }
         if self.look.legend == Legend::Above {
-            self.draw_legend(canvas)?;
+            self.draw_legend(canvas);
         }
         for (i, &(part, edges)) in self.panels.iter().enumerate() {
             let last = i + 1 == self.panels.len();
             match part {
-                Part::Loss => self.draw_loss(canvas, edges, last)?,
-                Part::Sigma => self.draw_sigma(canvas, edges, last)?,
-                Part::Moved => self.draw_moved(canvas, edges, last)?,
+                Part::Loss => self.draw_loss(canvas, edges, last),
+                Part::Sigma => self.draw_sigma(canvas, edges, last),
+                Part::Moved => self.draw_moved(canvas, edges, last),
             }
         }
         let bottom = self.panels.last().map_or(0.0, |panel| panel.1.1);
         let (left, right) = self.sides();
         let middle = (0.5 * (left + right), bottom + 35.0);
-        canvas.label(&self.x_label(), middle, SMALL, BLACK, Align::Center)?;
+        canvas.label(&self.x_label(), middle, SMALL, BLACK, Align::Center);
         match self.look.is_screen() {
             true => self.foot(canvas),
-            false => Ok(()),
+            false => {}
         }
     }
 }
@@ -302,7 +309,7 @@ impl RateVsBound<'_> {
         )
     }
 
-    fn foot(&self, canvas: &mut Canvas) -> Result<()> {
+    fn foot(&self, canvas: &mut Canvas) {
         let story = self.story;
         let verdict = story.claim(&story.deciding).map(|claim| claim.verdict);
         let said = match story.orbit {
@@ -327,7 +334,7 @@ impl RateVsBound<'_> {
         let right = self.sides().1;
         let room = right - MARGIN - text_width(&version, SMALL) - 12.0;
         let said = fitted(&said, SMALL, room);
-        canvas.text(&said, (MARGIN, y), SMALL, GREY, Align::Left)?;
+        canvas.text(&said, (MARGIN, y), SMALL, GREY, Align::Left);
         canvas.text(&version, (right, y), SMALL, GREY, Align::Right)
     }
 
@@ -344,7 +351,7 @@ impl RateVsBound<'_> {
     }
 
     /// A panel's y name: the longest of these, the longest first, that fits beside it.
-    fn y_name(&self, canvas: &mut Canvas, panel: &Panel, names: &[&str]) -> Result<()> {
+    fn y_name(&self, canvas: &mut Canvas, panel: &Panel, names: &[&str]) {
         let room = panel.frame.bottom - panel.frame.top + 12.0;
         let fits = |name: &&&str| label_width(name, SMALL) <= room;
         let name = names.iter().find(fits).or(names.last()).unwrap_or(&"");
