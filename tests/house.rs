@@ -49,7 +49,7 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates of the command line and of figures: the library must do without.
-const NOT_IN_THE_LIBRARY: [&str; 9] = [
+const NOT_IN_THE_LIBRARY: [&str; 8] = [
     "clap",
     "indicatif",
     "askama",

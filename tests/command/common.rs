@@ -1,8 +1,10 @@
 //! Running the command, for the tests that do.
 
+use gdcert_train::data::pathfinder;
 use serde_json::Value;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
 
 /// Sizes at which a run takes no time.
 pub const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
@@ -65,7 +67,6 @@ pub fn gdcert(folder: &Path, args: &[&str]) -> Output {
 
 /// Exit code 2 and one line on stderr, which contains all of `words`. Returns what it printed to stdout.
 #[track_caller]
-#[allow(dead_code)] // not every test file has something refused
 pub fn refused(folder: &Path, args: &[&str], words: &[&str]) -> Vec<u8> {
     let output = gdcert(folder, args);
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -75,4 +76,22 @@ pub fn refused(folder: &Path, args: &[&str], words: &[&str]) -> Vec<u8> {
         assert!(stderr.contains(word), "{args:?}: no '{word}' in: {stderr}");
     }
     output.stdout
+}
+
+pub fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+/// Sends a signal such as `-INT`.
+pub fn signal(child: &Child, signal: &str) {
+    let sent = Command::new("kill")
+        .args([signal, &child.id().to_string()])
+        .status();
+    assert!(sent.unwrap().success());
+}
+
+/// Makes 40 Pathfinder images in a folder.
+pub fn images(folder: &Path, seed: u64) {
+    let through = &mut |_| ControlFlow::Continue(());
+    pathfinder::write(folder, pathfinder::Difficulty::Baseline, 40, seed, through).unwrap();
 }

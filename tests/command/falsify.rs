@@ -1,6 +1,6 @@
 //! The search for counterexamples: what it finds stands before `verify`, and a proof excludes it.
 
-use crate::common::gdcert;
+use crate::common::{code, gdcert, signal};
 use gdcert::experiment::falsify::{Findings, Search, Start, falsify};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
@@ -11,11 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
+use std::process::{Command, Stdio};
 
 fn json(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
@@ -449,11 +445,7 @@ fn ctrl_c_reports_the_best_so_far() {
         .unwrap();
     // Well within the search, which takes days.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupt.success());
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 130, "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();

@@ -1,7 +1,7 @@
 //! `gdcert plot` and the tables: what goes into papers.
 
-use crate::common::{Folder, gdcert, refused};
-use std::path::{Path, PathBuf};
+use crate::common::{Folder, refused};
+use std::path::Path;
 use std::process::Command;
 
 const VERIFY: [&str; 15] = [

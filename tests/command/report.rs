@@ -1,11 +1,11 @@
 //! Reports, explanations, exports and schemas, on real outputs.
 
-use crate::common::{Folder, SIZES, gdcert};
+use crate::common::{Folder, SIZES};
 use base64::Engine;
 use serde_json::Value;
 use sha2::Digest;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
 /// Runs a command that must exit with 2 and returns its one line on stderr.
 #[track_caller]
@@ -499,17 +499,9 @@ fn every_kind_of_folder_has_a_page() {
     let csv = folder.fine(&["explain", "gdcert-out/train", "--format", "csv"]);
     assert!(csv.starts_with("seed,loss,accuracy,seconds\n0,"), "{csv}");
 
-    assert!(
-        folder
-            .refused(&["report", "nowhere"])
-            .contains("is no folder")
-    );
+    assert!(refused(&folder, &["report", "nowhere"]).contains("is no folder"));
     std::fs::create_dir(folder.path("empty")).unwrap();
-    assert!(
-        folder
-            .refused(&["report", "empty"])
-            .contains("holds no results of gdcert")
-    );
+    assert!(refused(&folder, &["report", "empty"]).contains("holds no results of gdcert"));
     assert!(!folder.path("empty/report.html").exists());
 }
 
@@ -564,7 +556,10 @@ fn explain_restates_verdicts_and_certificates() {
         latex.contains("per\\_head & $") && latex.contains("\\bottomrule"),
         "{latex}"
     );
-    let none = refused(&folder, &["explain", "gdcert-out/certify", "--format", "csv"]);
+    let none = refused(
+        &folder,
+        &["explain", "gdcert-out/certify", "--format", "csv"],
+    );
     assert!(none.contains("holds no table"), "{none}");
 }
 
@@ -610,11 +605,7 @@ fn newer_schemas_are_refused_by_name_and_older_files_read() {
             .contains("beta read as")
     );
     std::fs::write(&file, "{\"schema\": \"gdcert.verdict/1\"}").unwrap();
-    assert!(
-        folder
-            .refused(&["explain", "gdcert-out/verify"])
-            .contains("malformed")
-    );
+    assert!(refused(&folder, &["explain", "gdcert-out/verify"]).contains("malformed"));
 }
 
 /// An image is a picture and nothing else: whatever a file holds, none of it is part of the page.
@@ -952,11 +943,13 @@ fn numbers_of_every_size_are_readable() {
     readable(&said);
     readable(&folder.fine(&["explain", "gdcert-out/verify"]));
     assert!(
-        folder
-            .refused(&[
+        refused(
+            &folder,
+            &[
                 "verify", "--eta", "-1e300", "-N", "1", "-n", "2", "-D", "2", "-d", "2", "-H", "1"
-            ])
-            .len()
+            ]
+        )
+        .len()
             < 200
     );
 
