@@ -20,6 +20,10 @@ use std::sync::{Arc, OnceLock};
 const TITLE: &str = "model";
 
 /// A proof about a model; made by gdcert.certify or found by gdcert.verify. str(c) is its statement.
+///
+/// >>> c = gdcert.certify(model, tail=True)  # doctest: +SKIP
+/// >>> bool(gdcert.check(c))  # doctest: +SKIP
+/// True
 #[pyclass(name = "ModelCertificate", module = "gdcert", frozen)]
 #[derive(Clone)]
 pub struct PyModelCertificate {
@@ -111,6 +115,10 @@ impl PyModelCertificate {
 }
 
 /// Everything found out about one model; made by gdcert.verify. As Verification, where that means something.
+///
+/// >>> v = gdcert.verify(model, claims={"mine": 0.1})  # doctest: +SKIP
+/// >>> v.claims["mine"].verdict  # doctest: +SKIP
+/// 'certified'
 #[pyclass(name = "ModelVerification", module = "gdcert", frozen)]
 pub struct PyModelVerification {
     found: Arc<Verification>,

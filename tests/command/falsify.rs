@@ -460,3 +460,26 @@ fn ctrl_c_reports_the_best_so_far() {
             .exists()
     );
 }
+
+/// Nothing is made in the place of a folder that was moved away.
+#[cfg(unix)]
+#[test]
+fn a_folder_that_was_moved_away_is_not_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let child = Command::new(env!("CARGO_BIN_EXE_gdcert"))
+        .args(["falsify", "--reading", "stacked", "--seed", "3", "--out", "o"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !at("o/.gdcert-lock").exists() {
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    std::fs::rename(at("o"), at("elsewhere")).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(code(&output), 2, "{output:?}");
+    assert!(String::from_utf8(output.stderr).unwrap().contains("moved"));
+    assert!(!at("o").exists());
+}

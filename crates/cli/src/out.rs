@@ -309,6 +309,7 @@ impl OutDir {
 
     /// The same, in the place of all that an earlier run of the command left.
     pub(super) fn replace(&mut self, files: Vec<(impl AsRef<str>, Vec<u8>)>) -> Result<()> {
+        self.still_there()?; // before a folder is made in its place
         for (name, _) in &files {
             if let Some((below, _)) = name.as_ref().rsplit_once('/') {
                 make(&self.path.join(below))?;
@@ -360,6 +361,7 @@ impl OutDir {
 
     /// A folder below this one for one part of the work.
     pub(super) fn below(&self, part: &Path) -> Result<OutDir> {
+        self.still_there()?;
         let path = self.path.join(part);
         let made = make(&path)?;
         Ok(OutDir {

@@ -205,6 +205,7 @@ const CALLED: &[(&[&str], &[&str])] = &[
     (&["decay", "wd"], &["weight-decay"]),
     (&["optim", "opt"], &["optimizer"]),
     (&["clipping", "grad-clip", "gradient-clip"], &["clip"]),
+    (&["restarts", "trials", "draws", "samples"], &["tries"]),
     (&["resolution", "points", "grid-size"], &["grid"]),
     (&["range", "extent", "radius"], &["span"]),
 ];
