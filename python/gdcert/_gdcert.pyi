@@ -357,6 +357,7 @@ def verify(
 def verify(
     inst: Model,
     *,
+    train: str | Sequence[str] | None = None,
     eta: Eta = "auto",
     steps: int | None = None,
     reading: str | None = None,
@@ -388,6 +389,7 @@ def certify(
 def certify(
     inst: Model,
     *,
+    train: str | Sequence[str] | None = None,
     eta: Eta = "auto",
     reading: str | None = None,
     claims: Claims | None = None,

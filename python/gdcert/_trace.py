@@ -5,6 +5,8 @@ rest becomes nodes. A custom derivative is ignored: the model is the function, a
 """
 
 import json
+import re
+import traceback
 
 import numpy as np
 
@@ -17,11 +19,16 @@ PLAIN = {
 PAIRS = {"add", "sub", "mul", "div", "max"}
 # Operations that only move entries; one with settings of its own is worked out on the numbers of the entries.
 MOVES = {"broadcast_in_dim", "reshape", "squeeze", "expand_dims", "transpose", "slice", "rev", "copy", "copy_p"}
-BY_NUMBER = {"gather", "dynamic_slice"}
+BY_NUMBER = {"gather", "dynamic_slice", "tile"}
+# Those of several arrays, by the number of them.
+JOINED = {"scatter": (0, 2), "dynamic_update_slice": (0, 1), "pad": (0, 1)}
 CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"}
 CALLS |= {"remat", "remat2", "checkpoint", "custom_lin"}
 # What conditions are made of and go through.
 LOGIC = MOVES | {"and", "or", "not", "xor", "convert_element_type"}
+# What the model may hold in float64 only; of others the name says enough.
+TYPED = PLAIN | PAIRS | MOVES | BY_NUMBER | set(JOINED)
+TYPED |= {"convert_element_type", "dot_general", "integer_pow", "pow", "select_n", "reduce_sum", "concatenate"}
 # jnp.logaddexp, of which softplus is made.
 LOGADDEXP = ["max", "sub", "ne", "add", "abs", "neg", "exp", "log1p", "add", "select_n"]
 
@@ -38,10 +45,12 @@ class Part:
 
     kind: "shift", the maximum of each row; "shifted", z - shift; "exp" of that; "sum" of those over each row; "log" of that.
     Entries of shift, sum and log are told apart by the row they belong to. z may be "masked": a node with -inf where the mask is 0.
+    Of a condition z > 0 or z >= 0 the side is 1, of z < 0 or z <= 0 it is 0.
     """
 
-    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None):
+    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None, side=None):
         self.kind, self.place, self.z, self.axis, self.rows, self.mask = kind, place, z, axis, rows, mask
+        self.side = side
         self.shape = rows.shape if rows is not None else z.shape if z is not None else None
 
 
@@ -154,14 +163,18 @@ class Tracer:
             return self.concretely(eqn, inputs)
         if name == "scan":
             return self.scan(settings, inputs)
+        if name == "cond" and not isinstance(inputs[0], (Node, Part)):
+            branches = settings["branches"]
+            chosen = branches[min(max(int(np.ravel(inputs[0])[0]), 0), len(branches) - 1)]
+            return self.run(chosen.jaxpr, chosen.consts, inputs[1:])
         found = self.softmax_part(name, settings, inputs, eqn)
         if found is not None:
             return [found]
+        if not eqn.outvars:
+            return []  # debug.print and the like
         for out in eqn.outvars:
             dtype = out.aval.dtype
-            if dtype == np.bool_:
-                continue
-            if dtype != np.float64:
+            if name in TYPED and dtype not in (np.bool_, np.float64):
                 self.refuse(f"{name} gives {dtype} from parameters; the model must be in float64")
         return self.operation(eqn, name, settings, inputs)
 
@@ -240,6 +253,10 @@ class Tracer:
         if any(p.kind == "condition" for p in parts):
             if name in LOGIC:
                 return Part("condition", self.place)
+            if name == "select_n" and len(inputs) == 3 and isinstance(a, Part) and a.kind == "condition":
+                found = self.one_sided(a, inputs[1], inputs[2], eqn.outvars[0].aval.shape)
+                if found is not None:
+                    return found
             self.refuse(f"{name} on a condition that depends on parameters; take a smooth function, or maximum")
         if part.rows is not None and name in MOVES and len(inputs) == 1:
             return Part(part.kind, part.place, part.z, part.axis, self.moved(eqn, part.rows))
@@ -361,27 +378,82 @@ class Tracer:
         if name == "concatenate":
             nodes = [self.node(x) for x in inputs]
             return [self.add(name, shape, nodes, axis=int(settings["dimension"]))]
-        if name == "pad":
+        if name == "pad" and self.is_plain(inputs[1], settings):
             return [self.pad(one, inputs[1], settings, shape)]
         if name in BY_NUMBER:
             return [self.by_number(eqn, name, one, inputs[1:], shape)]
+        if name in JOINED:
+            return [self.joined(eqn, name, inputs, shape)]
+        if name in ("scatter-add", "scatter_add"):
+            return [self.scatter_add(eqn, inputs, shape)]
+        if name == "reduce_prod":
+            return [self.product(self.node(one), sorted(int(i) for i in settings["axes"]))]
+        if name in ("sinh", "cosh"):
+            rise, fall = self.node(one), self.add("neg", shape, [self.node(one)])
+            both = [self.add("exp", shape, [x]) for x in (rise, fall)]
+            both = self.add("sub" if name == "sinh" else "add", shape, both)
+            return [self.pair("mul", both, 0.5, shape)]
+        if name == "exp2":
+            return [self.power(np.float64(2.0), one, shape)]
         if name == "select_n":
             return [self.select(inputs, shape)]
         if name == "clamp":
-            self.refuse("clamp (clip) has kinks on both sides; take a smooth function, or maximum and minimum")
+            # min(max(x, low), high), each of them one of the kinked operations.
+            low, x, high = (self.node(x, shape) for x in inputs)
+            at_least = self.add("max", shape, [x, low])
+            both = [self.add("neg", shape, [x]) for x in (at_least, high)]
+            return [self.add("neg", shape, [self.add("max", shape, both)])]
         if name in ("eq", "ne") and inputs[0] is inputs[1]:
             return [np.full(shape, name == "eq")]
         if name == "is_finite":
             return [np.ones(shape, bool)]
         if name in ("eq", "ne", "lt", "le", "gt", "ge"):
-            return [Part("condition", self.place)]
+            return [self.comparison(name, *inputs)]
         if name == "stop_gradient":
             self.refuse("stop_gradient outside of a softmax: the traced gradient would be that of no function")
         self.refuse(f"{name} of parameters is not among the operations that are taken; docs/models.md lists them")
 
+    def comparison(self, name, a, b):
+        """x > 0 and the like is remembered: where(x > 0, x, 0) is a relu."""
+        x, of = (a, b) if isinstance(a, Node) else (b, a)
+        if name in ("eq", "ne") or not isinstance(x, Node) or isinstance(of, (Node, Part)) or np.any(of):
+            return Part("condition", self.place)
+        above = (name in ("gt", "ge")) == (x is a)
+        return Part("condition", self.place, z=x, side=int(above))
+
+    def one_sided(self, which, no, yes, shape):
+        """where(x > 0, x, s x) = s x + (1 - s) relu(x), for a number s; s = 0 is the relu."""
+        x = which.z
+        if which.side is None:
+            return None
+        if which.side == 0:
+            no, yes = yes, no
+        slope = 0.0 if not isinstance(no, (Node, Part)) and not np.any(no) else self.multiple_of(no, x)
+        if yes is not x or x.shape != tuple(shape) or slope is None:
+            return None
+        relu = self.add("relu", shape, [x])
+        if slope == 0.0:
+            return relu
+        # 1 - s is formed in the model, whose arithmetic is exact.
+        rest = self.pair("sub", 1.0, slope, shape)
+        return self.pair("add", self.pair("mul", slope, x, shape), self.pair("mul", rest, relu, shape), shape)
+
+    def multiple_of(self, node, x):
+        """The number s if a node is s x."""
+        if not isinstance(node, Node):
+            return None
+        made = self.nodes[node.number]
+        if made["op"] != "mul" or x.number not in made["inputs"]:
+            return None
+        (other,) = [i for i in made["inputs"] if i != x.number] or [None]
+        return None if other is None else self.nodes[other].get("value")
+
     def power(self, base, exponent, shape):
         if isinstance(exponent, (Node, Part)):
-            self.refuse("pow with an exponent that depends on parameters; write exp(b log(a))")
+            if isinstance(base, (Node, Part)) or not np.all(np.asarray(base) > 0):
+                self.refuse("pow with an exponent that depends on parameters; write exp(b log(a))")
+            logarithm = self.add("log", shape, [self.constant(base, shape)])
+            return self.add("exp", shape, [self.pair("mul", exponent, logarithm, shape)])
         exponent = np.asarray(exponent)
         value = float(exponent.flat[0])
         if not np.all(exponent == value):
@@ -411,12 +483,13 @@ class Tracer:
             found.append(self.add("slice", shape, [x], start=start, limit=limit, stride=[1] * len(shape)))
         return found
 
+    def is_plain(self, value, settings):
+        """Whether a pad is around, with a number."""
+        config = settings["padding_config"]
+        return not isinstance(value, (Node, Part)) and all(c[0] >= 0 and c[1] >= 0 and not c[2] for c in config)
+
     def pad(self, x, value, settings, shape):
-        if isinstance(value, (Node, Part)):
-            self.refuse("pad with a value that depends on parameters")
         config = [tuple(int(i) for i in c) for c in settings["padding_config"]]
-        if any(low < 0 or high < 0 or interior for low, high, interior in config):
-            self.refuse("pad with negative or interior padding; slice, or pad outside only")
         low, high = [c[0] for c in config], [c[1] for c in config]
         return self.add("pad", shape, [self.node(x)], low=low, high=high, value=float(value))
 
@@ -430,6 +503,52 @@ class Tracer:
         if not np.all(np.isfinite(numbers)):
             self.refuse(f"{name} with an index outside of the array")
         return self.add("gather", shape, [x, self.constant(numbers)])
+
+    def joined(self, eqn, name, inputs, shape):
+        """As by_number, of entries of two arrays."""
+        at = JOINED[name]
+        if any(isinstance(x, (Node, Part)) for i, x in enumerate(inputs) if i not in at):
+            self.refuse(f"{name} with indices that depend on parameters")
+        given, first = list(inputs), 0
+        flat = []
+        for i in at:
+            x = self.node(inputs[i])
+            size = int(np.prod(x.shape))
+            given[i] = np.arange(float(first), float(first + size)).reshape(x.shape)
+            first += size
+            flat.append(self.add("reshape", (size,), [x]))
+        numbers = self.concretely(eqn, given)[0]
+        both = self.add("concatenate", (first,), flat, axis=0)
+        return self.add("gather", shape, [both, self.constant(numbers)])
+
+    def scatter_add(self, eqn, inputs, shape):
+        """What is added is linear in the updates: its matrix is read off unit vectors."""
+        operand, places, updates = inputs
+        if isinstance(places, (Node, Part)):
+            self.refuse("scatter-add with indices that depend on parameters")
+        if not isinstance(updates, (Node, Part)):
+            added = self.concretely(eqn, [np.zeros(shape), places, updates])[0]
+            return self.pair("add", operand, added, shape)
+        n, size = int(np.prod(updates.shape)), int(np.prod(shape))
+        if n * size > 1 << 22:
+            self.refuse(f"scatter-add of {n} numbers to {size}; write it as a product with a constant matrix")
+        unit = lambda u: eqn.primitive.bind(self.jax.numpy.zeros(shape), places, u, **eqn.params)
+        rows = self.jax.vmap(unit)(self.jax.numpy.eye(n).reshape(n, *updates.shape))
+        matrix = self.constant(np.asarray(rows).reshape(n, size))
+        flat = self.add("reshape", (n,), [self.node(updates)])
+        added = self.add("dot_general", (size,), [flat, matrix], contract=[[0], [0]], batch=[[], []])
+        return self.pair("add", operand, self.add("reshape", shape, [added]), shape)
+
+    def product(self, x, axes):
+        for axis in axes[::-1]:
+            rest = x.shape[:axis] + x.shape[axis + 1 :]
+            one = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
+            parts = self.split(x, axis, [one] * x.shape[axis])
+            parts = [self.add("reshape", rest, [part]) for part in parts]
+            x = self.constant(np.ones(rest)) if not parts else parts[0]
+            for part in parts[1:]:
+                x = self.add("mul", rest, [x, part])
+        return x
 
     def select(self, inputs, shape):
         which, *cases = inputs
@@ -459,6 +578,22 @@ def source(eqn):
     file, _, rest = text.split(" ")[0].replace("\\", "/").rpartition("/")[2].partition(":")
     line = rest.split(":")[0]
     return f"{file}:{line}" if line.isdigit() else None
+
+
+def unknown_values(jax):
+    """What JAX raises where the values of parameters are asked for."""
+    names = ("ConcretizationTypeError", "NonConcreteBooleanIndexError", "TracerArrayConversionError")
+    return tuple(getattr(jax.errors, name) for name in names)
+
+
+def user_line(error):
+    """file:line of the last line of the user's own in a traceback."""
+    place = None
+    for frame in traceback.extract_tb(error.__traceback__):
+        path = frame.filename.replace("\\", "/")
+        if "/jax/" not in path and "/numpy/" not in path and path.rpartition("/")[2] != "_trace.py":
+            place = f"{path.rpartition('/')[2]}:{frame.lineno}"
+    return place
 
 
 def block_name(path):
@@ -506,7 +641,11 @@ def parts(residual, params):
     leaves, tree = jax.tree_util.tree_flatten_with_path(params)
     names, starts = [], []
     for path, leaf in leaves:
-        name, values = block_name(path), np.asarray(leaf)
+        name = block_name(path)
+        try:
+            values = np.asarray(leaf)
+        except TypeError as e:
+            raise InputError(f"parameter {name} is no array of numbers ({str(e).split('.')[0]})") from None
         if values.dtype.kind != "f":
             raise InputError(
                 f"parameter {name} has dtype {values.dtype}; gradient descent moves real numbers: make it float64, "
@@ -520,9 +659,11 @@ def parts(residual, params):
     with in_float64(jax):
         try:
             closed, shape = jax.make_jaxpr(residual, return_shape=True)(tree.unflatten(starts))
-        except (jax.errors.ConcretizationTypeError, jax.errors.NonConcreteBooleanIndexError) as e:
-            what = " ".join(str(e).split(".")[0].split())
-            raise InputError(f"the function needs values of parameters while it is traced ({what})") from None
+        except unknown_values(jax) as e:
+            what = " ".join(re.split(r"[.:;]\s|\n", str(e))[0].split())
+            place = user_line(e)
+            at = f"{place}: " if place else ""
+            raise InputError(f"{at}the function needs values of parameters while it is traced ({what})") from None
         if len(jax.tree_util.tree_leaves(shape)) != 1:
             raise InputError("the function must return one array, the residual; concatenate its parts")
         blocks = [tracer.parameter(name, values) for name, values in zip(names, starts)]

@@ -237,7 +237,7 @@ pub fn certify<'py>(
     py: Python<'py>,
     inst: &Bound<'py, PyAny>,
     theorem: Option<&Bound<'_, PyAny>>,
-    train: Option<&str>,
+    train: Option<&Bound<'_, PyAny>>,
     eta: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
     search_scale: bool,
@@ -271,7 +271,6 @@ pub fn certify<'py>(
     if let Ok(model) = inst.cast::<PyModel>() {
         of_attention(&[
             ("theorem", theorem.is_some()),
-            ("train", train.is_some()),
             ("search_scale", search_scale),
         ])?;
         let goal = gdcert::graph::Goal {
@@ -281,12 +280,14 @@ pub fn certify<'py>(
             tail: steps_of_tail,
             orbit: self::orbit(orbit, bits)?,
         };
-        let found = certify_model(py, model.get(), &goal, best_rate, &asked)?;
+        let graph = model.get().training(train)?;
+        let found = certify_model(py, model.get(), graph, &goal, best_rate, &asked)?;
         return Ok(Bound::new(py, found)?.into_any());
     }
     let inst = instance(inst)?;
+    let train: Option<String> = train.map(|train| train.extract()).transpose()?;
     let goal = Goal {
-        trained: trained(theorem, train)?,
+        trained: trained(theorem, train.as_deref())?,
         reading: self::reading(reading),
         claims: self::claims(claims)?,
         eta: self::eta(eta)?,

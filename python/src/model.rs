@@ -3,7 +3,7 @@
 use crate::arrays::{array, tensor};
 use crate::errors::{raise, refused};
 use crate::pickle::{Pickled, pickled, unpickled};
-use crate::work::quiet;
+use crate::work::{list, quiet};
 use gdcert_graph::{Array, Evaluation, Graph};
 use numpy::{PyArrayDyn, PyReadonlyArrayDyn, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -46,6 +46,20 @@ impl PyModel {
             let found = taken.borrow_mut().remove(name);
             found.ok_or_else(|| gdcert::Error::input(format!("array {name} is missing")))
         })
+    }
+
+    /// The graph with the blocks that `train` names: a list, or a text with commas between them. `None`: all are trained.
+    pub fn training(&self, train: Option<&Bound<'_, PyAny>>) -> PyResult<Arc<Graph>> {
+        let Some(train) = train else {
+            return Ok(self.inner.clone());
+        };
+        let names: Vec<String> = match train.extract::<String>() {
+            Ok(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
+            Err(_) => list("train", train, |_, name| Ok(name.extract()?))?,
+        };
+        let graph = self.inner.training(&names);
+        let graph = graph.map_err(|e| refused(format!("train: {e}")))?;
+        Ok(Arc::new(graph))
     }
 
     /// M as the caller gave it.

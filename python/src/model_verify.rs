@@ -7,9 +7,10 @@ use crate::verify::{PyClaim, object};
 use crate::work::{Asked, quiet, run};
 use gdcert::Certified;
 use gdcert::graph::{
-    Certificate, Goal, Settings, VerdictFile, Verification, best_rate, certify, model_files, verify,
+    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify, model_files,
+    verify,
 };
-use gdcert_report::plot::{Figure, model_rate_vs_bound};
+use gdcert_report::plot::{Figure, Format, model_rate_vs_bound};
 use gdcert_report::{model_summary, model_verification_files};
 use numpy::PyArray1;
 use pyo3::prelude::*;
@@ -28,13 +29,15 @@ const TITLE: &str = "model";
 #[derive(Clone)]
 pub struct PyModelCertificate {
     model: PyModel,
+    /// The model with the blocks that are trained.
+    graph: Arc<Graph>,
     certificate: Certificate,
     centre: Option<Vec<f64>>,
 }
 
 impl PyModelCertificate {
     pub fn files(&self) -> gdcert::Result<Vec<(String, Vec<u8>)>> {
-        let graph = &self.model.inner;
+        let graph = &self.graph;
         let mut files = model_files(graph)?;
         files.extend(self.certificate.files(graph, self.centre.as_deref())?);
         Ok(files)
@@ -47,7 +50,7 @@ impl PyModelCertificate {
 
 #[pymethods]
 impl PyModelCertificate {
-    /// "theorem_a" or "refuted".
+    /// "theorem_a", "refuted" or "obstructed".
     #[getter]
     fn kind(&self) -> &str {
         self.certificate.kind()
@@ -123,6 +126,8 @@ impl PyModelCertificate {
 pub struct PyModelVerification {
     found: Arc<Verification>,
     model: PyModel,
+    /// The model with the blocks that are trained.
+    graph: Arc<Graph>,
     deciding: String,
     command: String,
     drawn: OnceLock<Figure>,
@@ -133,7 +138,7 @@ impl PyModelVerification {
         if let Some(figure) = self.drawn.get() {
             return Ok(figure);
         }
-        let draw = || model_rate_vs_bound(&self.model.inner, &self.found, TITLE, &self.deciding);
+        let draw = || model_rate_vs_bound(&self.graph, &self.found, TITLE, &self.deciding);
         let figure = quiet(py, draw)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
     }
@@ -204,7 +209,7 @@ impl PyModelVerification {
     fn grad_norms<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let dict = PyDict::new(py);
         let norms = &self.found.trajectory.points[0].grad_norms;
-        for (block, norm) in self.model.inner.blocks().iter().zip(norms) {
+        for (block, norm) in self.graph.blocks().iter().zip(norms) {
             dict.set_item(&block.name, norm)?;
         }
         Ok(dict)
@@ -233,7 +238,7 @@ impl PyModelVerification {
         let norm = |all: &Vec<f64>| all.iter().map(|x| x * x).sum::<f64>().sqrt();
         let norms = points.iter().map(|p| norm(&p.grad_norms));
         add("grad_norm", norms.collect())?;
-        for (b, block) in self.model.inner.blocks().iter().enumerate() {
+        for (b, block) in self.graph.blocks().iter().enumerate() {
             let moved = points.iter().map(|p| p.moved[b]);
             add(&format!("moved_{}", block.name), moved.collect())?;
         }
@@ -248,6 +253,7 @@ impl PyModelVerification {
         let proven = self.found.proven.as_ref();
         Some(PyModelCertificate {
             model: self.model.clone(),
+            graph: self.graph.clone(),
             certificate,
             centre: proven.and_then(|p| p.centre.clone()),
         })
@@ -266,19 +272,14 @@ impl PyModelVerification {
     }
     /// The words that the command prints.
     fn summary(&self) -> String {
-        model_summary(&self.model.inner, &self.found, TITLE, &self.deciding)
+        model_summary(&self.graph, &self.found, TITLE, &self.deciding)
     }
     fn __str__(&self) -> String {
         self.summary()
     }
     /// What verdict.json holds.
     fn to_dict<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        let file = VerdictFile::new(
-            &self.model.inner,
-            &self.found,
-            &self.command,
-            &self.deciding,
-        );
+        let file = VerdictFile::new(&self.graph, &self.found, &self.command, &self.deciding);
         let text = file.and_then(|file| file.to_text()).map_err(raise)?;
         let value = serde_json::from_str(&text)
             .map_err(|e| crate::errors::refused(format!("cannot form the verdict: {e}")))?;
@@ -288,11 +289,12 @@ impl PyModelVerification {
     fn save(&self, py: Python<'_>, folder: PathBuf) -> PyResult<()> {
         let save = || {
             let files = model_verification_files(
-                &self.model.inner,
+                &self.graph,
                 &self.found,
                 &self.command,
                 TITLE,
                 &self.deciding,
+                &Format::SCREEN,
             )?;
             write(&folder, files, "verify", &self.command, None)
         };
@@ -327,17 +329,19 @@ impl PyModelVerification {
 pub fn verify_model(
     py: Python<'_>,
     model: &PyModel,
+    graph: Arc<Graph>,
     settings: &Settings,
     asked: &Asked<'_, '_>,
     command: String,
 ) -> PyResult<PyModelVerification> {
     let total = settings.steps.limit();
     let found = run(py, asked, |watch| {
-        verify(&model.inner, settings, &mut |t| watch.at(t, total))
+        verify(&graph, settings, &mut |t| watch.at(t, total))
     })?;
     Ok(PyModelVerification {
         found: Arc::new(found),
         model: model.clone(),
+        graph,
         deciding: settings.deciding().to_owned(),
         command,
         drawn: OnceLock::new(),
@@ -348,13 +352,14 @@ pub fn verify_model(
 pub fn certify_model(
     py: Python<'_>,
     model: &PyModel,
+    graph: Arc<Graph>,
     goal: &Goal,
     best: bool,
     asked: &Asked<'_, '_>,
 ) -> PyResult<PyModelCertificate> {
     let found = run(py, asked, |watch| match best {
-        true => best_rate(&model.inner),
-        false => certify(&model.inner, goal, &mut |t| watch.at(t, goal.tail)),
+        true => best_rate(&graph),
+        false => certify(&graph, goal, &mut |t| watch.at(t, goal.tail)),
     })?;
     let (certificate, centre) = match found {
         Certified::Rate {
@@ -367,6 +372,7 @@ pub fn certify_model(
     };
     Ok(PyModelCertificate {
         model: model.clone(),
+        graph,
         certificate,
         centre,
     })

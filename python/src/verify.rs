@@ -354,7 +354,8 @@ impl PyVerification {
 /// threads: None for all cores; results do not depend on it. progress: True, False,
 /// None (where someone sees it) or a callable that gets (done, total).
 ///
-/// inst may be a Model: then the claims are ntk and your own, all blocks are trained, and a ModelVerification is returned.
+/// inst may be a Model: then the claims are ntk and your own, train names the blocks that are trained (a list; None: all), and
+/// a ModelVerification is returned.
 ///
 /// Returns a Verification. Raises InputError for settings that make no sense and KeyboardInterrupt for Ctrl-C.
 ///
@@ -374,7 +375,7 @@ pub fn verify<'py>(
     py: Python<'py>,
     inst: &Bound<'py, PyAny>,
     theorem: Option<&Bound<'_, PyAny>>,
-    train: Option<&str>,
+    train: Option<&Bound<'_, PyAny>>,
     eta: Option<&Bound<'_, PyAny>>,
     steps: Option<&Bound<'_, PyAny>>,
     reading: Option<&str>,
@@ -396,7 +397,6 @@ pub fn verify<'py>(
     if let Ok(model) = inst.cast::<PyModel>() {
         of_attention(&[
             ("theorem", theorem.is_some()),
-            ("train", train.is_some()),
             ("precision", precision != "f64"),
             ("curvature_at", curvature_at.is_some()),
         ])?;
@@ -409,7 +409,7 @@ pub fn verify<'py>(
             certify,
         };
         let mut command = "gdcert.verify(model".to_owned();
-        for (name, given) in [("claims", claims), ("eta", eta)] {
+        for (name, given) in [("train", train), ("claims", claims), ("eta", eta)] {
             if let Some(given) = given {
                 command += &format!(", {name}={}", shown(given));
             }
@@ -418,12 +418,14 @@ pub fn verify<'py>(
             command += &format!(", steps={steps}");
         }
         command.push(')');
-        let found = verify_model(py, model.get(), &settings, &asked, command)?;
+        let graph = model.get().training(train)?;
+        let found = verify_model(py, model.get(), graph, &settings, &asked, command)?;
         return Ok(Bound::new(py, found)?.into_any());
     }
     let inst = instance(inst)?;
+    let train: Option<String> = train.map(|train| train.extract()).transpose()?;
     let settings = Settings {
-        trained: trained(theorem, train)?,
+        trained: trained(theorem, train.as_deref())?,
         eta: self::eta(eta)?,
         steps: steps.map_or(Steps::UpTo(2000), Steps::Exactly),
         reading: self::reading(reading),

@@ -468,7 +468,15 @@ fn a_folder_that_was_moved_away_is_not_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     let child = Command::new(env!("CARGO_BIN_EXE_gdcert"))
-        .args(["falsify", "--reading", "stacked", "--seed", "3", "--out", "o"])
+        .args([
+            "falsify",
+            "--reading",
+            "stacked",
+            "--seed",
+            "3",
+            "--out",
+            "o",
+        ])
         .current_dir(folder.path())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

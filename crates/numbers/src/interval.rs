@@ -102,6 +102,7 @@ impl Interval {
     }
 
     /// Whether it is the number 0 alone.
+    #[inline]
     pub fn is_zero(self) -> bool {
         self.lo == 0.0 && self.hi == 0.0
     }
@@ -220,6 +221,15 @@ impl Sub for Interval {
     }
 }
 
+/// 0; where nothing is known there need be no number, and 0 times that is nothing known.
+#[cold]
+fn times_zero(a: Interval, b: Interval) -> Interval {
+    match (a.magnitude() + b.magnitude()).is_finite() {
+        true => Interval { lo: 0.0, hi: 0.0 },
+        false => Interval::ENTIRE,
+    }
+}
+
 impl Mul for Interval {
     type Output = Self;
     #[inline]
@@ -227,13 +237,8 @@ impl Mul for Interval {
         if self.lo == self.hi && b.lo == b.hi {
             return Interval::new(mul_down(self.lo, b.lo), mul_up(self.lo, b.lo));
         }
-        // Where nothing is known there need be no number, and 0 times that is nothing known.
-        let (zero, number) = (
-            self.is_zero() || b.is_zero(),
-            (self.magnitude() + b.magnitude()).is_finite(),
-        );
-        if zero && number {
-            return Interval { lo: 0.0, hi: 0.0 };
+        if self.is_zero() || b.is_zero() {
+            return times_zero(self, b);
         }
         // Rounding to nearest is monotone: the smallest exact product rounds to the smallest candidate.
         hull([
