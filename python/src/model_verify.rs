@@ -7,8 +7,8 @@ use crate::verify::{PyClaim, object};
 use crate::work::{Asked, quiet, run};
 use gdcert::Certified;
 use gdcert::graph::{
-    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify, model_files,
-    verify,
+    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify_with,
+    model_files, verify_with,
 };
 use gdcert_report::plot::{Figure, Format, model_rate_vs_bound};
 use gdcert_report::{model_summary, model_verification_files};
@@ -336,7 +336,7 @@ pub fn verify_model(
 ) -> PyResult<PyModelVerification> {
     let total = settings.steps.limit();
     let found = run(py, asked, |watch| {
-        verify(&graph, settings, &mut |t| watch.at(t, total))
+        verify_with(&graph, settings, &mut |t| watch.at(t, total))
     })?;
     Ok(PyModelVerification {
         found: Arc::new(found),
@@ -359,7 +359,7 @@ pub fn certify_model(
 ) -> PyResult<PyModelCertificate> {
     let found = run(py, asked, |watch| match best {
         true => best_rate(&graph),
-        false => certify(&graph, goal, &mut |t| watch.at(t, goal.tail)),
+        false => certify_with(&graph, goal, &mut |t| watch.at(t, goal.tail)),
     })?;
     let (certificate, centre) = match found {
         Certified::Rate {

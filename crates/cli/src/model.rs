@@ -7,7 +7,8 @@ use crate::Result;
 use gdcert::Certified;
 use gdcert::descent::End;
 use gdcert::graph::{
-    Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify, model_files, verify,
+    Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify_with, model_files,
+    verify_with,
 };
 use gdcert::verdict::Verdict;
 use gdcert_report::plot::Format;
@@ -73,7 +74,7 @@ pub(super) fn run_verify(
     let deciding = settings.deciding();
     let mut out = OutDir::open(common, "verify", line, None)?;
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&graph, settings, &mut |t| progress.step(t))?;
+    let found = verify_with(&graph, settings, &mut |t| progress.step(t))?;
     drop(progress);
     let title = title(path);
     out.replace(model_verification_files(
@@ -104,7 +105,7 @@ pub(super) fn run_certify(
     let mut progress = Progress::new("gradient descent", goal.tail);
     let found = match best {
         true => best_rate(&graph)?,
-        false => certify(&graph, goal, &mut |t| progress.step(t))?,
+        false => certify_with(&graph, goal, &mut |t| progress.step(t))?,
     };
     drop(progress);
     let write = |out: &mut OutDir, certificate: &Certificate, centre: Option<&[f64]>| {
