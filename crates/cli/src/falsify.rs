@@ -3,7 +3,7 @@
 use super::instance::{InstanceArgs, READINGS};
 use super::out::{COUNTEREXAMPLE as FOLDER, LISTING, OutDir, RUN};
 use super::progress::Progress;
-use super::{Common, Outcome, go_on, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, one_of, say, whole};
 use crate::Result;
 use gdcert::check_room;
 use gdcert::descent::Steps;
@@ -107,12 +107,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes.clone()));
     out.replace(named.collect())?;
-    if common.json {
-        print(&text);
-    } else {
-        tell(&said(&search, &findings, &folder));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    out.say(common, &text, &said(&search, &findings, &folder));
     if findings.stopped {
         say(&format!(
             "gdcert: stopped before the end; the best so far was reported. To run it again: {line}"

@@ -4,7 +4,7 @@ use super::instance::InstanceArgs;
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
 use super::train::{of_data, refuse_others, source};
-use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, say, whole};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
 use gdcert::check_room;
@@ -446,12 +446,8 @@ fn finish<L: Loss>(
     } else {
         draw(&out, &[&found])?;
     }
-    if common.json {
-        print(&format!("{:#}\n", found.json()?));
-    } else {
-        tell(&summary(&found)?);
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let json = format!("{:#}\n", found.json()?);
+    out.say(common, &json, &summary(&found)?);
     Ok(Outcome::Fine)
 }
 
@@ -487,15 +483,11 @@ fn draw_again(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcom
     }
     let named: Vec<&Finished> = found.iter().collect();
     draw(&out, &named)?;
-    if common.json {
-        let all = found
-            .iter()
-            .map(Finished::json)
-            .collect::<Result<Vec<Value>>>()?;
-        print(&format!("{:#}\n", Value::Array(all)));
-    } else {
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let all = found
+        .iter()
+        .map(Finished::json)
+        .collect::<Result<Vec<Value>>>()?;
+    out.say(&common, &format!("{:#}\n", Value::Array(all)), "");
     Ok(Outcome::Fine)
 }
 

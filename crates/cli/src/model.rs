@@ -80,12 +80,9 @@ pub(super) fn run_verify(
     out.replace(model_verification_files(
         &graph, &found, line, &title, deciding, formats,
     )?)?;
-    if common.json {
-        print(&VerdictFile::new(&graph, &found, line, deciding)?.to_text()?);
-    } else {
-        tell(&model_summary(&graph, &found, &title, deciding));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let json = VerdictFile::new(&graph, &found, line, deciding)?.to_text()?;
+    let words = model_summary(&graph, &found, &title, deciding);
+    out.say(common, &json, &words);
     let claim = found.claim(deciding);
     let diverged = found.trajectory.end == End::Diverged;
     Ok(super::verify::outcome(deciding, claim, diverged, expect))

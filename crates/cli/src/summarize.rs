@@ -69,14 +69,13 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             names.join(", ")
         ));
     }
-    if common.json {
-        print(&text);
-    } else {
-        tell(&sweep_tables(&statistics));
-        for line in left_out {
-            tell(&format!("No figure {line}\n"));
-        }
-        tell(&format!("Files in {}\n", into.path().display()));
+    let mut words = sweep_tables(&statistics);
+    for line in left_out {
+        words += &format!("No figure {line}\n");
+    }
+    match common.json {
+        true => print(&text),
+        false => tell(&format!("{words}Files in {}\n", into.path().display())),
     }
     Ok(Outcome::Fine)
 }

@@ -2,7 +2,7 @@
 
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
-use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, whole};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
 use gdcert::model::Kernel;
@@ -271,12 +271,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         ("curves.png", curves.png()?),
         ("summary.json", text.clone().into_bytes()),
     ])?;
-    if common.json {
-        print(&text);
-    } else {
-        tell(&said(&summary, &settings));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    out.say(common, &text, &said(&summary, &settings));
     Ok(Outcome::Fine)
 }
 
@@ -448,12 +443,8 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         ("curves.png", curves.png()?),
         ("curves.csv", table),
     ])?;
-    if common.json {
-        let drawn = json!({"runs": folders, "folder": out.path()});
-        print(&format!("{drawn:#}\n"));
-    } else {
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let drawn = json!({"runs": folders, "folder": out.path()});
+    out.say(common, &format!("{drawn:#}\n"), "");
     Ok(Outcome::Fine)
 }
 

@@ -7,7 +7,7 @@ use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::plot::formats;
 use super::progress::Progress;
-use super::{Common, Outcome, one_of, print, say, tell, whole};
+use super::{Common, Outcome, one_of, say, whole};
 use crate::Result;
 use gdcert::certificate::called;
 use gdcert::check_room;
@@ -168,12 +168,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         &formats,
     )?;
     out.replace(files)?;
-    if common.json {
-        print(&VerdictFile::new(&found, &origin, &deciding).to_text()?);
-    } else {
-        tell(&summary(&found, &source.title, &deciding));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let json = VerdictFile::new(&found, &origin, &deciding).to_text()?;
+    let words = summary(&found, &source.title, &deciding);
+    out.say(common, &json, &words);
 
     let diverged = found.trajectory.end == End::Diverged;
     Ok(outcome(
