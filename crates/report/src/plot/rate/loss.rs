@@ -32,7 +32,7 @@ pub(in crate::plot) fn style(reading: Reading) -> Line {
 }
 
 /// For claims of the user's own, in their order.
-pub(super) const OWN: [(Rgb, &'static [f64]); 4] = [
+pub(super) const OWN: [(Rgb, &[f64]); 4] = [
     ((120, 80, 200), &[14.0, 3.0, 3.0, 3.0]),
     ((160, 110, 20), &[4.0, 2.0]),
     ((0, 140, 150), &[12.0, 6.0]),

@@ -201,9 +201,8 @@ impl Drawing for RateVsBound<'_> {
         let (left, right) = self.sides();
         let middle = (0.5 * (left + right), bottom + 35.0);
         canvas.label(&self.x_label(), middle, SMALL, BLACK, Align::Center);
-        match self.look.is_screen() {
-            true => self.foot(canvas),
-            false => {}
+        if self.look.is_screen() {
+            self.foot(canvas);
         }
     }
 }
