@@ -1,7 +1,8 @@
 //! What is proven and refuted about models of any kind holds for gradient descent in numbers of 700 bits.
 
+use gdcert::Certified;
 use gdcert::descent::Steps;
-use gdcert::graph::{Graph, Settings, verify};
+use gdcert::graph::{Goal, Graph, Settings, certify, verify};
 use gdcert::numbers::{Fixed, Interval, Scalar};
 use gdcert::verdict::Verdict;
 use gdcert_graph::{Motion, random};
@@ -90,4 +91,33 @@ fn verdicts_on_models_made_at_random_are_true() {
         }
     }
     assert!(certified >= 8 && refuted >= 8, "{certified} {refuted}");
+}
+
+/// Where the gradient is said to be exactly 0, 700 bits find it so small as they can tell, and the independent check agrees.
+#[test]
+fn what_stands_still_is_seen_to() {
+    let (mut stuck, mut moving) = (0, 0);
+    for seed in 0..120 {
+        let graph = random::graph(&bytes(seed), 5).unwrap();
+        let graph = graph.with_start(&vec![0.0; graph.P()]).unwrap();
+        let mut motion = Motion::<Fixed<12>>::new(&graph);
+        motion.evaluate();
+        let Some(loss) = gdcert_graph::standstill(&graph) else {
+            moving += 1;
+            continue;
+        };
+        stuck += 1;
+        assert!(motion.kink().is_none());
+        for g in motion.gradient() {
+            let (x, off) = g.near();
+            assert!(x.abs() + off < 1e-150, "{seed}: {x:e} {off:e}");
+        }
+        let r = motion.residual().iter().map(|r| r.near().0);
+        let f = 0.5 * r.map(|r| r * r).sum::<f64>();
+        assert!(loss > 0.0 && loss <= f * (1.0 + 1e-12));
+        let found = certify(&graph, &Goal::default(), &mut |_| ControlFlow::Continue(()));
+        assert!(matches!(found.unwrap(), Certified::Obstructed(_)), "{seed}");
+    }
+    println!("{stuck} stuck, {moving} not");
+    assert!(stuck >= 5 && moving >= 5);
 }

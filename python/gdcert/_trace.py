@@ -532,7 +532,10 @@ class Tracer:
         n, size = int(np.prod(updates.shape)), int(np.prod(shape))
         if n * size > 1 << 22:
             self.refuse(f"scatter-add of {n} numbers to {size}; write it as a product with a constant matrix")
-        unit = lambda u: eqn.primitive.bind(self.jax.numpy.zeros(shape), places, u, **eqn.params)
+
+        def unit(u):
+            return eqn.primitive.bind(self.jax.numpy.zeros(shape), places, u, **eqn.params)
+
         rows = self.jax.vmap(unit)(self.jax.numpy.eye(n).reshape(n, *updates.shape))
         matrix = self.constant(np.asarray(rows).reshape(n, size))
         flat = self.add("reshape", (n,), [self.node(updates)])
@@ -651,6 +654,8 @@ def parts(residual, params):
                 f"parameter {name} has dtype {values.dtype}; gradient descent moves real numbers: make it float64, "
                 "or close over it as a constant"
             )
+        if name in names:
+            raise InputError(f"two parameters are named {name}; give one of them another key")
         names.append(name)
         starts.append(np.array(values, dtype=np.float64, order="C"))
     if not names:

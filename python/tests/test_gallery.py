@@ -47,8 +47,8 @@ def test_tanh_network_keeps_half_of_lambda_0():
 def test_constant_values_stop_kernels_whose_rows_sum_to_one(kernel):
     model = gdcert.Model.load(MODELS / f"query_{kernel}.json")
     if KERNELS[kernel]["normalised"]:
-        v = gdcert.verify(model, eta=1e-3, claims={"slow": ("rate", 1e-3)}, reading="slow")
-        assert (v.verdict, v.claims["slow"].first_violation) == ("refuted", 1)
+        v = gdcert.verify(model, eta=1e-3, claims={"slow": ("rate", 1e-3)}, reading="slow", steps=20)
+        assert (v.verdict, v.certificate.kind) == ("obstructed", "obstructed")
         assert v.final_loss == pytest.approx(v.loss0, rel=1e-12)
     else:
         v = gdcert.verify(model)

@@ -40,7 +40,7 @@ impl Graph {
             ));
         };
         let plain = Path::new(name).file_name().is_some_and(|n| n == name);
-        if !plain {
+        if !plain || name.chars().any(char::is_control) {
             return Err(missing("arrays.file is not the name of a file beside it"));
         }
         let place = path.with_file_name(name);

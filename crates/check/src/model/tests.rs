@@ -7,8 +7,8 @@ use super::orbit::{exactly, gram, jacobian};
 use super::values::{Values, function};
 use crate::ball::{Ball, ball, norm};
 use crate::certificate::{
-    Centre, Certificate, CertificateFile, FileRef, ModelRate, ModelRef, ModelRefuted, Orbit,
-    Reading,
+    Centre, Certificate, CertificateFile, FileRef, ModelObstructed, ModelRate, ModelRef,
+    ModelRefuted, Orbit, Reading, Reason,
 };
 use crate::ends::Ends;
 use crate::files::sha256;
@@ -525,4 +525,65 @@ fn tampered_files_are_not_accepted() {
     }
     println!("{accepted} accepted, true; {refused} refused");
     assert!(refused > 300 && accepted > 10, "{accepted} {refused}");
+}
+
+/// r = f(w x) c - y for a function f, all of one number each but for x and y.
+fn line(f: &str, w: f64, c: f64, x: [f64; 2], y: [f64; 2]) -> Files {
+    let nodes = json!([
+        {"op": "parameter", "name": "w", "array": "parameter/w", "shape": [1]},
+        {"op": "parameter", "name": "c", "array": "parameter/c", "shape": [1]},
+        {"op": "constant", "array": "constant/0", "shape": [1, 2]},
+        {"op": "dot_general", "inputs": [0, 2], "contract": [[0], [0]], "batch": [[], []], "shape": [2]},
+        {"op": f, "inputs": [3], "shape": [2]},
+        {"op": "reshape", "inputs": [1], "shape": []},
+        {"op": "broadcast_in_dim", "inputs": [5], "axes": [], "shape": [2]},
+        {"op": "mul", "inputs": [4, 6], "shape": [2]},
+        {"op": "constant", "array": "constant/1", "shape": [2]},
+        {"op": "sub", "inputs": [7, 8], "shape": [2]},
+    ]);
+    let tensors = safetensors(&[
+        ("parameter/w", vec![1], vec![w]),
+        ("parameter/c", vec![1], vec![c]),
+        ("constant/0", vec![1, 2], x.to_vec()),
+        ("constant/1", vec![2], y.to_vec()),
+    ]);
+    let model = json!({
+        "schema": "gdcert.model/1", "nodes": nodes, "output": 9,
+        "arrays": {"file": "model.safetensors", "sha256": sha256(&tensors)},
+    });
+    Files { json: serde_json::to_vec(&model).unwrap(), tensors, centre: Vec::new() }
+}
+
+/// A gradient that is exactly 0 is proven to be, one that is not is not, however small; nor one that is none.
+#[test]
+fn standstills_are_proven() {
+    let stuck = |files: &Files, trained: &[&str], loss_lower: f64| {
+        let c = ModelObstructed {
+            model: files.reference(),
+            trained: trained.iter().map(|name| (*name).to_owned()).collect(),
+            reason: Reason::ZeroGradient,
+            loss_lower,
+            margin: 0.0,
+        };
+        valid(&files.check(&Certificate::ModelObstructed(c)))
+    };
+    let (x, y) = ([0.3, -1.7], [0.1, 0.7]);
+    for f in ["tanh", "sin", "erf", "expm1", "log1p"] {
+        let both = line(f, 0.0, 0.0, x, y);
+        assert!(stuck(&both, &["w", "c"], 0.2499), "{f}");
+        // f_0 is 0.25.
+        assert!(!stuck(&both, &["w", "c"], 0.2501), "{f}");
+        let tiny = line(f, 1e-300, 0.0, x, y);
+        assert!(stuck(&tiny, &["w"], 0.2499) && !stuck(&tiny, &["c"], 0.2499), "{f}");
+        assert!(!stuck(&line(f, 0.0, 1e-300, x, y), &["w", "c"], 0.2499), "{f}");
+    }
+    // cos has no slope at 0; the cancellation of 1 and -1 is exact, that of thirds is not known to be one.
+    assert!(stuck(&line("cos", 0.0, 0.3, x, y), &["w"], 0.01));
+    assert!(stuck(&line("tanh", 0.0, 0.5, [1.0, -1.0], [0.75, 0.75]), &["w"], 0.5));
+    assert!(!stuck(&line("tanh", 0.0, 0.5, [1.0, -1.0], [0.75, 0.5]), &["w"], 0.1));
+    // Nothing is said where a function has no slope.
+    assert!(!stuck(&line("sqrt", 0.0, 0.0, x, y), &["w", "c"], 0.2));
+    assert!(!stuck(&line("relu", 0.0, 0.0, x, y), &["w", "c"], 0.2));
+    // Of a held parameter it has a value.
+    assert!(stuck(&line("relu", 0.0, 0.0, x, y), &["c"], 0.2499));
 }
