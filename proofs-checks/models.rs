@@ -115,7 +115,7 @@ fn what_stands_still_is_seen_to() {
         let r = motion.residual().iter().map(|r| r.near().0);
         let f = 0.5 * r.map(|r| r * r).sum::<f64>();
         assert!(loss > 0.0 && loss <= f * (1.0 + 1e-12));
-        let found = certify(&graph, &Goal::default(), &mut |_| ControlFlow::Continue(()));
+        let found = certify(&graph, &Goal::default());
         assert!(matches!(found.unwrap(), Certified::Obstructed(_)), "{seed}");
     }
     println!("{stuck} stuck, {moving} not");

@@ -29,6 +29,7 @@ const HEAVIEST: u64 = 1 << 26;
 
 /// A certificate file's contents.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one or two at a time")]
 pub(super) enum Held {
     Instance(Certificate),
     Model(ModelCertificate),
