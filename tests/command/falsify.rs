@@ -485,6 +485,8 @@ fn a_folder_that_was_moved_away_is_not_made_again() {
     while !at("o/.gdcert-lock").exists() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
+    // The search takes longer than that, opening the folder does not.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     std::fs::rename(at("o"), at("elsewhere")).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 2, "{output:?}");
