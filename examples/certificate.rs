@@ -4,7 +4,6 @@
 
 use gdcert::{Certified, Dims, Goal, Init, Instance, Kernel, certify};
 use gdcert_report::certificate_words;
-use std::ops::ControlFlow;
 
 fn main() -> gdcert::Result<()> {
     let dims = Dims {
@@ -21,7 +20,7 @@ fn main() -> gdcert::Result<()> {
         tail: 2000,
         ..Goal::default()
     };
-    match certify(&instance, &goal, &mut |_| ControlFlow::Continue(()))? {
+    match certify(&instance, &goal)? {
         Certified::Rate {
             certificate,
             proven,

@@ -3,7 +3,6 @@
 //! `cargo run --release --example figure`
 
 use gdcert::{Dims, Init, Instance, Kernel, Settings, deciding_reading, verify};
-use std::ops::ControlFlow;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let dims = Dims {
@@ -15,16 +14,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         p: 1,
     };
     let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
-    let found = verify(&instance, &Settings::default(), &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let found = verify(&instance, &Settings::default())?;
     let figure = gdcert_report::plot::rate_vs_bound(
         &found,
         "lazy, seed 0",
         deciding_reading(found.trained).name(),
-    )?;
+    );
     let place = std::env::temp_dir().join("rate-vs-bound.svg");
-    std::fs::write(&place, figure.svg()?)?;
+    std::fs::write(&place, figure.svg())?;
     println!("{}", place.display());
     Ok(())
 }

@@ -10,7 +10,6 @@ use gdcert::certificate::Claimed;
 use gdcert::orbit::{self, Fate, Orbit, Settings};
 use gdcert::spectrum::Reading;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, deciding_reading};
-use std::ops::ControlFlow;
 use std::time::Instant;
 
 fn main() -> gdcert::Result<()> {
@@ -169,17 +168,7 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> gdcert::Resul
     if claims.is_empty() {
         return Ok(None);
     }
-    let through = &mut |_| ControlFlow::Continue(());
-    orbit::enclose(
-        instance,
-        trained,
-        eta,
-        &claims,
-        limit,
-        &Settings::default(),
-        through,
-    )
-    .map(Some)
+    orbit::enclose(instance, trained, eta, &claims, limit, &Settings::default()).map(Some)
 }
 
 fn short(fate: Fate) -> String {

@@ -6,7 +6,6 @@
 
 use gdcert::{Dims, Instance, Kernel, Settings, Weights, verify};
 use nalgebra::DMatrix;
-use std::ops::ControlFlow;
 
 fn main() -> gdcert::Result<()> {
     let dims = Dims {
@@ -43,9 +42,7 @@ fn main() -> gdcert::Result<()> {
         samples(dims.p, 0.6),
         weights,
     )?;
-    let found = verify(&instance, &Settings::default(), &mut |_| {
-        ControlFlow::Continue(())
-    })?;
+    let found = verify(&instance, &Settings::default())?;
     for claim in &found.claims {
         println!(
             "{:9} rate {:.3e}  {}: {}",

@@ -12,20 +12,16 @@ use gdcert::{
 };
 use proptest::prelude::*;
 use std::cell::RefCell;
-use std::ops::ControlFlow;
 
 fn found(instance: &Instance, goal: &Goal) -> Certified {
-    certify(instance, goal, &mut |_| ControlFlow::Continue(())).unwrap()
+    certify(instance, goal).unwrap()
 }
 
 /// Runs gradient descent from the centre and holds every step against the certificate; returns the largest share of a
 /// radius that was used.
 fn obeys(centre: &Instance, certificate: &TheoremA, steps: usize) -> f64 {
     let TheoremA { trained, eta, .. } = *certificate;
-    let run = descend(centre, trained, eta, Steps::Exactly(steps), &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let run = descend(centre, trained, eta, Steps::Exactly(steps)).unwrap();
     let factor = 1.0 - certificate.rate_lower;
     // The gradient is J'r with r off by at most this. A step is off by eta |J| times it, which moves f by at most
     // eta |J|^2 |r| times it: below twice the error of the loss, as eta L < 2.
@@ -85,7 +81,7 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         }),
         ..Settings::default()
     };
-    let verification = verify(instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+    let verification = verify(instance, &settings).unwrap();
     let spectrum = Spectrum::new(instance, certificate.trained).unwrap();
     for claim in verification.claims.iter().filter(|claim| claim.applies()) {
         let beta = spectrum.beta(claim.name.parse().unwrap()).upper();
@@ -327,14 +323,7 @@ fn a_tail_continues_the_prefix_with_the_same_step_and_claim() {
             assert!((c.eta / auto - 1.0).abs() < 1e-9);
             let Centre { t, .. } = c.centre;
             // The centre is the iterate of the plain run.
-            let run = descend(
-                &instance,
-                Trained::QKV,
-                c.eta,
-                Steps::Exactly(t),
-                &mut |_| ControlFlow::Continue(()),
-            )
-            .unwrap();
+            let run = descend(&instance, Trained::QKV, c.eta, Steps::Exactly(t)).unwrap();
             let (centre, last) = (proven.centre.unwrap(), run.points[t]);
             let (f, error) = loss(&centre);
             assert!((f - last.loss).abs() <= error + last.loss_error);

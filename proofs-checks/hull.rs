@@ -6,7 +6,6 @@ use gdcert::descent::{Steps, descend};
 use gdcert::{Dims, Init, Instance, Kernel, Weights};
 use proptest::prelude::*;
 use std::cell::Cell;
-use std::ops::ControlFlow;
 
 /// The same values, W^Q and W^K drawn anew at scale tau.
 fn redrawn(instance: &Instance, tau: f64, seed: u64) -> Instance {
@@ -90,10 +89,7 @@ fn descent_stays_above() {
             .jacobian_norm
             .upper();
         let eta = size / (J * J);
-        let run = descend(&instance, trained, eta, Steps::UpTo(300), &mut |_| {
-            ControlFlow::Continue(())
-        })
-        .unwrap();
+        let run = descend(&instance, trained, eta, Steps::UpTo(300)).unwrap();
         for point in &run.points {
             prop_assert!(
                 above_hull(point.loss, point.loss_error, hull),

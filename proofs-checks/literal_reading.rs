@@ -16,7 +16,7 @@ fn run(instance: &Instance, eta: Eta, steps: usize) -> Verification {
         steps: Steps::Exactly(steps),
         ..Settings::default()
     };
-    verify(instance, &settings, &mut go).unwrap()
+    verify(instance, &settings).unwrap()
 }
 
 fn lazy(kernel: Kernel, H: usize, omega: f64, seed: u64) -> Verification {

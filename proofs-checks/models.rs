@@ -7,7 +7,6 @@ use gdcert::graph::{Goal, Graph, Settings, Verification, certify, model_files, v
 use gdcert::numbers::{Fixed, Interval, Scalar};
 use gdcert::verdict::Verdict;
 use gdcert_graph::{Builder, Function, Motion, random};
-use std::ops::ControlFlow;
 
 /// As many models as GDCERT_MODELS says.
 fn count() -> usize {
@@ -85,8 +84,7 @@ fn verdicts_on_models_made_at_random_are_true() {
     let (count, mut checked) = (count(), 0);
     for seed in 0..count {
         let graph = random::graph(&bytes(seed), 5).unwrap();
-        let through = &mut |_| ControlFlow::Continue(());
-        let found = verify(&graph, &settings, through).unwrap();
+        let found = verify(&graph, &settings).unwrap();
         checked += proven_again(&graph, &found);
         let exact = losses(&graph, found.trajectory.eta);
         assert!(exact.len() > 20, "{seed}: {}", exact.len());
@@ -185,7 +183,7 @@ fn what_stands_still_is_seen_to() {
             let r = motion.residual().iter().map(|r| r.near().0);
             let f = 0.5 * r.map(|r| r * r).sum::<f64>();
             assert!(loss > 0.0 && loss <= f * (1.0 + 1e-12));
-            let found = certify(&graph, &Goal::default(), &mut |_| ControlFlow::Continue(()));
+            let found = certify(&graph, &Goal::default());
             assert!(matches!(found.unwrap(), Certified::Obstructed(_)), "{seed}");
         }
     }

@@ -392,17 +392,7 @@ fn enclose(instance: &Instance, trained: Trained, limit: usize) -> Orbit {
         .map(|r| Claimed::reading(r, enclosure.beta(r)))
         .filter(|claimed| claimed.beta.lo() > 0.0)
         .collect();
-    let through = &mut |_| ControlFlow::Continue(());
-    orbit::enclose(
-        instance,
-        trained,
-        eta,
-        &claims,
-        limit,
-        &Settings::default(),
-        through,
-    )
-    .unwrap()
+    orbit::enclose(instance, trained, eta, &claims, limit, &Settings::default()).unwrap()
 }
 
 /// Theorems 2 and 5: the losses of 500-bit gradient descent lie in their enclosures, the fates agree with it beyond the
@@ -547,7 +537,6 @@ fn more_bits_say_the_same() {
         bits: 128,
         ..Settings::default()
     };
-    let through = &mut |_| ControlFlow::Continue(());
     let less = orbit::enclose(
         &instance,
         trained,
@@ -555,7 +544,6 @@ fn more_bits_say_the_same() {
         &claims,
         300,
         &few,
-        through,
     )
     .unwrap();
     assert!(less.bits == 128 && less.steps > 0);
@@ -563,13 +551,13 @@ fn more_bits_say_the_same() {
         assert!(a[0] <= b[1] && b[0] <= a[1]);
     }
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        assert!(orbit::enclose(&instance, trained, bad, &claims, 9, &few, through).is_err());
+        assert!(orbit::enclose(&instance, trained, bad, &claims, 9, &few).is_err());
     }
     let meaningless = 2.0 / claims[0].beta.lo();
-    assert!(orbit::enclose(&instance, trained, meaningless, &claims, 9, &few, through).is_err());
-    assert!(orbit::enclose(&instance, trained, 0.1, &[], 9, &few, through).is_err());
+    assert!(orbit::enclose(&instance, trained, meaningless, &claims, 9, &few).is_err());
+    assert!(orbit::enclose(&instance, trained, 0.1, &[], 9, &few).is_err());
     let none = Settings { bits: 64, ..few };
-    assert!(orbit::enclose(&instance, trained, 0.1, &claims, 9, &none, through).is_err());
+    assert!(orbit::enclose(&instance, trained, 0.1, &claims, 9, &none).is_err());
     let stop = &mut |t| {
         if t == 3 {
             ControlFlow::Break(())
@@ -577,7 +565,7 @@ fn more_bits_say_the_same() {
             ControlFlow::Continue(())
         }
     };
-    let stopped = orbit::enclose(
+    let stopped = orbit::enclose_with(
         &instance,
         trained,
         step(&instance, trained),

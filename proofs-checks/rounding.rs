@@ -2,7 +2,8 @@
 
 use crate::common::double_double::{distance, singular_values};
 use crate::common::*;
-use gdcert::model::{self, DoubleDouble, Head, Scalar};
+use gdcert::model::{self, Head};
+use gdcert::numbers::{DoubleDouble, Scalar};
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::{Dims, Instance, Trained, Weights};
 use nalgebra::DMatrix;

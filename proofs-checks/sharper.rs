@@ -7,8 +7,8 @@ use gdcert::bounds::Blocks;
 use gdcert::bounds::Sharp;
 use gdcert::certificate::theorem_a::{Closed, Inputs, Region, Step, close};
 use gdcert::certificate::{ScaleSearch, inputs};
-use gdcert::model::Scalar;
 use gdcert::numbers::Interval;
+use gdcert::numbers::Scalar;
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights, model};
 use nalgebra::{DMatrix, DVector};
 

@@ -19,7 +19,7 @@ fn verdicts(instance: &Instance, eta: Eta, steps: usize) -> [Verdict; 4] {
         curvature_at: vec![],
         ..Settings::default()
     };
-    let found = verify(instance, &settings, &mut go).unwrap();
+    let found = verify(instance, &settings).unwrap();
     Reading::ALL.map(|reading| found.claim(reading).verdict)
 }
 

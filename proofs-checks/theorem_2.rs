@@ -20,7 +20,7 @@ fn run(instance: &Instance, eta: f64, steps: usize) -> Verification {
         curvature_at: vec![],
         ..Settings::default()
     };
-    verify(instance, &settings, &mut go).unwrap()
+    verify(instance, &settings).unwrap()
 }
 
 /// Sizes with at least three times the D d H / 2 >= m parameters that full row rank needs, and n >= 2: with one token

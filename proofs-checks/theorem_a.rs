@@ -4,18 +4,10 @@ use crate::common::theorem_a::{Centre, Closed, Step, by_doubling};
 use crate::common::*;
 use gdcert::descent::{Steps, descend};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, model};
-use std::ops::ControlFlow;
 
 /// Runs the descent and checks both conclusions at every step; returns path end / rho.
 fn conclusions_hold(instance: &Instance, trained: Trained, closed: Closed, steps: usize) -> f64 {
-    let run = descend(
-        instance,
-        trained,
-        closed.eta,
-        Steps::Exactly(steps),
-        &mut |_| ControlFlow::Continue(()),
-    )
-    .unwrap();
+    let run = descend(instance, trained, closed.eta, Steps::Exactly(steps)).unwrap();
     let factor = 1.0 - closed.eta * closed.gain;
     let mut farthest = 0.0f64;
     for pair in run.points.windows(2) {

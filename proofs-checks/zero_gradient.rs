@@ -7,7 +7,6 @@ use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::{Dims, Eta, Init, Instance, Kernel, Settings, Trained, verify};
 use proptest::prelude::*;
-use std::ops::ControlFlow;
 
 fn constant_values() -> impl Strategy<Value = Draw> {
     (sizes(), scales(-1.0..4.0), scales(-1.0..1.0), any::<u64>()).prop_map(
@@ -53,7 +52,7 @@ fn softmax_does_not_move() {
             curvature_at: vec![],
             ..Settings::default()
         };
-        let found = verify(&instance, &settings, &mut go).unwrap();
+        let found = verify(&instance, &settings).unwrap();
         for point in &found.trajectory.points {
             let off = (point.loss - found.loss0()).abs();
             let error = 2.0 * point.loss_error.max(found.trajectory.points[0].loss_error);
@@ -81,14 +80,7 @@ fn the_values_still_move() {
     };
     let init = Init::ConstantValue { s: 1.0 };
     let instance = Instance::random(dims, Kernel::Softmax, init, 0).unwrap();
-    let run = descend(
-        &instance,
-        trained("V"),
-        0.05,
-        Steps::Exactly(20),
-        &mut |_| ControlFlow::Continue(()),
-    )
-    .unwrap();
+    let run = descend(&instance, trained("V"), 0.05, Steps::Exactly(20)).unwrap();
     assert!(run.points[20].loss < 0.9 * run.points[0].loss);
 }
 

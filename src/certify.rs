@@ -74,21 +74,28 @@ impl Goal {
 /// possible; where the exact orbit can not be enclosed, that f(M_t) <= (1 - eta beta)^(t - T) f(M_T) for every t >= T.
 ///
 /// # Errors
-/// A setting that makes no sense, or [`Error::Cancelled`] if `observe`, which sees every step of a tail's run, breaks.
+/// A setting that makes no sense.
 ///
 /// ```
 /// use gdcert::{certify, Certified, Dims, Eta, Goal, Init, Instance, Kernel};
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0)?;
-/// let found = certify(&instance, &Goal::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let found = certify(&instance, &Goal::default())?;
 /// let Certified::Rate { certificate, proven, .. } = found else { panic!("closes at this scale") };
 /// assert_eq!(proven.t, 0);
 /// println!("{}", certificate.statement());
 /// # Ok::<(), gdcert::Error>(())
 /// ```
-pub fn certify(
+pub fn certify(instance: &Instance, goal: &Goal) -> Result<Certified> {
+    certify_with(instance, goal, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`certify`]; `observe` sees every step of a tail's run, and cancels by breaking.
+///
+/// # Errors
+/// As [`certify`], or [`Error::Cancelled`].
+pub fn certify_with(
     instance: &Instance,
     goal: &Goal,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,
@@ -168,7 +175,7 @@ pub(crate) fn with_certified_step(
 }
 
 /// Why the [checker](crate::certificate::check) does not accept a certificate; `None` if it does, or if trying would take longer than a second or so.
-pub fn check_refuses(
+pub(crate) fn check_refuses(
     certificate: &Certificate,
     instance: &Instance,
     centre: Option<&Instance>,
@@ -316,7 +323,7 @@ pub fn search_scale(
             return Err(Error::Cancelled);
         }
         let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
-        let found = certify(&instance, goal, observe)?;
+        let found = certify_with(&instance, goal, observe)?;
         if !matches!(found, Certified::Refused(_)) || scale > LARGEST {
             return Ok((instance, scale, found));
         }
@@ -329,7 +336,7 @@ pub fn search_scale(
 }
 
 /// The certificate of a proof, for files named as [`certificate_files`] names them.
-pub fn rate_certificate(
+pub(crate) fn rate_certificate(
     instance: &Instance,
     trained: Trained,
     proven: &Proven,
@@ -361,7 +368,7 @@ pub fn rate_certificate(
 }
 
 /// The certificate of an obstruction.
-pub fn obstructed_certificate(
+pub(crate) fn obstructed_certificate(
     instance: &Instance,
     trained: Trained,
     found: &Obstruction,

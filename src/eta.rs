@@ -26,7 +26,7 @@ pub enum Eta {
 
 /// eta L of a step that Theorem A chooses. Below 1, so that the proven rate can cover beta = alpha_c^2; a half leaves
 /// room on both sides.
-pub const THETA: f64 = 0.5;
+pub(crate) const THETA: f64 = 0.5;
 
 /// eta |J_0|^2 of [`Eta::Auto`].
 pub(crate) const AUTO: f64 = 0.5;

@@ -22,9 +22,10 @@
 mod soundness;
 
 use crate::Result;
-use crate::model::{self, Dual, Scalar, Trained};
+use crate::model::{self, Trained};
 use crate::problem::{Dims, Instance, Weights};
 pub use gdcert_landscape::*;
+use gdcert_numbers::{Dual, Scalar};
 
 /// Those of an instance, in the order of [`instance_weights`]; all are those that are `trained`.
 pub fn instance_blocks(dims: Dims, trained: Trained) -> Blocks {

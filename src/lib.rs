@@ -38,15 +38,14 @@
 //! here), `gdcert-landscape`, `gdcert-train` (a Transformer classifier and its data), `gdcert-report` (figures, words, pages)
 //! and `gdcert-cli` (the command).
 //!
-//! [`verify()`] goes through all of it in one call, prints nothing and can be cancelled:
+//! [`verify()`] goes through all of it in one call and prints nothing; [`verify_with`] can be watched and cancelled:
 //!
 //! ```
 //! use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, spectrum::Reading};
-//! use std::ops::ControlFlow;
 //!
 //! let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 //! let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
-//! let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
+//! let found = verify(&instance, &Settings::default())?;
 //! for claim in &found.claims {
 //!     println!("{}: {} ({})", claim.name, claim.verdict, claim.reason);
 //! }
@@ -91,7 +90,7 @@ pub mod verify;
 
 pub use certify::{
     CERTIFICATE_FILES, Certified, Goal, Unproven, best_rate, certificate_files, certificate_text,
-    certify, refutation_file, search_scale,
+    certify, certify_with, refutation_file, search_scale,
 };
 pub use descent::Steps;
 pub use eta::Eta;
@@ -102,4 +101,4 @@ pub use nalgebra;
 pub use problem::{Dims, Init, Instance, Weights};
 pub use spectrum::deciding_reading;
 pub use verify::room::check_room;
-pub use verify::{Event, Settings, Verification, verify};
+pub use verify::{Event, Settings, Verification, verify, verify_with};

@@ -2,7 +2,7 @@
 //!
 //! A test target of its own, with one test: one counter sees every thread of the process, the other this thread.
 
-use gdcert::descent::{Stepper, Steps, descend_in};
+use gdcert::descent::{Stepper, Steps, descend_with};
 use gdcert::{Dims, Init, Instance, Kernel, Precision, Trained};
 use gdcert_train::classifier::{Architecture, Batch, Classifier, Dropout, Parameters};
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -97,7 +97,7 @@ fn steps_do_not_allocate() {
         };
         let steps = Steps::Exactly(200);
         let precision = Precision::DoubleDouble;
-        descend_in(
+        descend_with(
             precision,
             &instance,
             Trained::QKV,

@@ -31,7 +31,6 @@ const ALLOWED: [(&str, &[&str]); 9] = [
             "gdcert-base",
             "gdcert-check",
             "gdcert-graph",
-            "gdcert-landscape",
             "gdcert-train",
         ],
     ),
@@ -50,11 +49,10 @@ const ALLOWED: [(&str, &[&str]); 9] = [
 ];
 
 /// Crates of the command line and of figures: the library must do without.
-const NOT_IN_THE_LIBRARY: [&str; 9] = [
+const NOT_IN_THE_LIBRARY: [&str; 8] = [
     "clap",
     "indicatif",
     "askama",
-    "plotters",
     "tar",
     "png",
     "pdf-writer",

@@ -4,6 +4,7 @@
 //! The same mutations on every machine. A failure names the file, the mutation's number and where the input is kept.
 
 #[path = "command/common.rs"]
+#[allow(dead_code)] // only how the command is run
 mod common;
 
 use common::gdcert;

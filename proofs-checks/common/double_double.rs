@@ -1,6 +1,6 @@
 //! Evaluations with about 106 bits: the reference that f64 evaluations are held against.
 
-use gdcert::model::{DoubleDouble, Scalar};
+use gdcert::numbers::{DoubleDouble, Scalar};
 use nalgebra::DMatrix;
 
 /// |a - x|, the difference taken before rounding.

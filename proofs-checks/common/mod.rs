@@ -6,14 +6,14 @@ pub mod double_double;
 pub mod theorem_a;
 
 use gdcert::descent::{Steps, descend};
-use gdcert::model::{self, Dual, Scalar};
+use gdcert::model;
+use gdcert::numbers::{Dual, Scalar};
 use gdcert::spectrum::{Reading, Spectrum};
 pub use gdcert::testing::{Draw, draws, kernels, scales, sizes, trained as subsets};
 use gdcert::{Dims, Init, Instance, Kernel, Trained, Weights};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
 use proptest::test_runner::{FileFailurePersistence, TestRunner};
-use std::ops::ControlFlow;
 
 pub const KERNELS: [Kernel; 2] = [Kernel::Softmax, Kernel::Gaussian];
 pub const SUBSETS: [&str; 7] = ["Q", "K", "V", "QK", "QV", "KV", "QKV"];
@@ -157,10 +157,7 @@ pub fn with_residual(instance: &Instance, r: &DVector<f64>) -> Instance {
 
 /// f(M_0) as the descent computes it, and its error bound.
 pub fn loss(instance: &Instance) -> (f64, f64) {
-    let run = descend(instance, Trained::QKV, 1.0, Steps::Exactly(0), &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    let run = descend(instance, Trained::QKV, 1.0, Steps::Exactly(0)).unwrap();
     (run.points[0].loss, run.points[0].loss_error)
 }
 
@@ -181,9 +178,4 @@ pub fn jacobian_error(instance: &Instance, trained: Trained) -> f64 {
 /// beta with its error.
 pub fn beta(instance: &Instance, trained: Trained, reading: Reading) -> gdcert::spectrum::Estimate {
     Spectrum::new(instance, trained).unwrap().beta(reading)
-}
-
-/// An observer that lets the run go on.
-pub fn go(_: gdcert::Event) -> ControlFlow<()> {
-    ControlFlow::Continue(())
 }

@@ -315,7 +315,7 @@ pub fn certify<'py>(
             let mut observe = |t| watch.at(t, goal.tail);
             let found = match best_rate {
                 true => gdcert::best_rate(&inst.inner, goal.trained)?,
-                false => gdcert::certify(&inst.inner, &goal, &mut observe)?,
+                false => gdcert::certify_with(&inst.inner, &goal, &mut observe)?,
             };
             Ok((inst.clone(), found))
         }

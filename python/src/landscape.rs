@@ -38,8 +38,7 @@ impl PyLandscape {
         quiet(py, || match relief {
             true => plot::reliefs(&panels, &self.title, &Look::screen()),
             false => plot::contours(&panels, &self.title, &Look::screen()),
-        })?
-        .map_err(raise)
+        })
     }
 }
 
@@ -84,12 +83,12 @@ impl PyLandscape {
     /// Contour lines of the first surface as SVG.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        self.draw(py, false)?.svg().map_err(raise)
+        Ok(self.draw(py, false)?.svg())
     }
     /// The first surface as a relief, SVG.
     #[getter]
     fn relief_svg(&self, py: Python<'_>) -> PyResult<String> {
-        self.draw(py, true)?.svg().map_err(raise)
+        Ok(self.draw(py, true)?.svg())
     }
     /// The loss over both directions on matplotlib axes (new ones if none are given); returns them.
     #[pyo3(signature = (ax = None))]

@@ -4,7 +4,7 @@ use crate::errors::{raise, refused, shown};
 use crate::instance::{PyInstance, kernel, room};
 use crate::verify::{PyVerification, trained};
 use crate::work::{Asked, number, run, size, whole};
-use gdcert::experiment::falsify::{Search, Stage, Start, falsify as search_for};
+use gdcert::experiment::falsify::{Search, Stage, Start, falsify_with as search_for};
 use gdcert::experiment::sweep::{
     COLUMNS, Plan, Row, Shard, ShardFile, run as carry_out, trials_file,
 };

@@ -7,8 +7,8 @@ use crate::verify::{PyClaim, object};
 use crate::work::{Asked, quiet, run};
 use gdcert::Certified;
 use gdcert::graph::{
-    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify, model_files,
-    verify,
+    Certificate, Goal, Graph, Settings, VerdictFile, Verification, best_rate, certify_with,
+    model_files, verify_with,
 };
 use gdcert_report::plot::{Figure, Format, model_rate_vs_bound};
 use gdcert_report::{model_summary, model_verification_files};
@@ -139,7 +139,7 @@ impl PyModelVerification {
             return Ok(figure);
         }
         let draw = || model_rate_vs_bound(&self.graph, &self.found, TITLE, &self.deciding);
-        let figure = quiet(py, draw)?.map_err(raise)?;
+        let figure = quiet(py, draw)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
     }
 }
@@ -261,7 +261,7 @@ impl PyModelVerification {
     /// The figure as SVG, as the command draws it.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        self.figure(py)?.svg().map_err(raise)
+        Ok(self.figure(py)?.svg())
     }
     /// The figure as PNG.
     #[getter]
@@ -336,7 +336,7 @@ pub fn verify_model(
 ) -> PyResult<PyModelVerification> {
     let total = settings.steps.limit();
     let found = run(py, asked, |watch| {
-        verify(&graph, settings, &mut |t| watch.at(t, total))
+        verify_with(&graph, settings, &mut |t| watch.at(t, total))
     })?;
     Ok(PyModelVerification {
         found: Arc::new(found),
@@ -359,7 +359,7 @@ pub fn certify_model(
 ) -> PyResult<PyModelCertificate> {
     let found = run(py, asked, |watch| match best {
         true => best_rate(&graph),
-        false => certify(&graph, goal, &mut |t| watch.at(t, goal.tail)),
+        false => certify_with(&graph, goal, &mut |t| watch.at(t, goal.tail)),
     })?;
     let (certificate, centre) = match found {
         Certified::Rate {

@@ -338,7 +338,6 @@ impl PyVerification {
         let figure = quiet(py, || {
             rate_vs_bound(&self.found, &self.title, &self.deciding)
         })?;
-        let figure = figure.map_err(raise)?;
         Ok(self.drawn.get_or_init(|| figure)) // another thread may have drawn the same
     }
 }
@@ -444,7 +443,7 @@ pub fn verify<'py>(
         .map_err(raise)?;
     let total = settings.steps.limit();
     let found = run(py, &asked, |watch| {
-        gdcert::verify(&inst.inner, &settings, &mut |event| match event {
+        gdcert::verify_with(&inst.inner, &settings, &mut |event| match event {
             Event::Point(point) => watch.at(point.t, total),
             Event::Proving(t) => watch.at(t, total),
         })
@@ -644,7 +643,7 @@ impl PyVerification {
     /// The figure as SVG, as the command draws it.
     #[getter]
     fn svg(&self, py: Python<'_>) -> PyResult<String> {
-        self.figure(py)?.svg().map_err(raise)
+        Ok(self.figure(py)?.svg())
     }
     /// The figure as PNG.
     #[getter]

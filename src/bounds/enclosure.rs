@@ -33,12 +33,13 @@
 //! |a (x) b - am (x) bm| <= ra (|bm| + rb) + |am| rb. Then Weyl's inequality takes over (see [`gdcert_numbers::verified`]).
 
 use super::curvature::{Curvature, Token};
-use crate::model::{self, Kernel, Scalar, Trained};
+use crate::model::{self, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Mat, Par};
 use gdcert_numbers::Bound;
+use gdcert_numbers::Scalar;
 use gdcert_numbers::U;
 use gdcert_numbers::interval::{Interval, add_down, add_up, exp_ball, sqrt_up};
 use gdcert_numbers::verified::{
@@ -225,7 +226,7 @@ impl<'a> Enclosure<'a> {
     }
 
     /// sigma_min of J over the trained blocks (m-th singular value; 0 with fewer than m parameters).
-    pub fn sigma_min_J(&self) -> SigmaMin {
+    pub(crate) fn sigma_min_J(&self) -> SigmaMin {
         self.J().0
     }
 
@@ -247,7 +248,7 @@ impl<'a> Enclosure<'a> {
     }
 
     /// Upper bounds of |J_Q|, |J_K|, |J_V|; 0 for a block that is not trained.
-    pub fn block_norms_upper(&self) -> [f64; 3] {
+    pub(crate) fn block_norms_upper(&self) -> [f64; 3] {
         [0, 1, 2].map(|b| {
             if self.trained.flags()[b] {
                 self.extreme([0, 1, 2].map(|c| c == b)).1.hi()
@@ -289,7 +290,7 @@ impl<'a> Enclosure<'a> {
     ///
     /// # Errors
     /// As [`alpha_lower`](Self::alpha_lower).
-    pub fn alpha_lower_of(&self, blocks: Trained) -> std::result::Result<f64, NotResolved> {
+    pub(crate) fn alpha_lower_of(&self, blocks: Trained) -> std::result::Result<f64, NotResolved> {
         if blocks == self.trained {
             return self.alpha_lower();
         }
@@ -593,7 +594,7 @@ fn times(A: &DMatrix<f64>, B: &DMatrix<f64>) -> DMatrix<f64> {
 }
 
 impl Ball {
-    pub fn exact(mid: DMatrix<f64>) -> Self {
+    pub(super) fn exact(mid: DMatrix<f64>) -> Self {
         let rad = DMatrix::zeros(mid.nrows(), mid.ncols());
         Ball { mid, rad }
     }
@@ -602,7 +603,7 @@ impl Ball {
         Ball::exact(DMatrix::zeros(rows, cols))
     }
 
-    pub fn at(&self, i: usize, j: usize) -> Interval {
+    pub(super) fn at(&self, i: usize, j: usize) -> Interval {
         Interval::around(self.mid[(i, j)], self.rad[(i, j)])
     }
 
@@ -635,7 +636,7 @@ impl Ball {
     }
 
     /// The product, by the formula at the head of this file.
-    pub fn times(&self, B: &Ball) -> Ball {
+    pub(super) fn times(&self, B: &Ball) -> Ball {
         let k = self.mid.ncols();
         let mid = times(&self.mid, &B.mid);
         let gamma = gamma_up(k);
@@ -686,7 +687,7 @@ impl Ball {
 }
 
 impl HeadBall {
-    pub fn new(instance: &Instance, X: &Ball, h: usize) -> Self {
+    pub(super) fn new(instance: &Instance, X: &Ball, h: usize) -> Self {
         let Dims { N, n, D, p, .. } = instance.dims();
         let W = instance.W();
         let [Q, K, V, O] = [&W.Q[h], &W.K[h], &W.V[h], &W.O[h]].map(|w| Ball::exact(w.clone()));
@@ -722,7 +723,7 @@ impl HeadBall {
 
     /// Softmax weights of the n tokens from `first` on. Row k: with (y_j, r_j) around e^(C_kj - top), Y and R around their sum,
     /// |e_j / sum - y_j / Y| <= (r_j + y_j / Y R) / (Y - R).
-    pub fn softmax(&self, first: usize, n: usize) -> Ball {
+    pub(super) fn softmax(&self, first: usize, n: usize) -> Ball {
         let scale = Interval::from_f64(1.0) / self.root_d();
         let mut S = self
             .q
@@ -758,7 +759,7 @@ impl HeadBall {
     }
 
     /// Gaussian weights of the n tokens from `first` on.
-    pub fn gaussian(&self, first: usize, n: usize) -> Ball {
+    pub(super) fn gaussian(&self, first: usize, n: usize) -> Ball {
         let d = self.q.mid.ncols();
         let scale = Interval::from_f64(-1.0) / (self.root_d() + self.root_d());
         let [q, kappa] = [&self.q, &self.kappa].map(|b| b.rows(first, n).transpose());
@@ -786,7 +787,7 @@ impl HeadBall {
     }
 
     /// w_aj = S_kj (u_jc - centre) / sqrt(d), m x n.
-    pub fn weights(&self, instance: &Instance) -> Ball {
+    pub(super) fn weights(&self, instance: &Instance) -> Ball {
         let Dims { n, p, .. } = instance.dims();
         let root_d = self.root_d();
         let softmax = instance.kernel() == Kernel::Softmax;
@@ -806,7 +807,7 @@ impl HeadBall {
     }
 
     /// g_a = sum_j w_aj kappa_j (softmax) or sum_j w_aj (kappa_j - q_k) (Gaussian), m x d.
-    pub fn query_gradients(&self, instance: &Instance, w: &Ball) -> Ball {
+    pub(super) fn query_gradients(&self, instance: &Instance, w: &Ball) -> Ball {
         let Dims { N, n, d, p, .. } = instance.dims();
         let mut g = Ball::zeros(w.mid.nrows(), d);
         for i in 0..N {

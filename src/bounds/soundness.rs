@@ -3,7 +3,7 @@
 use super::curvature::Token;
 use super::enclosure::{Ball, HeadBall};
 use super::{Curvature, Enclosure};
-use crate::model::{self, DoubleDouble, Kernel, Scalar, Trained};
+use crate::model::{self, Kernel, Trained};
 use crate::spectrum::Reading;
 use crate::{Dims, Init, Instance};
 use gdcert_numbers::Bound;
@@ -12,6 +12,7 @@ use gdcert_numbers::oracle::{Big, Oracle, big};
 use gdcert_numbers::verified::{
     self, Symmetric, sigma_max_upper, sigma_min_lower, sigma_min_upper,
 };
+use gdcert_numbers::{DoubleDouble, Scalar};
 use nalgebra::DMatrix;
 use proptest::prelude::*;
 use rand_chacha::ChaCha8Rng;

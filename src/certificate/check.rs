@@ -13,11 +13,10 @@ use std::path::Path;
 /// ```
 /// use gdcert::{certify, Certified, Dims, Goal, Init, Instance, Kernel};
 /// use gdcert::certificate::{check, Checked};
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 1e4 }, 0)?;
-/// let found = certify(&instance, &Goal::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let found = certify(&instance, &Goal::default())?;
 /// let Certified::Rate { certificate, .. } = found else { panic!("closes at this scale") };
 ///
 /// let folder = tempfile::tempdir().unwrap();

@@ -46,7 +46,7 @@ impl Claimed {
     }
 
     /// Whether beta > 0 and eta beta < 1: else the bound says nothing.
-    pub fn is_meaningful(&self, eta: f64) -> bool {
+    pub(crate) fn is_meaningful(&self, eta: f64) -> bool {
         self.beta.lo() > 0.0 && eta * self.upper() < 1.0
     }
 }

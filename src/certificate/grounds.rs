@@ -102,7 +102,7 @@ impl Form {
 
 /// The grounds of a proof: what Theorem A needs to know of a model at a centre, evaluated when asked for, and
 /// from it the proof.
-pub trait Grounds {
+pub(crate) trait Grounds {
     /// The forms to try; cheap ones first, the one that can do most last among those over all blocks.
     fn forms(&self) -> Vec<Form>;
 

@@ -17,7 +17,8 @@ pub use file::{
     Box3, Centre, Certificate, FileRef, MARGIN, Obstructed, OrbitRecord, PerBlock, Refuted, SCHEMA,
     TheoremA, statement,
 };
-pub use grounds::{Form, Grounds, Proof, Refusal};
-pub use prove::Site;
+pub(crate) use grounds::Grounds;
+pub use grounds::{Form, Proof, Refusal};
+pub(crate) use prove::Site;
 pub use search::{ScaleSearch, inputs};
 pub use tail::Proven;

@@ -69,7 +69,7 @@ impl Proof {
 }
 
 /// A centre with everything that a proof there rests on, evaluated when asked for.
-pub struct Site<'a> {
+pub(crate) struct Site<'a> {
     instance: &'a Instance,
     trained: Trained,
     enclosure: OnceLock<Enclosure<'a>>,

@@ -686,7 +686,7 @@ mod tests {
                 let steps = Steps::Exactly(4);
                 let runs = descend_on(isa, &instances, trained, &etas, steps, &mut go_on).unwrap();
                 for ((instance, eta), run) in instances.iter().zip(&etas).zip(runs) {
-                    let alone = descend(instance, trained, *eta, steps, &mut |_| go_on()).unwrap();
+                    let alone = descend(instance, trained, *eta, steps).unwrap();
                     prop_assert_eq!(alone.points.len(), run.points.len());
                     for (a, b) in alone.points.iter().zip(&run.points) {
                         // Residuals differ by rounding on the scale of r_0, a little amplified by a few steps; f = |r|^2 / 2

@@ -9,10 +9,11 @@ pub(crate) use lanes::{descend_lanes, fits_lanes, lanes};
 pub use step::Stepper;
 
 use crate::model::rounding::Rounding;
-use crate::model::{DoubleDouble, Precision, Trained};
+use crate::model::{Precision, Trained};
 use crate::problem::Instance;
 use crate::spectrum::sigma_min;
 use crate::{Error, Result};
+use gdcert_numbers::DoubleDouble;
 use nalgebra::DMatrix;
 pub(crate) use plain::{PlainStepper, units_per_head};
 use serde::{Deserialize, Serialize};
@@ -107,29 +108,30 @@ impl<B> Trajectory<B> {
 
 /// Runs gradient descent on the trained blocks from M_0 in f64.
 ///
-/// `observe` sees every point and stops the run by breaking. sigma_min(B_t) is recorded at t = 0, 1, 2, ...
+/// sigma_min(B_t) is recorded at t = 0, 1, 2, ...
 /// and then ever more sparsely, t growing by an eighth (about 50 values in 2000 steps), or by
 /// doubling where N n > 256 and each costs a large decomposition.
 ///
 /// # Errors
-/// eta not finite or not above 0; [`Error::Cancelled`] if `observe` breaks.
+/// eta not finite or not above 0.
 pub fn descend(
     instance: &Instance,
     trained: Trained,
     eta: f64,
     steps: Steps,
-    observe: &mut dyn FnMut(&Point) -> ControlFlow<()>,
 ) -> Result<Trajectory> {
-    descend_in(Precision::F64, instance, trained, eta, steps, observe)
+    let through = &mut |_: &_| ControlFlow::Continue(());
+    descend_with(Precision::F64, instance, trained, eta, steps, through)
 }
 
-/// As [`descend`], with weights, gradients and losses in this arithmetic all along.
+/// As [`descend`], with weights, gradients and losses in this arithmetic all along. `observe` sees every point and stops the
+/// run by breaking.
 ///
 /// The numbers of a [`Point`] are the nearest f64; the error of its loss is that of the arithmetic and
 /// of this rounding.
 ///
 /// ```
-/// use gdcert::descent::{Steps, descend_in};
+/// use gdcert::descent::{Steps, descend_with};
 /// use gdcert::{Dims, Init, Instance, Kernel, Precision, Trained};
 /// use std::ops::ControlFlow;
 ///
@@ -137,7 +139,7 @@ pub fn descend(
 /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
 /// let run = |precision| {
 ///     let through = &mut |_: &_| ControlFlow::Continue(());
-///     descend_in(precision, &instance, Trained::QKV, 1e-3, Steps::UpTo(5000), through)
+///     descend_with(precision, &instance, Trained::QKV, 1e-3, Steps::UpTo(5000), through)
 /// };
 /// let lowest = |precision| Ok::<_, gdcert::Error>(run(precision)?.points.pop().unwrap().loss);
 /// assert!(lowest(Precision::F64)? > 1e-30);
@@ -146,8 +148,8 @@ pub fn descend(
 /// ```
 ///
 /// # Errors
-/// As [`descend`].
-pub fn descend_in(
+/// As [`descend`]; [`Error::Cancelled`] if `observe` breaks.
+pub fn descend_with(
     precision: Precision,
     instance: &Instance,
     trained: Trained,

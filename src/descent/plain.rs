@@ -2,8 +2,9 @@
 
 use super::Descent;
 use super::step::each;
-use crate::model::{Kernel, Scalar, Trained};
+use crate::model::{Kernel, Trained};
 use crate::problem::{Dims, Instance, Weights};
+use gdcert_numbers::Scalar;
 use nalgebra::DMatrix;
 use std::ops::Range;
 
@@ -475,9 +476,10 @@ mod tests {
     use super::*;
     use crate::descent::Stepper;
     use crate::model::rounding::{Rounding, block_norms};
-    use crate::model::{self, DoubleDouble, Precision};
+    use crate::model::{self, Precision};
     use crate::problem::Init;
     use crate::spectrum::Spectrum;
+    use gdcert_numbers::DoubleDouble;
     use gdcert_numbers::oracle::{Big, Oracle, big};
     use proptest::prelude::*;
 

@@ -72,7 +72,7 @@ pub fn convexity(
     let reading = deciding_reading(trained);
     let claims = [Claimed::reading(reading, site.enclosure().beta(reading))];
     let watch = &mut |_: usize| observe();
-    let orbit = match orbit::enclose(
+    let orbit = match orbit::enclose_with(
         &instance,
         trained,
         eta,

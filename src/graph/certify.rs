@@ -56,9 +56,16 @@ impl Goal {
 /// enclosed, that f(M_t) <= (1 - eta beta)^(t - T) f(M_T) for every t >= T.
 ///
 /// # Errors
-/// A setting that makes no sense, a kink at M_0 (named), or [`Error::Cancelled`] if `observe`, which sees every step of a
-/// tail's run, breaks.
-pub fn certify(
+/// A setting that makes no sense, or a kink at M_0 (named).
+pub fn certify(graph: &Graph, goal: &Goal) -> Result<Certified<Certificate, Vec<f64>>> {
+    certify_with(graph, goal, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`certify`]; `observe` sees every step of a tail's run, and cancels by breaking.
+///
+/// # Errors
+/// As [`certify`], or [`Error::Cancelled`].
+pub fn certify_with(
     graph: &Graph,
     goal: &Goal,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,

@@ -7,7 +7,6 @@
 //! ```
 //! use gdcert::graph::{self, Builder, Settings};
 //! use gdcert::verdict::Verdict;
-//! use std::ops::ControlFlow;
 //!
 //! // r(w) = X w - y, a linear model
 //! let mut model = Builder::new();
@@ -19,7 +18,7 @@
 //! let graph = model.finish(r)?;
 //!
 //! let settings = Settings { claims: vec!["mine=rate:0.01".parse()?], ..Settings::default() };
-//! let found = graph::verify(&graph, &settings, &mut |_| ControlFlow::Continue(()))?;
+//! let found = graph::verify(&graph, &settings)?;
 //! assert_eq!(found.claim("ntk").verdict, Verdict::Certified);
 //! assert_eq!(found.claim("mine").verdict, Verdict::Certified);
 //! # Ok::<(), gdcert::Error>(())
@@ -31,8 +30,8 @@ mod model;
 mod subject;
 mod verify;
 
-pub use certify::{Goal, best_rate, certify};
+pub use certify::{Goal, best_rate, certify, certify_with};
 pub use file::{ModelFile, VerdictFile, model_files, trajectory_csv};
 pub use gdcert_graph::{Array, Block, Bounds, Builder, Evaluation, Function, Graph, Operation};
 pub use subject::Certificate;
-pub use verify::{Settings, Verification, verify};
+pub use verify::{Settings, Verification, verify, verify_with};

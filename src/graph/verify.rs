@@ -101,11 +101,17 @@ impl Verification {
 
 /// Runs exact gradient descent from M_0 in f64, holds every claim against it, and proves or refutes what it can.
 ///
-/// `observe` sees every t, of the run and then of the search for a proof, and cancels by breaking.
+/// # Errors
+/// A setting that makes no sense, a kink at M_0 or a number that overflows f64 (named).
+pub fn verify(graph: &Graph, settings: &Settings) -> Result<Verification> {
+    verify_with(graph, settings, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`verify`]; `observe` sees every t, of the run and then of the search for a proof, and cancels by breaking.
 ///
 /// # Errors
-/// A setting that makes no sense, a kink at M_0 or a number that overflows f64 (named), or [`Error::Cancelled`].
-pub fn verify(
+/// As [`verify`], or [`Error::Cancelled`].
+pub fn verify_with(
     graph: &Graph,
     settings: &Settings,
     observe: &mut dyn FnMut(usize) -> ControlFlow<()>,

@@ -1,7 +1,8 @@
 //! One head on one sample: queries, keys, values, attention weights and their derivatives.
 
-use super::{Kernel, Scalar};
+use super::Kernel;
 use crate::problem::{Instance, Weights};
+use gdcert_numbers::Scalar;
 use nalgebra::DMatrix;
 
 /// Head h on sample i, evaluated.
@@ -54,7 +55,7 @@ impl<T: Scalar> Head<T> {
     }
 
     /// d(output_kc) / d(q_k), a vector of length d. Row (i, k, c) of J_Q is x_k (x) this.
-    pub fn query_gradient(&self, k: usize, c: usize) -> Vec<T> {
+    pub(crate) fn query_gradient(&self, k: usize, c: usize) -> Vec<T> {
         let mut g = vec![T::from_f64(0.0); self.q.ncols()];
         for j in 0..self.kappa.nrows() {
             let w = self.weight(k, c, j);
@@ -69,7 +70,7 @@ impl<T: Scalar> Head<T> {
     }
 
     /// Component a of d(C_kj) / d(kappa_j) times sqrt(d): q_k, or q_k - kappa_j for the Gaussian.
-    pub fn key_direction(&self, k: usize, j: usize, a: usize) -> T {
+    pub(crate) fn key_direction(&self, k: usize, j: usize, a: usize) -> T {
         match self.kernel {
             Kernel::Softmax => self.q[(k, a)],
             Kernel::Gaussian => self.q[(k, a)] - self.kappa[(j, a)],

@@ -4,8 +4,9 @@
 //! ordered by block Q, K, V (trained ones only), then head, then column by column of the D x d matrix.
 
 use super::head::product;
-use super::{Head, Scalar, Trained};
+use super::{Head, Trained};
 use crate::problem::{Dims, Instance, Weights};
+use gdcert_numbers::Scalar;
 use nalgebra::DMatrix;
 
 /// r = vec(MH(M; X_i) - y_i), length m = N n p. The loss is f = |r|^2 / 2.

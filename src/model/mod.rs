@@ -1,7 +1,7 @@
 //! The one-layer attention model MH(M; X_i) = sum_h S_ih X_i W^V_h W^O_h: residual, gradient,
 //! Jacobian.
 //!
-//! One set of formulas ([`Head`]) generic over [`Scalar`] serves every exact evaluation; the
+//! One set of formulas ([`Head`]) generic over [`Scalar`](gdcert_numbers::Scalar) serves every exact evaluation; the
 //! hot loop of gradient descent has its own vectorised path in [`crate::descent`], tested against it.
 
 mod head;
@@ -9,7 +9,6 @@ mod jacobian;
 pub(crate) mod rounding;
 
 pub use gdcert_base::Kernel;
-pub use gdcert_numbers::{DoubleDouble, Dual, Fixed, Scalar};
 pub use head::Head;
 pub(crate) use head::{attention, product};
 pub use jacobian::{gradient, jacobian, residual};
@@ -27,7 +26,7 @@ pub enum Precision {
     /// f64, about 16 digits.
     #[default]
     F64,
-    /// [`DoubleDouble`], about 32 digits: for losses below f64's rounding floor.
+    /// [`DoubleDouble`](gdcert_numbers::DoubleDouble), about 32 digits: for losses below f64's rounding floor.
     DoubleDouble,
 }
 

@@ -44,7 +44,7 @@
 //! in the slack of 2^-10 put on every bound, which also covers the roundings of the bounds, or in w.
 //!
 //! **Double-double.** With the unit v = 8 u^2 = 2^-103 in the place of u the same counts hold for the
-//! residual and the loss of a run in [`DoubleDouble`](crate::model::DoubleDouble), whose operations are
+//! residual and the loss of a run in [`DoubleDouble`](gdcert_numbers::DoubleDouble), whose operations are
 //! bounded there. A sum or difference is off by at most 3 u^2 + 13 u^3, a product by 5 u^2, a square root by
 //! 4 u^2: each below v, and counted once above. A quotient is off by at most 15 u^2 + 56 u^3 < 2 v, so it
 //! counts twice. There are three, and the counts above have the room:

@@ -52,7 +52,7 @@ pub(super) struct Claim {
 
 impl Claim {
     /// At t = 0.
-    pub fn new(claimed: Claimed) -> Self {
+    pub(super) fn new(claimed: Claimed) -> Self {
         Claim {
             claimed,
             bound: Interval::from_f64(1.0),
@@ -65,17 +65,17 @@ impl Claim {
     }
 
     /// beta from above, relaxed: what a proven rate must cover.
-    pub fn beta_upper(&self) -> f64 {
+    pub(super) fn beta_upper(&self) -> f64 {
         self.claimed.upper()
     }
 
     /// Whether the bound held at every step so far, beta taken from above with the margin.
-    pub fn certifiable(&self) -> bool {
+    pub(super) fn certifiable(&self) -> bool {
         self.certifiable && self.fate.is_none()
     }
 
     /// Takes note of f_t at the next step.
-    pub fn next(&mut self, t: usize, eta: f64, f0: Interval, loss: Interval) {
+    pub(super) fn next(&mut self, t: usize, eta: f64, f0: Interval, loss: Interval) {
         if self.fate.is_some() {
             return;
         }
@@ -109,7 +109,7 @@ impl Claim {
     }
 
     /// Takes note that a rate which covers beta is proven from step `t` on, if the bound held up to it.
-    pub fn tail(&mut self, t: usize) -> bool {
+    pub(super) fn tail(&mut self, t: usize) -> bool {
         let certified = self.certifiable();
         if certified {
             self.fate = Some(Fate::Certified { t });
@@ -118,7 +118,7 @@ impl Claim {
     }
 
     /// What is proven after the last step.
-    pub fn fate(&self) -> Fate {
+    pub(super) fn fate(&self) -> Fate {
         self.fate.unwrap_or(Fate::Proven { to: self.proven_to })
     }
 }

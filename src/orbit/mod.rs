@@ -1,7 +1,7 @@
 //! The exact orbit of gradient descent, enclosed: statements about exact arithmetic from M_0 on.
 //!
 //! A run in f64 says nothing about exact gradient descent. Here every step is evaluated in fixed-point balls
-//! ([`Fixed`](crate::model::Fixed)) at an exact point, and what rounding adds lives on in one number, the distance to the exact
+//! ([`Fixed`](gdcert_numbers::Fixed)) at an exact point, and what rounding adds lives on in one number, the distance to the exact
 //! orbit, which a step multiplies by at most max(1, eta |J|^2 - 1) + eta |r| h (Lemma 1, Theorem 2). So the claimed bound is
 //! held against the exact losses at every step, and where Theorem A closes around a point near the orbit it is proven for every
 //! later one (Theorem 6); where it is exceeded it is refuted (Corollary 7).
@@ -134,30 +134,42 @@ const SCRAP: u64 = 128;
 /// f_t <= (1 - eta beta)^t f_0, but not beyond `limit` steps. The first claim is the
 /// deciding one; every beta must be positive with eta beta < 1.
 ///
-/// `observe` sees every step of every pass, and stops by breaking.
-///
 /// # Errors
-/// A claim or a step that makes no sense, or [`Error::Cancelled`].
+/// A claim or a step that makes no sense.
 ///
 /// ```
 /// use gdcert::orbit::{self, Fate};
 /// use gdcert::{Dims, Init, Instance, Kernel, Trained, bounds::Enclosure, spectrum::Reading};
 /// use gdcert::certificate::Claimed;
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Softmax, Init::Lazy { omega: 10.0 }, 19)?;
 /// let enclosure = Enclosure::new(&instance, Trained::QKV);
 /// let eta = 0.5 / enclosure.jacobian_norm_upper().powi(2);
 /// let claims = [Reading::PerHead, Reading::Stacked].map(|r| Claimed::reading(r, enclosure.beta(r)));
-/// let through = &mut |_| ControlFlow::Continue(());
-/// let orbit = orbit::enclose(&instance, Trained::QKV, eta, &claims, 2000, &Default::default(), through)?;
+/// let orbit = orbit::enclose(&instance, Trained::QKV, eta, &claims, 2000, &Default::default())?;
 /// // Read per head the bound holds for every t, read literally it does not.
 /// assert!(matches!(orbit.fate(Reading::PerHead), Some(Fate::Certified { .. })));
 /// assert!(matches!(orbit.fate(Reading::Stacked), Some(Fate::Refuted(found)) if found.first));
 /// # Ok::<(), gdcert::Error>(())
 /// ```
 pub fn enclose(
+    instance: &Instance,
+    trained: Trained,
+    eta: f64,
+    claims: &[Claimed],
+    limit: usize,
+    settings: &Settings,
+) -> Result<Orbit> {
+    let through = &mut |_| ControlFlow::Continue(());
+    enclose_with(instance, trained, eta, claims, limit, settings, through)
+}
+
+/// As [`enclose`]; `observe` sees every step of every pass, and stops by breaking.
+///
+/// # Errors
+/// As [`enclose`], or [`Error::Cancelled`].
+pub fn enclose_with(
     instance: &Instance,
     trained: Trained,
     eta: f64,

@@ -86,7 +86,7 @@ pub(crate) struct Attention<'a> {
 
 impl Attention<'_> {
     /// The instance at other trained weights.
-    pub fn at(&self, weights: &[f64]) -> Result<Instance> {
+    pub(crate) fn at(&self, weights: &[f64]) -> Result<Instance> {
         let Dims { D, d, .. } = self.instance.dims();
         let mut all = self.instance.W().clone();
         let mut matrices = weights.chunks_exact(D * d);
@@ -102,7 +102,7 @@ impl Attention<'_> {
     }
 
     /// The trained weights in the order of [`Motion::weights`].
-    pub fn flat(&self, W: &Weights) -> Vec<f64> {
+    pub(crate) fn flat(&self, W: &Weights) -> Vec<f64> {
         let blocks = [&W.Q, &W.K, &W.V].into_iter().zip(self.trained.flags());
         let matrices = blocks.filter(|(_, on)| *on).flat_map(|(block, _)| block);
         let rows = matrices.flat_map(|W| {

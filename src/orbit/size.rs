@@ -11,10 +11,10 @@ pub(super) struct Size {
 }
 
 impl Size {
-    pub const ZERO: Size = Size { m: 0.0, e: 0 };
+    pub(super) const ZERO: Size = Size { m: 0.0, e: 0 };
 
     /// x 2^e for x >= 0; a NaN becomes infinite.
-    pub fn new(x: f64, e: i64) -> Self {
+    pub(super) fn new(x: f64, e: i64) -> Self {
         if x == 0.0 {
             return Size::ZERO;
         }
@@ -36,7 +36,7 @@ impl Size {
     }
 
     /// self x for x >= 0.
-    pub fn times(self, x: f64) -> Self {
+    pub(super) fn times(self, x: f64) -> Self {
         let x = Size::new(x, 0);
         if self.m == 0.0 || x.m == 0.0 {
             return Size::ZERO;
@@ -45,7 +45,7 @@ impl Size {
     }
 
     /// self + other.
-    pub fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         let (large, small) = if (self.m == 0.0, self.e) <= (other.m == 0.0, other.e) {
             (other, self)
         } else {
@@ -68,7 +68,7 @@ impl Size {
     }
 
     /// As an f64, from above.
-    pub fn up(self) -> f64 {
+    pub(super) fn up(self) -> f64 {
         if self.m == 0.0 {
             return 0.0;
         }

@@ -75,19 +75,19 @@ impl Default for Schedule {
 }
 
 impl Schedule {
-    pub fn due(&self, t: usize, loss: f64) -> bool {
+    pub(super) fn due(&self, t: usize, loss: f64) -> bool {
         loss <= self.loss || t >= self.latest
     }
 
     /// After a try in vain: a little below the forecast, since alpha and H change on the way.
-    pub fn failed(&mut self, t: usize, loss: f64, share: f64) {
+    pub(super) fn failed(&mut self, t: usize, loss: f64, share: f64) {
         let share = 0.98 * share;
         self.loss = share * share * loss;
         self.latest = 4 * t + 16;
     }
 
     /// Not before the loss has fallen a good deal.
-    pub fn wait(&mut self, t: usize, loss: f64) {
+    pub(super) fn wait(&mut self, t: usize, loss: f64) {
         self.loss = loss / 4.0;
         self.latest = 2 * t + 16;
     }

@@ -5,9 +5,9 @@ use super::model::{Model, Motion, Run};
 use super::size::Size;
 use super::tail::{Schedule, Tail};
 use super::window::{Window, Windows, expansion};
-use crate::model::{Fixed, Scalar};
 use crate::{Error, Result};
 use gdcert_numbers::{Bound, Interval};
+use gdcert_numbers::{Fixed, Scalar};
 use std::ops::ControlFlow;
 
 /// Where the orbit leads, and how far to follow it.
@@ -59,7 +59,7 @@ const HIDDEN: f64 = 1.0 / 4096.0;
 
 impl<M: Model> Plan<'_, M> {
     /// The orbit with this number of words, one of [`WORDS`](super::WORDS).
-    pub fn walk(
+    pub(super) fn walk(
         &self,
         words: usize,
         windows: &mut Windows,

@@ -26,7 +26,7 @@ const GROWTH: f64 = 1.5;
 const SLOPE: f64 = 1.02;
 
 impl Windows {
-    pub fn new(sharp: bool) -> Self {
+    pub(super) fn new(sharp: bool) -> Self {
         Windows {
             sharp,
             all: Vec::new(),
@@ -35,7 +35,7 @@ impl Windows {
     }
 
     /// Opens a window around this point.
-    pub fn open(&mut self, model: &impl Model, centre: Vec<f64>, eta: f64) -> &Window {
+    pub(super) fn open(&mut self, model: &impl Model, centre: Vec<f64>, eta: f64) -> &Window {
         let bounds = model.bounds(&centre, self.sharp);
         let at_centre = bounds.jacobian();
         let most = GROWTH * bounds.curvature(0.0);

@@ -5,12 +5,13 @@ mod reading;
 
 use crate::Result;
 use crate::model::rounding::{BlockNorms, Rounding, block_norms};
-use crate::model::{self, DoubleDouble, Precision, Scalar, Trained, attention};
+use crate::model::{self, Precision, Trained, attention};
 use crate::problem::{Dims, Instance};
 use faer::Mat;
 use gdcert_numbers::lanczos::{lanczos, multiply};
 use gdcert_numbers::linalg::{self, dot_in_lanes, eigenvalues, singular_values};
 use gdcert_numbers::norm;
+use gdcert_numbers::{DoubleDouble, Scalar};
 use gdcert_numbers::{U, scale_by};
 use nalgebra::{DMatrix, DMatrixViewMut};
 use rayon::prelude::*;

@@ -6,7 +6,7 @@ mod file;
 mod proof_soundness;
 pub(crate) mod room;
 
-pub use crate::eta::{Eta, THETA};
+pub use crate::eta::Eta;
 pub use by_name::ByName;
 pub(crate) use file::SCHEMA;
 pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, trajectory_csv};
@@ -14,7 +14,7 @@ pub use file::{ByBlock, ClaimRecord, OrbitFile, Origin, Radius, VerdictFile, tra
 use crate::bounds::{Curvature, Obstruction, f_hull, nothing_moves, obstruction};
 use crate::certificate::{Certificate, OwnClaim, Proven, Refusal, Site};
 use crate::certify::{AttentionClaims, check_refuses, obstructed_certificate, with_certified_step};
-use crate::descent::{Point, Steps, Trajectory, descend, descend_in, descend_lanes};
+use crate::descent::{Point, Steps, Trajectory, descend, descend_lanes, descend_with};
 use crate::eta::{ANY_STEP, AUTO};
 use crate::model::{self, Precision, Trained};
 use crate::orbit::{self, Orbit};
@@ -95,6 +95,16 @@ pub enum Event<'a> {
     Proving(usize),
 }
 
+impl Event<'_> {
+    /// The step it is at.
+    pub fn t(&self) -> usize {
+        match self {
+            Event::Point(point) => point.t,
+            Event::Proving(t) => *t,
+        }
+    }
+}
+
 /// Everything found out about one instance.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verification {
@@ -133,24 +143,30 @@ pub struct Verification {
 /// Verifies the claim f(M_t) <= (1 - eta beta)^t f(M_0) on one instance, for every reading of beta and every claim of the user's
 /// own.
 ///
-/// Prints nothing. `observe` sees every point of the run, then the search for a proof, and cancels by breaking; pass
-/// `&mut |_| ControlFlow::Continue(())` to run through.
+/// Prints nothing.
 ///
 /// # Errors
-/// A setting that makes no sense, numbers that overflow f64, or [`Error::Cancelled`].
+/// A setting that makes no sense, or numbers that overflow f64.
 ///
 /// ```
 /// use gdcert::{verify, Dims, Init, Instance, Kernel, Settings, spectrum::Reading, verdict::Verdict};
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 4, D: 8, d: 4, H: 3, p: 1 };
 /// let instance = Instance::random(dims, Kernel::Gaussian, Init::Lazy { omega: 10.0 }, 0)?;
-/// let found = verify(&instance, &Settings::default(), &mut |_| ControlFlow::Continue(()))?;
+/// let found = verify(&instance, &Settings::default())?;
 /// // It is proven for every step of exact gradient descent, from M_0 on.
 /// assert_eq!(found.claim(Reading::PerHead).verdict, Verdict::Certified);
 /// # Ok::<(), gdcert::Error>(())
 /// ```
-pub fn verify(
+pub fn verify(instance: &Instance, settings: &Settings) -> Result<Verification> {
+    verify_with(instance, settings, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`verify()`]; `observe` sees every point of the run, then the search for a proof, and cancels by breaking.
+///
+/// # Errors
+/// As [`verify()`], or [`Error::Cancelled`].
+pub fn verify_with(
     instance: &Instance,
     settings: &Settings,
     observe: &mut dyn FnMut(Event) -> ControlFlow<()>,
@@ -207,7 +223,7 @@ pub fn verify(
         spectrum.sigma_min_B0 = Estimate::enclosed(computed, sigma.lo(), sigma.hi());
     }
     let start = Start::new(instance, trained, spectrum);
-    let trajectory = descend_in(
+    let trajectory = descend_with(
         settings.precision,
         instance,
         trained,
@@ -292,11 +308,7 @@ pub(crate) fn verify_lanes(
         let (start, site, no_run) = start?;
         let run = match no_run {
             None => runs.next().expect("a run for each that started"),
-            Some(_) => {
-                let mut go = |_: &Point| ControlFlow::Continue(());
-                let none = Steps::Exactly(0);
-                descend(site.instance(), trained, ANY_STEP, none, &mut go)?
-            }
+            Some(_) => descend(site.instance(), trained, ANY_STEP, Steps::Exactly(0))?,
         };
         let mut found = start.conclude(&site, &[], run);
         found.explain_no_run(no_run);

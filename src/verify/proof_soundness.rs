@@ -7,16 +7,16 @@ use crate::bounds::{BlockMatrix, Blocks, Sharp};
 use crate::certificate::{Box3, Certificate, MARGIN, ScaleSearch, TheoremA};
 use crate::certify::{Certified, Goal, certify};
 use crate::eta::Eta;
-use crate::model::{self, Kernel, Scalar, Trained};
+use crate::model::{self, Kernel, Trained};
 use crate::orbit::Settings;
 use crate::spectrum::Reading;
 use crate::{Dims, Init, Instance, Weights};
 use gdcert_numbers::Interval;
+use gdcert_numbers::Scalar;
 use gdcert_numbers::oracle::{Big, Oracle, big};
 use nalgebra::DMatrix;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use std::ops::ControlFlow;
 
 /// Radii from 1e-6 to 10; some 0.
 fn radii(rng: &mut ChaCha8Rng) -> Blocks<f64> {
@@ -429,7 +429,7 @@ fn every_number_of_a_certificate_holds_in_exact_arithmetic() {
             _ => init,
         };
         let instance = Instance::random(dims, kernel, init, case).unwrap();
-        let found = certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap();
+        let found = certify(&instance, &goal).unwrap();
         let Certified::Rate {
             certificate: Certificate::TheoremA(c),
             proven,
@@ -548,7 +548,7 @@ fn certificates_of_extreme_instances_are_accepted_and_true() {
     let mut disagreements = Vec::new();
     for case in 0..count {
         let (instance, goal) = extreme(case);
-        let found = match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())) {
+        let found = match certify(&instance, &goal) {
             Ok(found) => found,
             Err(e) => {
                 // No step can be made of |J_0|, or numbers overflow.

@@ -12,7 +12,6 @@ use gdcert::{Certified, Dims, Eta, Goal, Init, Instance, Kernel, Trained, certif
 use nalgebra::DMatrix;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -27,7 +26,7 @@ struct Case {
 
 impl Case {
     fn new(name: &str, instance: Instance, goal: &Goal) -> Case {
-        let found = certify(&instance, goal, &mut |_| ControlFlow::Continue(())).unwrap();
+        let found = certify(&instance, goal).unwrap();
         let (certificate, centre) = match found {
             Certified::Rate {
                 certificate,

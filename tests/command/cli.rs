@@ -1,50 +1,10 @@
 //! The command line as a user meets it: files, exit codes, one-line complaints.
 
-use crate::common::gdcert;
+use crate::common::{Folder, SIZES, code, signal};
 use gdcert::{Dims, Init, Instance, Kernel};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-
-const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
-
-/// A folder of its own for one test, removed at the end.
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        gdcert(self.0.path(), args)
-    }
-
-    fn verify(&self, args: &[&str]) -> Output {
-        self.run(&[&["verify"], &SIZES[..], args].concat())
-    }
-
-    fn json(&self, file: &str) -> Value {
-        serde_json::from_slice(&std::fs::read(self.path(file)).unwrap()).unwrap()
-    }
-
-    fn files(&self, folder: &str) -> Vec<String> {
-        let mut names: Vec<_> = std::fs::read_dir(self.path(folder))
-            .unwrap()
-            .map(|e| e.unwrap().file_name().into_string().unwrap())
-            .collect();
-        names.sort();
-        names
-    }
-}
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
+use std::path::Path;
+use std::process::Command;
 
 /// Exit code 2 and one line on stderr that contains all of `words`; nothing left behind.
 #[track_caller]
@@ -743,11 +703,7 @@ fn ctrl_c_stops_with_130_and_leaves_nothing() {
             .spawn()
             .unwrap();
         std::thread::sleep(std::time::Duration::from_millis(500));
-        let kill = Command::new("kill")
-            .args(["-INT", &child.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(kill.success());
+        signal(&child, "-INT");
         assert_eq!(child.wait().unwrap().code(), Some(130));
         assert!(!Path::new(&folder.path("gdcert-out/verify")).exists());
     }
@@ -781,18 +737,15 @@ fn other_signals_stop_as_ctrl_c_does() {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
     let hang_up_is_ignored = ignored.is_some_and(|mask| mask & 1 == 1);
-    for signal in ["-TERM", "-HUP"] {
-        if signal == "-HUP" && hang_up_is_ignored {
+    for name in ["-TERM", "-HUP"] {
+        if name == "-HUP" && hang_up_is_ignored {
             println!("skipped: a hang-up is ignored here");
             continue;
         }
         let folder = Folder::new();
         let mut child = busy(&folder);
-        let kill = Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status();
-        assert!(kill.unwrap().success());
-        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{name}");
         assert!(!folder.path("busy").exists());
     }
 }

@@ -1,7 +1,8 @@
 //! Instances whose numbers come near under- or overflow, or whose norm-wise error bounds say nothing: verdicts and steps
 //! must be those of the mathematics, or "not known".
 
-use gdcert::model::{self, DoubleDouble, Scalar};
+use gdcert::model;
+use gdcert::numbers::{DoubleDouble, Scalar};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
 use gdcert::{
@@ -9,7 +10,6 @@ use gdcert::{
     verify,
 };
 use nalgebra::DMatrix;
-use std::ops::ControlFlow;
 use std::path::Path;
 
 fn run(instance: &Instance, trained: &str, eta: Eta, steps: usize) -> Verification {
@@ -19,7 +19,7 @@ fn run(instance: &Instance, trained: &str, eta: Eta, steps: usize) -> Verificati
         steps: Steps::Exactly(steps),
         ..Settings::default()
     };
-    verify(instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap()
+    verify(instance, &settings).unwrap()
 }
 
 fn draw(kernel: Kernel, seed: u64) -> Instance {
@@ -86,7 +86,7 @@ fn an_automatic_step_is_what_it_is_called() {
                     steps: Steps::Exactly(20),
                     ..Settings::default()
                 };
-                let found = verify(&instance, &settings, &mut |_| ControlFlow::Continue(()));
+                let found = verify(&instance, &settings);
                 let expected = jacobian_norm(&instance, trained_blocks);
                 match found {
                     Ok(found) => {

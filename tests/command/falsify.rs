@@ -1,6 +1,6 @@
 //! The search for counterexamples: what it finds stands before `verify`, and a proof excludes it.
 
-use crate::common::gdcert;
+use crate::common::{code, gdcert, signal};
 use gdcert::experiment::falsify::{Findings, Search, Start, falsify};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
@@ -10,13 +10,8 @@ use gdcert::{
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-
-fn code(output: &Output) -> i32 {
-    output.status.code().unwrap()
-}
+use std::process::{Command, Stdio};
 
 fn json(file: &Path) -> Value {
     serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap()
@@ -34,7 +29,7 @@ fn search(reading: Reading, start: Start) -> Search {
 }
 
 fn found(search: &Search) -> Findings {
-    falsify(search, &|_| ControlFlow::Continue(())).unwrap()
+    falsify(search).unwrap()
 }
 
 const SMALL: Dims = Dims {
@@ -275,7 +270,7 @@ fn a_certificate_excludes_a_violation() {
             eta: Eta::Auto,
             ..Goal::default()
         };
-        let proof = certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap();
+        let proof = certify(&instance, &goal).unwrap();
         if !matches!(proof, Certified::Rate { .. }) {
             return Ok(());
         }
@@ -284,8 +279,7 @@ fn a_certificate_excludes_a_violation() {
             reading: Some(reading.into()),
             ..Settings::default()
         };
-        let through = &mut |_: gdcert::Event| ControlFlow::Continue(());
-        let run = verify(&instance, &settings, through).unwrap();
+        let run = verify(&instance, &settings).unwrap();
         prop_assert!(
             run.claim(reading).verdict.holds(),
             "{:?}",
@@ -451,11 +445,7 @@ fn ctrl_c_reports_the_best_so_far() {
         .unwrap();
     // Well within the search, which takes days.
     std::thread::sleep(std::time::Duration::from_secs(3));
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(interrupt.success());
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 130, "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();
@@ -495,6 +485,8 @@ fn a_folder_that_was_moved_away_is_not_made_again() {
     while !at("o/.gdcert-lock").exists() {
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
+    // The search takes longer than that, opening the folder does not.
+    std::thread::sleep(std::time::Duration::from_millis(200));
     std::fs::rename(at("o"), at("elsewhere")).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!(code(&output), 2, "{output:?}");

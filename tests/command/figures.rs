@@ -1,33 +1,13 @@
 //! `gdcert plot` and the tables: what goes into papers.
 
-use crate::common::{gdcert, refused};
-use std::path::{Path, PathBuf};
+use crate::common::{Folder, refused};
+use std::path::Path;
 use std::process::Command;
 
 const VERIFY: [&str; 15] = [
     "verify", "-N", "1", "-n", "3", "-D", "6", "-d", "3", "-H", "2", "--init", "lazy", "--scale",
     "10",
 ];
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    #[track_caller]
-    fn fine(&self, args: &[&str]) -> String {
-        let output = gdcert(self.0.path(), args);
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{args:?}: {stderr}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-}
 
 fn text(path: &Path) -> String {
     std::fs::read_to_string(path).unwrap()

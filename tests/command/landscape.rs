@@ -3,7 +3,7 @@
 // One range of weights is meant.
 #![allow(clippy::single_range_in_vec_init)]
 
-use crate::common::{gdcert, refused};
+use crate::common::{gdcert, images, refused, signal};
 use gdcert::landscape::{
     Blocks, Directions, Grid, InstanceLoss, Loss, Node, Restricted, Roughness, Sharpness, Surface,
     instance_blocks, instance_weights, lanczos, start,
@@ -11,7 +11,7 @@ use gdcert::landscape::{
 use gdcert::numbers::Interval;
 use gdcert::{Dims, Error, Init, Instance, Kernel, Trained};
 use gdcert_train::classifier::{Architecture, Parameters, Real};
-use gdcert_train::data::{Sample, pathfinder};
+use gdcert_train::data::Sample;
 use gdcert_train::training::{Checkpoint, Row, Split, read_metrics};
 use gdcert_train::{ClassifierLoss, classifier_blocks};
 use nalgebra::{DMatrix, DVector};
@@ -491,10 +491,7 @@ fn trained(kernel: &str) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    pathfinder::write(&data, pathfinder::Difficulty::Baseline, 40, 0, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    images(&data, 0);
     done(
         dir.path(),
         &[
@@ -698,8 +695,7 @@ fn interrupted_and_resumed_is_the_same_landscape() {
 
     let child = start(&["--resume"]);
     std::thread::sleep(Duration::from_millis(400));
-    let id = child.id().to_string();
-    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     if output.status.code() == Some(130) {
@@ -734,14 +730,7 @@ fn a_landscape_goes_on_with_its_data() {
     let again = [&["landscape", CKPT, "--resume"], &more[..]].concat();
     done(here, &again);
     let before = std::fs::read(here.join("l/run.json")).unwrap();
-    pathfinder::write(
-        &here.join("data"),
-        pathfinder::Difficulty::Baseline,
-        40,
-        1,
-        &mut |_| ControlFlow::Continue(()),
-    )
-    .unwrap();
+    images(&here.join("data"), 1);
     refused(here, &again, &["other data", "SHA-256"]);
     assert_eq!(std::fs::read(here.join("l/run.json")).unwrap(), before);
     // Without run.json nothing says whose the folder is.

@@ -1,58 +1,20 @@
 //! Reports, explanations, exports and schemas, on real outputs.
 
-use crate::common::gdcert;
+use crate::common::{Folder, SIZES};
 use base64::Engine;
 use serde_json::Value;
 use sha2::Digest;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 
-const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
-
-struct Folder(tempfile::TempDir);
-
-impl Folder {
-    fn new() -> Self {
-        Folder(tempfile::tempdir().unwrap())
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        gdcert(self.0.path(), args)
-    }
-
-    /// Runs a command that must exit with 0 and returns what it printed.
-    #[track_caller]
-    fn fine(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        assert_eq!(output.status.code(), Some(0), "{args:?}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// Runs a command that must exit with 2 and returns its one line on stderr.
-    #[track_caller]
-    fn refused(&self, args: &[&str]) -> String {
-        let output = self.run(args);
-        let stderr = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-        assert_eq!(stderr.lines().count(), 1, "{stderr}");
-        stderr
-    }
-
-    fn verify(&self, args: &[&str]) -> Output {
-        self.run(&[&["verify"], &SIZES[..], args].concat())
-    }
-
-    fn read(&self, file: &str) -> String {
-        std::fs::read_to_string(self.path(file)).unwrap()
-    }
-
-    fn json(&self, file: &str) -> Value {
-        serde_json::from_str(&self.read(file)).unwrap()
-    }
+/// Runs a command that must exit with 2 and returns its one line on stderr.
+#[track_caller]
+fn refused(folder: &Folder, args: &[&str]) -> String {
+    let output = folder.run(args);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    stderr
 }
 
 fn schema(name: &str) -> Value {
@@ -389,13 +351,13 @@ fn presets_do_not_overwrite_each_other() {
     folder.fine(&quick);
     let summary = folder.read("gdcert-out/reproduce/summary.json");
     let paper = [&quick[..], &["--preset", "paper"]].concat();
-    let said = folder.refused(&paper);
+    let said = refused(&folder, &paper);
     assert!(
         said.contains("holds results of --preset quick; choose another --out"),
         "{said}"
     );
     assert_eq!(summary, folder.read("gdcert-out/reproduce/summary.json"));
-    let said = folder.refused(&["reproduce", "--preset", "huge"]);
+    let said = refused(&folder, &["reproduce", "--preset", "huge"]);
     assert!(
         said.contains("unknown preset 'huge'; choose quick or paper"),
         "{said}"
@@ -537,17 +499,9 @@ fn every_kind_of_folder_has_a_page() {
     let csv = folder.fine(&["explain", "gdcert-out/train", "--format", "csv"]);
     assert!(csv.starts_with("seed,loss,accuracy,seconds\n0,"), "{csv}");
 
-    assert!(
-        folder
-            .refused(&["report", "nowhere"])
-            .contains("is no folder")
-    );
+    assert!(refused(&folder, &["report", "nowhere"]).contains("is no folder"));
     std::fs::create_dir(folder.path("empty")).unwrap();
-    assert!(
-        folder
-            .refused(&["report", "empty"])
-            .contains("holds no results of gdcert")
-    );
+    assert!(refused(&folder, &["report", "empty"]).contains("holds no results of gdcert"));
     assert!(!folder.path("empty/report.html").exists());
 }
 
@@ -602,7 +556,10 @@ fn explain_restates_verdicts_and_certificates() {
         latex.contains("per\\_head & $") && latex.contains("\\bottomrule"),
         "{latex}"
     );
-    let none = folder.refused(&["explain", "gdcert-out/certify", "--format", "csv"]);
+    let none = refused(
+        &folder,
+        &["explain", "gdcert-out/certify", "--format", "csv"],
+    );
     assert!(none.contains("holds no table"), "{none}");
 }
 
@@ -619,14 +576,14 @@ fn newer_schemas_are_refused_by_name_and_older_files_read() {
     };
     with_schema("gdcert.verdict/2");
     for command in ["explain", "report"] {
-        let why = folder.refused(&[command, "gdcert-out/verify"]);
+        let why = refused(&folder, &[command, "gdcert-out/verify"]);
         assert!(
             why.contains("verdict.json") && why.contains("newer schema 'gdcert.verdict/2'"),
             "{why}"
         );
     }
     with_schema("gdcert.tides/1");
-    let why = folder.refused(&["explain", "gdcert-out/verify"]);
+    let why = refused(&folder, &["explain", "gdcert-out/verify"]);
     assert!(why.contains("'gdcert.tides/1'"), "{why}");
     // The fields of the first verdict files.
     let mut old = new.clone();
@@ -648,11 +605,7 @@ fn newer_schemas_are_refused_by_name_and_older_files_read() {
             .contains("beta read as")
     );
     std::fs::write(&file, "{\"schema\": \"gdcert.verdict/1\"}").unwrap();
-    assert!(
-        folder
-            .refused(&["explain", "gdcert-out/verify"])
-            .contains("malformed")
-    );
+    assert!(refused(&folder, &["explain", "gdcert-out/verify"]).contains("malformed"));
 }
 
 /// An image is a picture and nothing else: whatever a file holds, none of it is part of the page.
@@ -990,11 +943,13 @@ fn numbers_of_every_size_are_readable() {
     readable(&said);
     readable(&folder.fine(&["explain", "gdcert-out/verify"]));
     assert!(
-        folder
-            .refused(&[
+        refused(
+            &folder,
+            &[
                 "verify", "--eta", "-1e300", "-N", "1", "-n", "2", "-D", "2", "-d", "2", "-H", "1"
-            ])
-            .len()
+            ]
+        )
+        .len()
             < 200
     );
 
@@ -1049,7 +1004,7 @@ fn a_forged_summary_is_held_against_its_cases() {
     for outside in ["/etc", "../..", "theorem-1-gaussian/../.."] {
         json["cases"][0]["folder"] = outside.into();
         std::fs::write(&file, json.to_string()).unwrap();
-        let why = folder.refused(&["report", "gdcert-out/reproduce"]);
+        let why = refused(&folder, &["report", "gdcert-out/reproduce"]);
         assert!(
             why.contains("summary.json") && why.contains("not inside"),
             "{why}"
@@ -1066,7 +1021,7 @@ fn shells_and_manuals_are_served() {
             assert!(script.contains(word), "{shell}: {word}");
         }
     }
-    assert!(folder.refused(&["completions", "tcsh"]).contains("tcsh"));
+    assert!(refused(&folder, &["completions", "tcsh"]).contains("tcsh"));
     assert!(folder.fine(&["man"]).contains(".TH gdcert 1"));
     folder.fine(&["man", "--out", "man"]);
     for page in ["gdcert.1", "gdcert-verify.1", "gdcert-data-imdb.1"] {
@@ -1172,7 +1127,7 @@ fn a_page_does_not_leave_its_folder() {
         let crafted = summary.replace(&format!("\"{place}\""), &format!("\"{outside}\""));
         assert!(crafted != summary);
         std::fs::write(folder.path("r/summary.json"), crafted).unwrap();
-        let why = folder.refused(&["report", "r"]);
+        let why = refused(&folder, &["report", "r"]);
         assert!(why.contains(outside) && why.contains("not inside"), "{why}");
     }
 }

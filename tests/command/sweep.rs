@@ -1,6 +1,7 @@
 //! Sweeps as a user meets them: the same bytes however they were run, split, killed and resumed; bad
 //! configurations and damaged files named.
 
+use crate::common::signal;
 use gdcert::experiment::sweep::{COLUMNS, Plan, Row, Shard, run};
 use proptest::prelude::*;
 use serde_json::Value;
@@ -88,13 +89,7 @@ impl Folder {
     /// Exit code 2 and one line on stderr with all of these words.
     #[track_caller]
     fn refused(&self, args: &[&str], words: &[&str]) {
-        let output = self.run(args);
-        let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert_eq!(said.lines().count(), 1, "{args:?}: {said}");
-        for word in words {
-            assert!(said.contains(word), "{args:?}: no '{word}' in: {said}");
-        }
+        crate::common::refused(self.0.path(), args, words);
     }
 
     /// Starts a sweep and waits until it has written some rows.
@@ -188,14 +183,7 @@ fn ctrl_c_keeps_the_rows_and_says_how_to_go_on() {
     let folder = Folder::with(&config);
     let file = "out/trials-1-of-1.csv";
     let child = folder.begun(&["--out", "out"], file, 5);
-    let id = child.id().to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-INT", &id])
-            .status()
-            .unwrap()
-            .success()
-    );
+    signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(130), "{said}");

@@ -1,11 +1,11 @@
 //! Training: optimizers beside PyTorch's, and runs that are interrupted in every way.
 
-use crate::common::{gdcert, refused};
+use crate::common::{gdcert, images, refused, signal};
 use gdcert::{Error, Kernel};
 use gdcert_train::classifier::{Architecture, Batch, Classifier, Dropout, Parameters, Real};
-use gdcert_train::data::{Dataset, Sample, Task, pathfinder};
+use gdcert_train::data::{Dataset, Sample, Task};
 use gdcert_train::training::{
-    Checkpoint, Event, Law, Optimizer, Row, Run, Settings, Split, Trainer, run,
+    Checkpoint, Event, Law, Optimizer, Row, Run, Settings, Split, Trainer, run, run_with,
 };
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -229,7 +229,7 @@ fn train(folder: &Path, settings: &Settings, data: &Dataset) -> Vec<Row> {
         resume: false,
         from: None,
     };
-    run(&plan, &mut |_| ControlFlow::Continue(())).unwrap()
+    run(&plan).unwrap()
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn interrupted_and_resumed_is_the_same_run() {
                 from: None,
             };
             let mut events = 0;
-            let result = run(&plan, &mut |event| {
+            let result = run_with(&plan, &mut |event| {
                 events += usize::from(!matches!(event, Event::Measured(_)));
                 // Now and then far enough for a step to follow an evaluation.
                 if events > 1 + patience % 4 {
@@ -331,7 +331,7 @@ fn a_loss_that_is_not_finite_stops_the_run_and_keeps_its_checkpoint() {
         resume: false,
         from: None,
     };
-    let error = run(&plan, &mut |_| ControlFlow::Continue(())).unwrap_err();
+    let error = run(&plan).unwrap_err();
     assert!(error.to_string().contains("lower --lr"), "{error}");
 }
 
@@ -358,14 +358,11 @@ fn evaluation_batches_do_not_matter() {
 // The command.
 
 /// A folder with 40 Pathfinder images.
-fn images() -> tempfile::TempDir {
+fn with_images() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     std::fs::create_dir(&data).unwrap();
-    pathfinder::write(&data, pathfinder::Difficulty::Baseline, 40, 0, &mut |_| {
-        ControlFlow::Continue(())
-    })
-    .unwrap();
+    images(&data, 0);
     dir
 }
 
@@ -419,7 +416,7 @@ fn checkpoint(folder: &Path) -> Checkpoint {
 
 #[test]
 fn a_run_writes_its_files_and_does_not_depend_on_threads() {
-    let dir = images();
+    let dir = with_images();
     let output = gdcert(
         dir.path(),
         &with(&["--seeds", "0,7", "--threads", "1", "--out", "one"]),
@@ -478,7 +475,7 @@ fn a_run_writes_its_files_and_does_not_depend_on_threads() {
 /// --resume knows where the data are, takes more steps, and refuses other data of the same size.
 #[test]
 fn a_run_that_goes_on_has_its_data_and_may_take_more_steps() {
-    let dir = images();
+    let dir = with_images();
     let at = dir.path();
     // The task is that of the folder.
     let output = gdcert(
@@ -540,15 +537,7 @@ fn a_run_that_goes_on_has_its_data_and_may_take_more_steps() {
     let before = std::fs::read(at.join("one/run.json")).unwrap();
     std::fs::create_dir(at.join("others")).unwrap();
     for folder in ["others", "data"] {
-        let seed = 1;
-        pathfinder::write(
-            &at.join(folder),
-            pathfinder::Difficulty::Baseline,
-            40,
-            seed,
-            &mut |_| ControlFlow::Continue(()),
-        )
-        .unwrap();
+        images(&at.join(folder), 1);
         let args = [
             "train", "--resume", "--out", "one", "--steps", "20", "--data", folder,
         ];
@@ -568,18 +557,14 @@ fn a_run_that_goes_on_has_its_data_and_may_take_more_steps() {
         resume: true,
         from: None,
     };
-    let error = run_all(&plan).unwrap_err().to_string();
+    let error = gdcert_train::training::run(&plan).unwrap_err().to_string();
     assert!(error.contains("other data"), "{error}");
-}
-
-fn run_all(plan: &Run) -> gdcert::Result<Vec<Row>> {
-    run(plan, &mut |_| ControlFlow::Continue(()))
 }
 
 /// What a file says of its sizes is held against the file before anything is allocated.
 #[test]
 fn checkpoints_that_claim_too_much_are_refused() {
-    let dir = images();
+    let dir = with_images();
     let at = dir.path();
     gdcert(at, &with(&["--out", "one"]));
     let file = at.join("one/checkpoint-0.safetensors");
@@ -652,7 +637,7 @@ fn checkpoints_that_claim_too_much_are_refused() {
 
 #[test]
 fn the_second_stage_starts_from_the_first() {
-    let dir = images();
+    let dir = with_images();
     gdcert(dir.path(), &with(&["--out", "one"]));
     let stage = [
         "train",
@@ -684,7 +669,7 @@ fn the_second_stage_starts_from_the_first() {
 
 #[test]
 fn ctrl_c_stops_at_a_checkpoint_and_says_how_to_go_on() {
-    let dir = images();
+    let dir = with_images();
     gdcert(dir.path(), &with(&["--out", "whole"]));
     let mut child = Command::new(env!("CARGO_BIN_EXE_gdcert"))
         .args(with(&["--out", "cut"]))
@@ -693,10 +678,7 @@ fn ctrl_c_stops_at_a_checkpoint_and_says_how_to_go_on() {
         .spawn()
         .unwrap();
     wait_for(&dir.path().join("cut/checkpoint-0.safetensors"));
-    let interrupt = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status();
-    assert!(interrupt.unwrap().success());
+    signal(&child, "-INT");
     let output = child.wait_with_output_of();
     // Unless it was done already.
     if output.0 != Some(0) {
@@ -744,7 +726,7 @@ fn same_run(folder: &Path, a: &str, b: &str) {
 /// that of a run that was left alone.
 #[test]
 fn kill_9_loses_no_checkpoint() {
-    let dir = images();
+    let dir = with_images();
     gdcert(dir.path(), &with(&["--out", "whole"]));
     let mut seen = 0;
     for round in 0..60u64 {
@@ -788,7 +770,7 @@ fn kill_9_loses_no_checkpoint() {
 
 #[test]
 fn what_cannot_be_trained_is_refused() {
-    let dir = images();
+    let dir = with_images();
     let at = dir.path();
     refused(at, &["train", "--data", "none"], &["--task is missing"]);
     refused(
@@ -922,7 +904,7 @@ fn what_cannot_be_trained_is_refused() {
 /// Nothing of an earlier run goes before the new one is known to be possible.
 #[test]
 fn a_refused_run_leaves_the_folder_as_it_was() {
-    let dir = images();
+    let dir = with_images();
     let at = dir.path();
     let first = gdcert(at, &with(&["--out", "run"]));
     assert_eq!(first.status.code(), Some(0), "{first:?}");

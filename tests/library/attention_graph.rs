@@ -138,7 +138,6 @@ fn verdicts_are_those_of_the_built_in_path() {
     use gdcert::descent::Steps;
     use gdcert::graph as models;
     use gdcert::{Eta, Settings, spectrum::Reading};
-    use std::ops::ControlFlow;
     let dims = Dims {
         N: 1,
         n: 3,
@@ -171,7 +170,7 @@ fn verdicts_are_those_of_the_built_in_path() {
             curvature_at: Vec::new(),
             ..Settings::default()
         };
-        let own = gdcert::verify(&instance, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+        let own = gdcert::verify(&instance, &settings).unwrap();
         let model = graph(&instance, trained).unwrap();
         let settings = models::Settings {
             eta: Eta::Fixed(own.trajectory.eta),
@@ -179,7 +178,7 @@ fn verdicts_are_those_of_the_built_in_path() {
             claims: claims.clone(),
             ..models::Settings::default()
         };
-        let found = models::verify(&model, &settings, &mut |_| ControlFlow::Continue(())).unwrap();
+        let found = models::verify(&model, &settings).unwrap();
         let near = |a: f64, b: f64| (a - b).abs() <= 1e-10 * b.abs();
         let norm = own.spectrum.jacobian_norm.value;
         assert!(near(found.jacobian_norm, norm) && near(found.residual_norm, own.residual_norm));

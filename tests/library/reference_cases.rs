@@ -5,7 +5,6 @@ use gdcert::descent::{Steps, descend};
 use gdcert::spectrum::{Reading, Spectrum};
 use gdcert::{Instance, Trained, model};
 use serde_json::Value;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The instance files of the case folder; empty, saying so, where it is absent.
@@ -111,7 +110,6 @@ fn losses_agree() {
             trained,
             expected["eta"].as_f64().unwrap(),
             Steps::Exactly(losses.len() - 1),
-            &mut |_| ControlFlow::Continue(()),
         )
         .unwrap();
         assert_eq!(run.points.len(), losses.len());

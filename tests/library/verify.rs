@@ -3,7 +3,9 @@
 use gdcert::descent::{End, Steps};
 use gdcert::spectrum::Reading;
 use gdcert::verdict::Verdict;
-use gdcert::{Dims, Error, Eta, Event, Init, Instance, Kernel, Settings, Weights, verify};
+use gdcert::{
+    Dims, Error, Eta, Event, Init, Instance, Kernel, Settings, Weights, verify, verify_with,
+};
 use std::ops::ControlFlow;
 
 fn instance() -> Instance {
@@ -25,7 +27,7 @@ fn the_observer_sees_every_point_and_can_cancel() {
         ..Settings::default()
     };
     let mut seen = Vec::new();
-    let found = verify(&instance(), &settings, &mut |event| {
+    let found = verify_with(&instance(), &settings, &mut |event| {
         if let Event::Point(point) = event {
             seen.push(*point);
         }
@@ -39,7 +41,7 @@ fn the_observer_sees_every_point_and_can_cancel() {
     );
     assert_eq!(seen.len(), 51);
 
-    let cancelled = verify(&instance(), &settings, &mut |event| match event {
+    let cancelled = verify_with(&instance(), &settings, &mut |event| match event {
         Event::Point(point) if point.t < 10 => ControlFlow::Continue(()),
         Event::Point(point) if point.t == 10 => ControlFlow::Break(()),
         other => panic!("ran on after being cancelled: {other:?}"),
@@ -53,8 +55,7 @@ fn a_run_without_a_number_of_steps_stops_at_the_floor() {
         steps: Steps::UpTo(100_000),
         ..Settings::default()
     };
-    let through = &mut |_: Event| ControlFlow::Continue(());
-    let found = verify(&instance(), &settings, through).unwrap();
+    let found = verify(&instance(), &settings).unwrap();
     assert_eq!(found.trajectory.end, End::Floor);
     let last = found.last();
     assert!(last.t < 100_000 && last.loss_error >= 0.1 * last.loss);
@@ -67,7 +68,7 @@ fn a_run_without_a_number_of_steps_stops_at_the_floor() {
         orbit: None,
         ..settings
     };
-    let found = verify(&instance(), &settings, through).unwrap();
+    let found = verify(&instance(), &settings).unwrap();
     let claim = found.claim(Reading::PerHead);
     assert_eq!(claim.verdict, Verdict::CertifiedTail);
     assert_eq!((claim.proven_to, found.orbit.is_some()), (None, false));
@@ -75,14 +76,13 @@ fn a_run_without_a_number_of_steps_stops_at_the_floor() {
 
 #[test]
 fn bad_settings_and_instances_are_errors() {
-    let through = &mut |_: Event| ControlFlow::Continue(());
     for eta in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let settings = Settings {
             eta: Eta::Fixed(eta),
             ..Settings::default()
         };
         assert!(matches!(
-            verify(&instance(), &settings, through),
+            verify(&instance(), &settings),
             Err(Error::Input(_))
         ));
     }
@@ -91,17 +91,13 @@ fn bad_settings_and_instances_are_errors() {
         ..Settings::default()
     };
     assert!(matches!(
-        verify(&instance(), &settings, through),
+        verify(&instance(), &settings),
         Err(Error::Input(_))
     ));
 
     // Products that overflow f64 are an error, not a verdict.
     let huge: Weights = instance().W().map(|w| w * 1e200);
     let huge = instance().with_weights(huge).unwrap();
-    let found = verify(
-        &huge.with_kernel(Kernel::Softmax),
-        &Settings::default(),
-        through,
-    );
+    let found = verify(&huge.with_kernel(Kernel::Softmax), &Settings::default());
     assert!(matches!(found, Err(Error::Input(_))), "{found:?}");
 }

@@ -87,7 +87,7 @@ pub fn text(path: &Path) -> std::result::Result<String, String> {
 }
 
 /// A text without a byte order mark.
-pub fn without_mark(text: &str) -> &str {
+fn without_mark(text: &str) -> &str {
     text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 

@@ -7,15 +7,14 @@ use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::progress::Progress;
 use super::rocq::{self, RocqFile};
-use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
+use super::{Common, Outcome, one_of, print, say, tell, whole};
 use crate::Result;
 use gdcert::check_room;
 use gdcert::descent::Steps;
 use gdcert::model::Precision;
 use gdcert::spectrum::Reading;
-use gdcert::{Certified, Goal, best_rate, certificate_files, certify, search_scale};
+use gdcert::{Certified, Goal, best_rate, certificate_files, certify_with, search_scale};
 use gdcert_report::rocq::export;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Proves a rate for every t, or that convergence to 0 is impossible; no run is recorded
@@ -102,14 +101,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         rocq::say_what_it_takes(&source.instance, trained)?;
     }
     let mut progress = Progress::new("gradient descent", goal.tail);
-    let mut observe = |t: usize| {
-        progress.at(t);
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    };
+    let mut observe = |t: usize| progress.step(t);
 
     let mut found_scale = None;
     let found = match (args.search_scale, source.init, source.seed) {
@@ -131,7 +123,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             found
         }
         _ if args.best_rate => best_rate(&source.instance, trained)?,
-        _ => certify(&source.instance, &goal, &mut observe)?,
+        _ => certify_with(&source.instance, &goal, &mut observe)?,
     };
     drop(progress);
 

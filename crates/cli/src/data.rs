@@ -9,7 +9,6 @@ use gdcert_base::input;
 use gdcert_train::data::pathfinder::{self, Difficulty};
 use gdcert_train::data::{download, imdb};
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Gets the IMDb reviews or makes Pathfinder images, for gdcert train
@@ -74,14 +73,6 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     }
 }
 
-fn keep_going() -> ControlFlow<()> {
-    if interrupted() {
-        ControlFlow::Break(())
-    } else {
-        ControlFlow::Continue(())
-    }
-}
-
 fn get_imdb(args: &Imdb, common: &Common, line: &str) -> Result<Outcome> {
     if let Some(file) = &args.from {
         return take_imdb(file, common, line);
@@ -99,8 +90,7 @@ fn get_imdb(args: &Imdb, common: &Common, line: &str) -> Result<Outcome> {
         let mut progress =
             Progress::of_long_steps("bytes of the archive", 0, download::IMDB_BYTES as usize);
         download::download(&args.url, &args.md5, &archive, &mut |bytes| {
-            progress.at(bytes as usize);
-            keep_going()
+            progress.step(bytes as usize)
         })?;
     }
     let found = count(&archive)?;
@@ -196,8 +186,7 @@ fn make_pathfinder(args: &Pathfinder, common: &Common, line: &str) -> Result<Out
     }
     let mut progress = Progress::of_long_steps("images", 0, args.count);
     pathfinder::write(out.path(), difficulty, args.count, args.seed, &mut |done| {
-        progress.at(done);
-        keep_going()
+        progress.step(done)
     })?;
     drop(progress);
     let made = json!({

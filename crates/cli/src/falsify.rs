@@ -3,12 +3,12 @@
 use super::instance::{InstanceArgs, READINGS};
 use super::out::{COUNTEREXAMPLE as FOLDER, LISTING, OutDir, RUN};
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, one_of, say, whole};
 use crate::Result;
 use gdcert::check_room;
 use gdcert::descent::Steps;
 use gdcert::experiment::falsify::{
-    Counterexample, DRAWS, Draw, Findings, MOVES, Search, Stage, Start, falsify,
+    Counterexample, DRAWS, Draw, Findings, MOVES, Search, Stage, Start, falsify_with,
 };
 use gdcert::model::Precision;
 use gdcert::problem::{Dims, Init};
@@ -18,7 +18,6 @@ use gdcert_report::plot::Format;
 use gdcert_report::verification_files;
 use serde_json::{Value, json};
 use std::fmt::Write;
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -80,7 +79,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         Progress::of_long_steps("instances", 0, args.tries as usize),
         0,
     ));
-    let findings = falsify(&search, &|stage| {
+    let findings = falsify_with(&search, &|stage| {
         if stage == Stage::Tried
             && let Ok(mut shown) = progress.lock()
         {
@@ -88,11 +87,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             let done = shown.1;
             shown.0.at(done);
         }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        go_on()
     })?;
     drop(progress);
 
@@ -112,12 +107,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         .iter()
         .map(|(name, bytes)| (name.as_str(), bytes.clone()));
     out.replace(named.collect())?;
-    if common.json {
-        print(&text);
-    } else {
-        tell(&said(&search, &findings, &folder));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    out.say(common, &text, &said(&search, &findings, &folder));
     if findings.stopped {
         say(&format!(
             "gdcert: stopped before the end; the best so far was reported. To run it again: {line}"

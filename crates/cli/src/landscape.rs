@@ -4,7 +4,7 @@ use super::instance::InstanceArgs;
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
 use super::train::{of_data, refuse_others, source};
-use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, say, whole};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
 use gdcert::check_room;
@@ -24,7 +24,6 @@ use gdcert_train::training::check_training_room;
 use gdcert_train::training::{Checkpoint, Settings};
 use gdcert_train::{ClassifierLoss, classifier_blocks};
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The loss around a checkpoint or an instance: a surface over a direction in W^Q and one in W^K, and the Hessian's eigenvalues
@@ -407,11 +406,7 @@ fn finish<L: Loss>(
         if let Some((_, progress)) = &mut progress {
             progress.at(done);
         }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        go_on()
     };
     if args.resume {
         refuse_another(header, &folder)?;
@@ -451,12 +446,8 @@ fn finish<L: Loss>(
     } else {
         draw(&out, &[&found])?;
     }
-    if common.json {
-        print(&format!("{:#}\n", found.json()?));
-    } else {
-        tell(&summary(&found)?);
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let json = format!("{:#}\n", found.json()?);
+    out.say(common, &json, &summary(&found)?);
     Ok(Outcome::Fine)
 }
 
@@ -492,15 +483,11 @@ fn draw_again(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcom
     }
     let named: Vec<&Finished> = found.iter().collect();
     draw(&out, &named)?;
-    if common.json {
-        let all = found
-            .iter()
-            .map(Finished::json)
-            .collect::<Result<Vec<Value>>>()?;
-        print(&format!("{:#}\n", Value::Array(all)));
-    } else {
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let all = found
+        .iter()
+        .map(Finished::json)
+        .collect::<Result<Vec<Value>>>()?;
+    out.say(&common, &format!("{:#}\n", Value::Array(all)), "");
     Ok(Outcome::Fine)
 }
 
@@ -539,8 +526,8 @@ pub(super) fn figures(found: &[&Finished], look: &Look) -> Result<[(&'static str
         .collect();
     let title = title(&found[0].header, same_task);
     let (contour, relief) = (
-        plot::contours(&panels, &title, look)?,
-        plot::reliefs(&panels, &title, look)?,
+        plot::contours(&panels, &title, look),
+        plot::reliefs(&panels, &title, look),
     );
     Ok([("contour", contour), ("relief", relief)])
 }

@@ -33,7 +33,7 @@ use clap::{Parser, Subcommand};
 use gdcert_base::files::shell_line;
 pub(crate) use gdcert_base::{Error, Result};
 use say::{keep, note, print, say, tell};
-use signals::interrupted;
+use signals::{go_on, interrupted};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;

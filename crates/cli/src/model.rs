@@ -2,17 +2,17 @@
 
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, print, say, tell};
+use super::{Common, Outcome, print, say, tell};
 use crate::Result;
 use gdcert::Certified;
 use gdcert::descent::End;
 use gdcert::graph::{
-    Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify, model_files, verify,
+    Certificate, Goal, Graph, Settings, VerdictFile, best_rate, certify_with, model_files,
+    verify_with,
 };
 use gdcert::verdict::Verdict;
 use gdcert_report::plot::Format;
 use gdcert_report::{model_summary, model_verification_files};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The flags that a model takes the place of.
@@ -61,16 +61,6 @@ fn title(path: &Path) -> String {
     name.to_string_lossy().into_owned()
 }
 
-fn watch(progress: &mut Progress) -> impl FnMut(usize) -> ControlFlow<()> {
-    |t| {
-        progress.at(t);
-        match interrupted() {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    }
-}
-
 pub(super) fn run_verify(
     path: &Path,
     train: Option<&[String]>,
@@ -84,18 +74,15 @@ pub(super) fn run_verify(
     let deciding = settings.deciding();
     let mut out = OutDir::open(common, "verify", line, None)?;
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&graph, settings, &mut watch(&mut progress))?;
+    let found = verify_with(&graph, settings, &mut |t| progress.step(t))?;
     drop(progress);
     let title = title(path);
     out.replace(model_verification_files(
         &graph, &found, line, &title, deciding, formats,
     )?)?;
-    if common.json {
-        print(&VerdictFile::new(&graph, &found, line, deciding)?.to_text()?);
-    } else {
-        tell(&model_summary(&graph, &found, &title, deciding));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let json = VerdictFile::new(&graph, &found, line, deciding)?.to_text()?;
+    let words = model_summary(&graph, &found, &title, deciding);
+    out.say(common, &json, &words);
     let claim = found.claim(deciding);
     let diverged = found.trajectory.end == End::Diverged;
     Ok(super::verify::outcome(deciding, claim, diverged, expect))
@@ -115,7 +102,7 @@ pub(super) fn run_certify(
     let mut progress = Progress::new("gradient descent", goal.tail);
     let found = match best {
         true => best_rate(&graph)?,
-        false => certify(&graph, goal, &mut watch(&mut progress))?,
+        false => certify_with(&graph, goal, &mut |t| progress.step(t))?,
     };
     drop(progress);
     let write = |out: &mut OutDir, certificate: &Certificate, centre: Option<&[f64]>| {

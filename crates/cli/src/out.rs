@@ -1,6 +1,6 @@
 //! The output folder: one command at a time, and only its own results in it.
 
-use super::Common;
+use super::{Common, print, tell};
 use crate::{Error, Result};
 use gdcert::CERTIFICATE_FILES;
 use gdcert_base::files::{Lock, Sharing, is_temporary, refuse_link, remove, same_place, write_all};
@@ -290,6 +290,14 @@ impl OutDir {
             Ok(_) => Ok(true),
             Err(e) if e.error.kind() == std::io::ErrorKind::AlreadyExists => Ok(false),
             Err(e) => Err(fail(e.error)),
+        }
+    }
+
+    /// What a command says at its end: JSON, or words and where its files are.
+    pub(super) fn say(&self, common: &Common, json: &str, words: &str) {
+        match common.json {
+            true => print(json),
+            false => tell(&format!("{words}Files in {}\n", self.path.display())),
         }
     }
 

@@ -124,7 +124,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     let mut left_out = Vec::new();
     match &args.folders[..] {
         [folder] => add(folder, "", &look, &mut figures, &mut left_out)?,
-        several => figures.push(("curves".to_owned(), Runs::read(several)?.figure(&look)?)),
+        several => figures.push(("curves".to_owned(), Runs::read(several)?.figure(&look))),
     }
     if figures.is_empty() {
         return Err(Error::file(
@@ -209,7 +209,7 @@ fn add(
         }
         // A folder of curves alone has no run of its own.
         "train" if folder.join("config.toml").is_file() => {
-            push("curves", Runs::read(&[folder.to_owned()])?.figure(look)?)
+            push("curves", Runs::read(&[folder.to_owned()])?.figure(look))
         }
         "landscape" if folder.join("surface.json").is_file() => {
             for (name, figure) in landscape::figures(&[&Finished::read(folder)?], look)? {

@@ -1,8 +1,10 @@
 //! Progress: a bar on a terminal, now and then a plain line otherwise.
 
 use super::say::{is_quiet, say, under_way};
+use super::signals::go_on;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// How often a plain line is printed.
@@ -85,6 +87,12 @@ impl Progress {
         } else {
             self.state = state;
         }
+    }
+
+    /// Shows that so much is done; breaks off where a signal asks to stop.
+    pub(super) fn step(&mut self, done: usize) -> ControlFlow<()> {
+        self.at(done);
+        go_on()
     }
 
     pub(super) fn at(&mut self, done: usize) {

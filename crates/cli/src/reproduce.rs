@@ -2,7 +2,7 @@
 
 use super::out::OutDir;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, within};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, tell, within};
 use crate::{Error, Result};
 use gdcert::experiment::convexity::{convexity, convexity_csv};
 use gdcert::experiment::poster::{
@@ -10,7 +10,7 @@ use gdcert::experiment::poster::{
     convexity_numbers, experiment, experiments,
 };
 use gdcert::model::Kernel;
-use gdcert::verify::{Event, verify};
+use gdcert::verify::verify_with;
 use gdcert::verify::{Origin, VerdictFile};
 use gdcert_base::files::{remove, shell_line, write_atomic};
 use gdcert_base::input;
@@ -21,7 +21,6 @@ use gdcert_report::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 const CLAIMS: [&str; 10] = [
@@ -300,21 +299,13 @@ fn run_convexity(
     for (i, (kernel, omega, seed)) in all.into_iter().enumerate() {
         progress.at(i);
         found.push(convexity(
-            case.dims,
-            kernel,
-            omega,
-            seed,
-            case.steps,
-            &mut || match interrupted() {
-                true => ControlFlow::Break(()),
-                false => ControlFlow::Continue(()),
-            },
+            case.dims, kernel, omega, seed, case.steps, &mut go_on,
         )?);
     }
-    let figure = gdcert_report::plot::convexity(&found)?;
+    let figure = gdcert_report::plot::convexity(&found);
     folder.replace(vec![
         ("near-convex.csv", convexity_csv(&found)?),
-        ("near-convex.svg", figure.svg()?.into_bytes()),
+        ("near-convex.svg", figure.svg().into_bytes()),
         ("near-convex.png", figure.png()?),
     ])?;
     Ok(convexity_numbers(&found))
@@ -324,17 +315,7 @@ fn run_verify(run: &VerifyCase, what: &str, folder: &mut OutDir) -> Result<Verdi
     let instance = run.instance()?;
     let settings = run.settings();
     let mut progress = Progress::new(what, settings.steps.limit());
-    let found = verify(&instance, &settings, &mut |event| {
-        match event {
-            Event::Point(point) => progress.at(point.t),
-            Event::Proving(t) => progress.at(t),
-        }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
-    })?;
+    let found = verify_with(&instance, &settings, &mut |event| progress.step(event.t()))?;
     let origin = Origin {
         command: run.command(),
         seed: Some(run.seed),

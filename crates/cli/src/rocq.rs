@@ -5,7 +5,7 @@ use super::{Common, Outcome, note, print, tell};
 use crate::{Error, Result};
 use gdcert::model::{Kernel, Trained};
 use gdcert::problem::{Init, Instance};
-use gdcert::{Certified, Eta, Goal, certify};
+use gdcert::{Certified, Eta, Goal, certify_with};
 use gdcert_base::files::{beside, refuse_link, remove, shell_line, write_atomic};
 use gdcert_report::rocq::{Integers, export, library_files, starts_as_ours, takes};
 use serde_json::json;
@@ -171,7 +171,7 @@ pub(super) fn scale_up(
             return Err(Error::Cancelled);
         }
         let instance = Instance::random(dims, kernel, init.with_scale(scale), seed)?;
-        let found = certify(&instance, &goal, observe)?;
+        let found = certify_with(&instance, &goal, observe)?;
         Ok((instance, scale, found))
     };
     let mut low = start.1;

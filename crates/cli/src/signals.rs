@@ -1,5 +1,6 @@
 //! Signals that ask to stop, and one that must not end the process.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Set by the first signal that asks to stop; long work looks at it between steps.
@@ -7,6 +8,14 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn interrupted() -> bool {
     INTERRUPTED.load(Ordering::Relaxed)
+}
+
+/// What an observer of long work answers: to go on, until a signal asks to stop.
+pub(super) fn go_on() -> ControlFlow<()> {
+    match interrupted() {
+        true => ControlFlow::Break(()),
+        false => ControlFlow::Continue(()),
+    }
 }
 
 /// From here on a signal asks to stop, and the second one stops at once: files are written whole or not at all, so

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         return Err(Error::Cancelled);
     }
 
-    let (figures, left_out) = sweep_figures(&statistics, &over, &Look::screen())?;
+    let (figures, left_out) = sweep_figures(&statistics, &over, &Look::screen());
     let mut json = summary_json(&plan, &config, &found, &statistics, line);
     json["figures"] = figures.iter().map(|(name, _)| name.as_str()).collect();
     json["figures_left_out"] = left_out.iter().map(String::as_str).collect();
@@ -69,14 +69,13 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             names.join(", ")
         ));
     }
-    if common.json {
-        print(&text);
-    } else {
-        tell(&sweep_tables(&statistics));
-        for line in left_out {
-            tell(&format!("No figure {line}\n"));
-        }
-        tell(&format!("Files in {}\n", into.path().display()));
+    let mut words = sweep_tables(&statistics);
+    for line in left_out {
+        words += &format!("No figure {line}\n");
+    }
+    match common.json {
+        true => print(&text),
+        false => tell(&format!("{words}Files in {}\n", into.path().display())),
     }
     Ok(Outcome::Fine)
 }
@@ -106,7 +105,7 @@ pub(super) fn figures(folder: &Path, look: &Look) -> Result<(Vec<Named>, Vec<Str
         })?;
         statistics
     };
-    sweep_figures(&statistics, &over, look)
+    Ok(sweep_figures(&statistics, &over, look))
 }
 
 /// The plan that run.json names, with its text.

@@ -2,13 +2,12 @@
 
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, note, print, say, tell};
+use super::{Common, Outcome, go_on, note, print, say, tell};
 use crate::{Error, Result};
 use gdcert::experiment::sweep::{Plan, Shard, ShardFile, run as carry_out, trials_file};
 use gdcert_base::files::Sharing;
 use gdcert_base::input;
 use serde_json::json;
-use std::ops::ControlFlow;
 use std::path::PathBuf;
 
 /// Verifies many instances from a grid or a random sample of settings, one row each
@@ -81,10 +80,6 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         _ => format!("trials of shard {}/{}", shard.k(), shard.of()),
     };
     let mut progress = Progress::of_long_steps(&what, first as usize, total as usize);
-    let go_on = || match interrupted() {
-        true => ControlFlow::Break(()),
-        false => ControlFlow::Continue(()),
-    };
     let mut failed = 0;
     let carried_out = carry_out(&plan, shard, first, &go_on, &mut |finished| {
         file.append(&finished)?;

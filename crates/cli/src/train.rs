@@ -2,7 +2,7 @@
 
 use super::out::{OutDir, run_of};
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, note, one_of, print, say, tell, whole};
+use super::{Common, Outcome, go_on, interrupted, note, one_of, print, say, whole};
 use crate::{Error, Result};
 use clap::builder::TypedValueParser;
 use gdcert::model::Kernel;
@@ -14,12 +14,11 @@ use gdcert_report::{Table, runs_table};
 use gdcert_train::data::Task;
 use gdcert_train::training::check_training_room;
 use gdcert_train::training::{
-    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run as train,
+    Checkpoint, Event, Method, Row, Run, Settings, Split, best, read_metrics, run_with as train,
     too_large,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
-use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// The settings of a run; also read by --config.
@@ -249,11 +248,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
             }
             Event::Measured(_) | Event::Evaluating => {}
         }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        go_on()
     });
     drop(progress);
     let rows = match trained {
@@ -269,19 +264,14 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
 
     let summary = summary(&settings, &rows, line);
     let kernel = settings.kernel.to_string();
-    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings), &Look::screen())?;
+    let curves = plot::training_curves(&[(&kernel, &rows)], &title(&settings), &Look::screen());
     let text = format!("{summary:#}\n");
     out.write(vec![
-        ("curves.svg", curves.svg()?.into_bytes()),
+        ("curves.svg", curves.svg().into_bytes()),
         ("curves.png", curves.png()?),
         ("summary.json", text.clone().into_bytes()),
     ])?;
-    if common.json {
-        print(&text);
-    } else {
-        tell(&said(&summary, &settings));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    out.say(common, &text, &said(&summary, &settings));
     Ok(Outcome::Fine)
 }
 
@@ -398,7 +388,7 @@ impl Runs {
     }
 
     /// Their curves.
-    pub(super) fn figure(&self, look: &Look) -> Result<Figure> {
+    pub(super) fn figure(&self, look: &Look) -> Figure {
         plot::training_curves(&self.named(), &self.title, look)
     }
 
@@ -416,7 +406,7 @@ impl Runs {
 fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
     let runs = Runs::read(folders)?;
     let named = runs.named();
-    let curves = runs.figure(&Look::screen())?;
+    let curves = runs.figure(&Look::screen());
     let fail = |e: csv::Error| Error::Numerical(format!("cannot form curves.csv: {e}"));
     let mut table = csv::Writer::from_writer(Vec::new());
     table
@@ -449,16 +439,12 @@ fn draw(folders: &[PathBuf], common: &Common, line: &str) -> Result<Outcome> {
         ));
     }
     out.write(vec![
-        ("curves.svg", curves.svg()?.into_bytes()),
+        ("curves.svg", curves.svg().into_bytes()),
         ("curves.png", curves.png()?),
         ("curves.csv", table),
     ])?;
-    if common.json {
-        let drawn = json!({"runs": folders, "folder": out.path()});
-        print(&format!("{drawn:#}\n"));
-    } else {
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let drawn = json!({"runs": folders, "folder": out.path()});
+    out.say(common, &format!("{drawn:#}\n"), "");
     Ok(Outcome::Fine)
 }
 

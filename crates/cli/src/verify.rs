@@ -7,16 +7,15 @@ use super::orbit::OrbitArgs;
 use super::out::OutDir;
 use super::plot::formats;
 use super::progress::Progress;
-use super::{Common, Outcome, interrupted, one_of, print, say, tell, whole};
+use super::{Common, Outcome, one_of, say, whole};
 use crate::Result;
 use gdcert::certificate::called;
 use gdcert::check_room;
 use gdcert::descent::{End, Steps};
 use gdcert::verdict::{Claim, Verdict};
-use gdcert::verify::{Event, Settings, verify};
 use gdcert::verify::{Origin, VerdictFile};
+use gdcert::verify::{Settings, verify_with};
 use gdcert_report::{summary, verification_files};
-use std::ops::ControlFlow;
 
 const VERDICTS: [&str; 8] = [
     "certified",
@@ -149,16 +148,8 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
     args.instance.spare(&source, &out)?;
 
     let mut progress = Progress::new("gradient descent", settings.steps.limit());
-    let found = verify(&source.instance, &settings, &mut |event| {
-        match event {
-            Event::Point(point) => progress.at(point.t),
-            Event::Proving(t) => progress.at(t),
-        }
-        if interrupted() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+    let found = verify_with(&source.instance, &settings, &mut |event| {
+        progress.step(event.t())
     })?;
     drop(progress);
 
@@ -177,12 +168,9 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
         &formats,
     )?;
     out.replace(files)?;
-    if common.json {
-        print(&VerdictFile::new(&found, &origin, &deciding).to_text()?);
-    } else {
-        tell(&summary(&found, &source.title, &deciding));
-        tell(&format!("Files in {}\n", out.path().display()));
-    }
+    let json = VerdictFile::new(&found, &origin, &deciding).to_text()?;
+    let words = summary(&found, &source.title, &deciding);
+    out.say(common, &json, &words);
 
     let diverged = found.trajectory.end == End::Diverged;
     Ok(outcome(

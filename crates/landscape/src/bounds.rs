@@ -70,7 +70,7 @@ impl Whole {
     ///
     /// # Errors
     /// A number that is not finite.
-    pub fn new(columns: Vec<(Vec<f64>, Option<Vec<Interval>>)>) -> Result<Self> {
+    pub(crate) fn new(columns: Vec<(Vec<f64>, Option<Vec<Interval>>)>) -> Result<Self> {
         let n = columns.len();
         let H = DMatrix::from_fn(n, n, |i, j| columns[j].0[i]);
         if H.iter().any(|x| !x.is_finite()) {
@@ -102,7 +102,7 @@ impl Whole {
     }
 
     /// A bound of the distance from `theta` to an eigenvalue of H.
-    pub fn residual(&self, x: &[f64], theta: f64) -> f64 {
+    pub(crate) fn residual(&self, x: &[f64], theta: f64) -> f64 {
         let n = x.len();
         let mut product = vec![Interval::from_f64(0.0); n];
         for (column, &x) in self.computed.column_iter().zip(x) {
@@ -117,7 +117,7 @@ impl Whole {
     ///
     /// # Errors
     /// An eigen-solver that does not converge (not expected).
-    pub fn nodes(&self) -> Result<Vec<Node>> {
+    pub(crate) fn nodes(&self) -> Result<Vec<Node>> {
         let n = self.computed.nrows();
         let top = exponent(self.computed.iter().copied());
         // Entries that underflow here are below 2^-1074 of the largest.

@@ -111,7 +111,7 @@ impl DoubleDouble {
 ///   each time going back), and adds less than 3 u^2 + 5 u^2 |p|/(2 - |p|) < 2^-104.
 /// - Hence |p| <= 0.42 is off by at most 0.42 1.3 (2^-103 + 8 2^-104) + 1.42 2^-103 (delta r), below 2^-100, and
 ///   e^r = 1 + p >= 0.7 has relative error below 2^-99. The bound stated is one bit weaker.
-pub fn exp_parts(x: DoubleDouble) -> (DoubleDouble, i32) {
+pub(crate) fn exp_parts(x: DoubleDouble) -> (DoubleDouble, i32) {
     Isa::best().run(ExpParts(x))
 }
 

@@ -173,7 +173,7 @@ fn exact_residual(p: f64) -> bool {
 
 /// A lower bound of a b, the product itself where it is known to be exact.
 #[inline]
-pub fn mul_down(a: f64, b: f64) -> f64 {
+pub(crate) fn mul_down(a: f64, b: f64) -> f64 {
     let (p, e) = two_product(a, b);
     if a == 0.0 || b == 0.0 || (e >= 0.0 && exact_residual(p)) {
         p
@@ -184,7 +184,7 @@ pub fn mul_down(a: f64, b: f64) -> f64 {
 
 /// An upper bound of a b, the product itself where it is known to be exact.
 #[inline]
-pub fn mul_up(a: f64, b: f64) -> f64 {
+pub(crate) fn mul_up(a: f64, b: f64) -> f64 {
     let (p, e) = two_product(a, b);
     if a == 0.0 || b == 0.0 || (e <= 0.0 && exact_residual(p)) {
         p
@@ -351,7 +351,7 @@ impl Scalar for Interval {
 
 /// A lower bound of sqrt(a), a >= 0. s is exact if the FMA residual s^2 - a is 0 (away from underflow), and
 /// too small if it is negative.
-pub fn sqrt_down(a: f64) -> f64 {
+pub(crate) fn sqrt_down(a: f64) -> f64 {
     let s = a.sqrt();
     if a == 0.0 || (a > 1e-280 && s.mul_add(s, -a) <= 0.0) {
         s
@@ -435,7 +435,7 @@ fn exp_quick(x: f64) -> f64 {
 /// 2^-55 hi > E); if lo < -E the other way round; else both neighbours serve. Multiplication by 2^k is exact
 /// unless the result is subnormal; then it is rounded once, which the outward step covers.
 /// Outside [-746, 710] the ends of f64's range serve: e^-746 < 2^-1074, e^710 > MAX.
-pub fn exp_point(x: f64) -> Interval {
+pub(crate) fn exp_point(x: f64) -> Interval {
     if x.is_nan() {
         return Interval::ENTIRE;
     }

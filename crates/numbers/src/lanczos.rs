@@ -37,7 +37,7 @@ pub fn multiply(G: &Mat<f64>, v: &[f64]) -> Vec<f64> {
 }
 
 /// A vector without symmetry: fractional parts of multiples of the golden ratio.
-pub fn start_vector(n: usize) -> Vec<f64> {
+pub(crate) fn start_vector(n: usize) -> Vec<f64> {
     (0..n)
         .map(|i| ((i + 1) as f64 * 0.618_033_988_749_894_9).fract() - 0.4)
         .collect()

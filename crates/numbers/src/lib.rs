@@ -26,7 +26,8 @@ mod unit;
 pub mod verified;
 
 pub use bound::Bound;
-pub use double_double::{DoubleDouble, exp_parts, power_of_two, two_product, two_sum};
+pub(crate) use double_double::exp_parts;
+pub use double_double::{DoubleDouble, power_of_two, two_product, two_sum};
 pub use dual::Dual;
 pub use fixed::{Fixed, scale_up};
 pub(crate) use gdcert_base::{Error, Result};

@@ -105,7 +105,7 @@ impl Figure {
         look.panels = vec![Part::Loss];
         look.title = Some(String::new());
         let drawn = rate_vs_bound_of(folder, "its loss and bounds", &look)?;
-        let svg = drawn.svg()?;
+        let svg = drawn.svg();
         let file = folder.join("rate-vs-bound.svg");
         Ok(Figure {
             file: file.strip_prefix(root).unwrap_or(&file).to_owned(),

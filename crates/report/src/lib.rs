@@ -1,5 +1,14 @@
-//! What a person reads: the terminal summary, the files of a verification, the page of an output folder, and the same
-//! in words.
+//! What a person reads: figures, pages, words, tables.
+//!
+//! | question | where |
+//! |---|---|
+//! | What did a verification find, for a terminal; which files does it write? | [`summary()`], [`verification_files`] |
+//! | The same of a model | [`model_summary`], [`model_verification_files`] |
+//! | What is in an output folder? | [`read`], a [`Section`] of words, [`Table`]s and [`Figure`]s |
+//! | As text, or as a page | [`text`], [`page()`] |
+//! | What does a certificate prove, in words? | [`certificate_words`], [`remarks`] |
+//! | Figures as SVG, PNG and PDF | [`plot`] |
+//! | A certificate for the proof assistant Rocq | [`rocq`] |
 
 mod figure;
 mod model;
@@ -63,7 +72,7 @@ pub fn verification_files(
     formats: &[plot::Format],
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let verdict = VerdictFile::new(found, origin, deciding).to_text()?;
-    let figure = plot::rate_vs_bound(found, title, deciding)?;
+    let figure = plot::rate_vs_bound(found, title, deciding);
     let mut files = vec![
         ("instance.safetensors", instance.to_bytes()?),
         ("trajectory.csv", trajectory_csv(found)?),

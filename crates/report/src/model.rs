@@ -22,7 +22,7 @@ pub fn model_verification_files(
     formats: &[Format],
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let verdict = VerdictFile::new(graph, found, command, deciding)?.to_text()?;
-    let figure = model_rate_vs_bound(graph, found, title, deciding)?;
+    let figure = model_rate_vs_bound(graph, found, title, deciding);
     let mut files = model_files(graph)?;
     let named = |name: &str, bytes: Vec<u8>| (name.to_owned(), bytes);
     files.push(named("trajectory.csv", trajectory_csv(graph, found)?));

@@ -29,6 +29,7 @@ const HEAVIEST: u64 = 1 << 26;
 
 /// A certificate file's contents.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "one or two at a time")]
 pub(super) enum Held {
     Instance(Certificate),
     Model(ModelCertificate),
@@ -124,7 +125,7 @@ pub(super) struct Checks {
 }
 
 impl Checks {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Checks {
             begun: Instant::now(),
             done: RefCell::default(),
@@ -135,7 +136,7 @@ impl Checks {
     ///
     /// # Errors
     /// A file that is no certificate.
-    pub fn of(&self, path: &Path) -> Result<Rc<Reproved>> {
+    pub(crate) fn of(&self, path: &Path) -> Result<Rc<Reproved>> {
         if let Some(known) = self.done.borrow().get(path) {
             return Ok(known.clone());
         }
@@ -178,12 +179,20 @@ impl Checks {
     ///
     /// # Errors
     /// A certificate.json that is none.
-    pub fn of_verdict(&self, file: &impl Verdicts, folder: &Path) -> Result<Option<Rc<Reproved>>> {
+    pub(crate) fn of_verdict(
+        &self,
+        file: &impl Verdicts,
+        folder: &Path,
+    ) -> Result<Option<Rc<Reproved>>> {
         self.beside(file.within(), folder)
     }
 
     /// The same with the certificate that is in the file.
-    pub fn beside(&self, within: Option<&Value>, folder: &Path) -> Result<Option<Rc<Reproved>>> {
+    pub(crate) fn beside(
+        &self,
+        within: Option<&Value>,
+        folder: &Path,
+    ) -> Result<Option<Rc<Reproved>>> {
         let path = folder.join(BESIDE);
         let Some(within) = within else {
             return Ok(None);
@@ -370,7 +379,7 @@ impl Reproved {
     }
 
     /// What the certificate says, sentence by sentence: what is proven and why; or what is only claimed.
-    pub fn words(&self) -> Vec<String> {
+    pub(crate) fn words(&self) -> Vec<String> {
         let mut words = match &self.standing {
             Standing::Proven(statement, _) => {
                 let mut words = vec![format!("Proven: {statement}")];

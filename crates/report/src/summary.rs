@@ -219,7 +219,6 @@ mod tests {
     use gdcert::descent::Steps;
     use gdcert::verdict::Verdict;
     use gdcert::{Dims, Eta, Init, Instance, Kernel, Settings, Trained, deciding_reading, verify};
-    use std::ops::ControlFlow;
 
     fn found(kernel: Kernel, init: Init, settings: &Settings) -> Verification {
         let dims = Dims {
@@ -235,7 +234,7 @@ mod tests {
             p: 1,
         };
         let instance = Instance::random(dims, kernel, init, 0).unwrap();
-        verify(&instance, settings, &mut |_| ControlFlow::Continue(())).unwrap()
+        verify(&instance, settings).unwrap()
     }
 
     fn text(found: &Verification) -> String {

@@ -146,7 +146,7 @@ impl Table {
     }
 
     /// Whether every entry of a column is a number or missing.
-    pub fn numeric(&self, column: usize) -> bool {
+    pub(crate) fn numeric(&self, column: usize) -> bool {
         self.rows.iter().all(|row| row[column].is_number())
     }
 

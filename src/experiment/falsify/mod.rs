@@ -56,7 +56,7 @@ const ROUND: u64 = 16;
 
 /// By what share f_t must exceed the bound for the search to call it a violation: far beyond rounding, visible in
 /// the numbers. (The verdict itself needs no more than the errors of both sides.)
-pub const CLEAR: f64 = 0.01;
+const CLEAR: f64 = 0.01;
 
 /// What a search begins with.
 #[derive(Clone, Debug)]
@@ -157,7 +157,6 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 /// ```
 /// use gdcert::experiment::falsify::{Search, Start, falsify};
 /// use gdcert::{Dims, Init, Kernel, Trained, spectrum::Reading, verdict::Verdict};
-/// use std::ops::ControlFlow;
 ///
 /// let dims = Dims { N: 2, n: 1, D: 2, d: 1, H: 4, p: 1 };
 /// let search = Search {
@@ -168,7 +167,7 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 ///     tries: 1000,
 ///     seed: 0,
 /// };
-/// let findings = falsify(&search, &|_| ControlFlow::Continue(()))?;
+/// let findings = falsify(&search)?;
 /// let counterexample = findings.counterexample.expect("four heads are enough");
 /// assert_eq!(counterexample.found.claim(Reading::Stacked).verdict, Verdict::Refuted);
 /// # Ok::<(), gdcert::Error>(())
@@ -176,7 +175,15 @@ pub type Observe<'a> = &'a (dyn Fn(Stage) -> ControlFlow<()> + Sync);
 ///
 /// # Errors
 /// No step, no try; sizes that the law or the reading does not allow, with the mend.
-pub fn falsify(search: &Search, observe: Observe) -> Result<Findings> {
+pub fn falsify(search: &Search) -> Result<Findings> {
+    falsify_with(search, &|_| ControlFlow::Continue(()))
+}
+
+/// As [`falsify`]; where `observe` breaks, what was found so far is the answer.
+///
+/// # Errors
+/// As [`falsify`].
+pub fn falsify_with(search: &Search, observe: Observe) -> Result<Findings> {
     search.check()?;
     // Once stopped, stopped: also where the observer breaks only once.
     let stopped = AtomicBool::new(false);
@@ -334,8 +341,7 @@ fn size(dims: Dims) -> usize {
 /// The verdict on the file that will be written; `None` if it is neither `refuted` nor `violated`.
 fn confirm(search: &Search, instance: Instance) -> Result<Option<Counterexample>> {
     let instance = Instance::from_bytes(&instance.to_bytes()?, None)?;
-    let through = &mut |_: crate::Event| ControlFlow::Continue(());
-    let found = verify(&instance, &search.settings(), through)?;
+    let found = verify(&instance, &search.settings())?;
     let verdict = |reading| found.claim(reading).verdict;
     let heads_count = search.reading == Reading::Stacked && !verdict(Reading::PerHead).holds();
     if !verdict(search.reading).fails() || heads_count {
@@ -360,21 +366,12 @@ fn refutes(search: &Search, instance: &Instance, limit: usize) -> bool {
     let Ok(eta) = Eta::auto(&site, &mut spectrum.jacobian_norm) else {
         return false;
     };
-    let through = &mut |_: usize| ControlFlow::Continue(());
     let beta = site.enclosure().beta(search.reading);
     let (claims, settings) = (
         [Claimed::reading(search.reading, beta)],
         orbit::Settings::QUICK,
     );
-    match orbit::enclose(
-        instance,
-        search.trained,
-        eta,
-        &claims,
-        limit,
-        &settings,
-        through,
-    ) {
+    match orbit::enclose(instance, search.trained, eta, &claims, limit, &settings) {
         Ok(orbit) => matches!(orbit.fate(search.reading), Some(Fate::Refuted(_))),
         _ => false,
     }
@@ -394,8 +391,7 @@ fn proof(
         tail: 0,
         orbit: None,
     };
-    let through = &mut |_: usize| ControlFlow::Continue(());
-    Ok(match certify(instance, &goal, through)? {
+    Ok(match certify(instance, &goal)? {
         Certified::Rate { certificate, .. } => Ok(certificate.statement().to_owned()),
         Certified::Obstructed(certificate) => Err(certificate.statement().to_owned()),
         Certified::Refuted(certificate) => Err(certificate.statement().to_owned()),

@@ -138,16 +138,19 @@ impl Commands {
     }
 }
 
-/// A sweep and its summary, in the case's folder.
-fn sweep(config: String) -> Commands {
-    Commands {
+/// A sweep and its summary, in the case's folder; of summary.json these numbers.
+fn sweep(config: String, numbers: &[(&'static str, &'static str)]) -> Work {
+    let numbers = numbers.iter();
+    Work::Commands(Commands {
         config: Some(config),
         lines: vec![
             "sweep {}.toml --out {}".to_owned(),
             "summarize {} --out {}".to_owned(),
         ],
-        numbers: Vec::new(),
-    }
+        numbers: numbers
+            .map(|(name, at)| (*name, "summary.json", *at))
+            .collect(),
+    })
 }
 
 /// A drawn instance and how it is verified.

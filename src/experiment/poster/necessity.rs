@@ -1,6 +1,6 @@
 //! The condition HD >= Nn: where it fails, sigma_min(B_0) = 0 and W^V alone can not fit the labels.
 
-use super::{Answer, Case, Commands, Experiment, Finding, Preset, Work, sweep};
+use super::{Answer, Case, Experiment, Finding, Preset, sweep};
 
 pub(super) fn experiment(preset: Preset) -> Experiment {
     let (seeds, steps) = match preset {
@@ -10,38 +10,22 @@ pub(super) fn experiment(preset: Preset) -> Experiment {
     let case = |name, shows, trained| Case {
         name,
         shows,
-        work: Work::Commands(Commands {
-            numbers: vec![
-                (
-                    "softmax_wide",
-                    "summary.json",
-                    "/groups/0/hd_at_least_nn/reached_zero",
-                ),
-                (
-                    "gaussian_wide",
-                    "summary.json",
-                    "/groups/1/hd_at_least_nn/reached_zero",
-                ),
-                ("of_wide", "summary.json", "/groups/0/hd_at_least_nn/trials"),
-                (
-                    "softmax_narrow",
-                    "summary.json",
-                    "/groups/0/hd_below_nn/reached_zero",
-                ),
-                (
-                    "gaussian_narrow",
-                    "summary.json",
-                    "/groups/1/hd_below_nn/reached_zero",
-                ),
-                ("of_narrow", "summary.json", "/groups/0/hd_below_nn/trials"),
-            ],
-            ..sweep(format!(
+        work: sweep(
+            format!(
                 "# HD from 4 to 32 against N n = 12\nN = 3\nn = 4\nD = 4\nd = 4\nH = [1, 2, 3, 4, 6, 8]\n\
                  kernel = [\"softmax\", \"gaussian\"]\ntrained = \"{trained}\"\nseeds = {{ from = 0, to = {} }}\n\
                  steps = {steps}\ncertify = false\n",
                 seeds - 1
-            ))
-        }),
+            ),
+            &[
+                ("softmax_wide", "/groups/0/hd_at_least_nn/reached_zero"),
+                ("gaussian_wide", "/groups/1/hd_at_least_nn/reached_zero"),
+                ("of_wide", "/groups/0/hd_at_least_nn/trials"),
+                ("softmax_narrow", "/groups/0/hd_below_nn/reached_zero"),
+                ("gaussian_narrow", "/groups/1/hd_below_nn/reached_zero"),
+                ("of_narrow", "/groups/0/hd_below_nn/trials"),
+            ],
+        ),
     };
     Experiment {
         name: "necessity",

@@ -1,6 +1,6 @@
 //! Theorem 2 from random initializations: what W^Q alone reaches with either kernel, pair by pair.
 
-use super::{Answer, Case, Commands, Experiment, Finding, Preset, Work, sweep};
+use super::{Answer, Case, Experiment, Finding, Preset, sweep};
 
 pub(super) fn experiment(preset: Preset) -> Experiment {
     let (seeds, steps) = match preset {
@@ -25,49 +25,21 @@ pub(super) fn experiment(preset: Preset) -> Experiment {
         cases: vec![Case {
             name: "lecun",
             shows: "ordinary initializations, the same draw for both kernels",
-            work: Work::Commands(Commands {
-                numbers: vec![
-                    (
-                        "both",
-                        "summary.json",
-                        "/query_alone_pairs/0/both_reach_zero",
-                    ),
-                    (
-                        "only_softmax",
-                        "summary.json",
-                        "/query_alone_pairs/0/only_softmax",
-                    ),
-                    (
-                        "only_gaussian",
-                        "summary.json",
-                        "/query_alone_pairs/0/only_gaussian",
-                    ),
-                    (
-                        "softmax_certified",
-                        "summary.json",
-                        "/groups/0/verdicts/ntk/certified",
-                    ),
-                    (
-                        "softmax_refuted",
-                        "summary.json",
-                        "/groups/0/verdicts/ntk/refuted",
-                    ),
-                    (
-                        "gaussian_certified",
-                        "summary.json",
-                        "/groups/1/verdicts/ntk/certified",
-                    ),
-                    (
-                        "gaussian_refuted",
-                        "summary.json",
-                        "/groups/1/verdicts/ntk/refuted",
-                    ),
-                    ("trials", "summary.json", "/groups/0/trials"),
-                    ("neither", "summary.json", "/query_alone_pairs/0/neither"),
-                    ("reached_zero_below", "summary.json", "/reached_zero_below"),
+            work: sweep(
+                config,
+                &[
+                    ("both", "/query_alone_pairs/0/both_reach_zero"),
+                    ("only_softmax", "/query_alone_pairs/0/only_softmax"),
+                    ("only_gaussian", "/query_alone_pairs/0/only_gaussian"),
+                    ("softmax_certified", "/groups/0/verdicts/ntk/certified"),
+                    ("softmax_refuted", "/groups/0/verdicts/ntk/refuted"),
+                    ("gaussian_certified", "/groups/1/verdicts/ntk/certified"),
+                    ("gaussian_refuted", "/groups/1/verdicts/ntk/refuted"),
+                    ("trials", "/groups/0/trials"),
+                    ("neither", "/query_alone_pairs/0/neither"),
+                    ("reached_zero_below", "/reached_zero_below"),
                 ],
-                ..sweep(config)
-            }),
+            ),
         }],
         answer,
         needs_imdb: false,

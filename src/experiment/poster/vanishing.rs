@@ -1,59 +1,31 @@
 //! The softmax gradient vanishes where the logits are large; so does the Gaussian one, elsewhere.
 
-use super::{Answer, Case, Commands, Experiment, Finding, Preset, Work, sweep};
+use super::{Answer, Case, Experiment, Finding, Preset, sweep};
 
 pub(super) fn experiment(preset: Preset) -> Experiment {
     let seeds = match preset {
         Preset::Quick => 10,
         Preset::Paper => 1000,
     };
-    let kernels = Commands {
-        numbers: vec![
-            (
-                "smallest_factor",
-                "summary.json",
-                "/vanishing/0/logit_scale",
-            ),
-            ("middle_factor", "summary.json", "/vanishing/4/logit_scale"),
-            ("largest_factor", "summary.json", "/vanishing/8/logit_scale"),
-            (
-                "softmax_smallest",
-                "summary.json",
-                "/vanishing/0/jacobian_norm_q/median",
-            ),
-            (
-                "softmax_middle",
-                "summary.json",
-                "/vanishing/4/jacobian_norm_q/median",
-            ),
-            (
-                "softmax_largest",
-                "summary.json",
-                "/vanishing/8/jacobian_norm_q/median",
-            ),
-            (
-                "gaussian_smallest",
-                "summary.json",
-                "/vanishing/9/jacobian_norm_q/median",
-            ),
-            (
-                "gaussian_middle",
-                "summary.json",
-                "/vanishing/13/jacobian_norm_q/median",
-            ),
-            (
-                "gaussian_largest",
-                "summary.json",
-                "/vanishing/17/jacobian_norm_q/median",
-            ),
-        ],
-        ..sweep(format!(
+    let kernels = sweep(
+        format!(
             "# |J_Q| where W^Q and W^K are multiplied by logit_scale\nN = 2\nn = 4\nD = 16\nd = 4\nH = 4\n\
              kernel = [\"softmax\", \"gaussian\"]\ntrained = \"Q\"\nlogit_scale = {{ from = 0.01, to = 100.0, count = 9 }}\n\
              seeds = {{ from = 0, to = {} }}\nsteps = 2000\ncertify = false\n",
             seeds - 1
-        ))
-    };
+        ),
+        &[
+            ("smallest_factor", "/vanishing/0/logit_scale"),
+            ("middle_factor", "/vanishing/4/logit_scale"),
+            ("largest_factor", "/vanishing/8/logit_scale"),
+            ("softmax_smallest", "/vanishing/0/jacobian_norm_q/median"),
+            ("softmax_middle", "/vanishing/4/jacobian_norm_q/median"),
+            ("softmax_largest", "/vanishing/8/jacobian_norm_q/median"),
+            ("gaussian_smallest", "/vanishing/9/jacobian_norm_q/median"),
+            ("gaussian_middle", "/vanishing/13/jacobian_norm_q/median"),
+            ("gaussian_largest", "/vanishing/17/jacobian_norm_q/median"),
+        ],
+    );
     Experiment {
         name: "vanishing-gradient",
         question: "Does the gradient in W^Q vanish where attention saturates?",
@@ -61,7 +33,7 @@ pub(super) fn experiment(preset: Preset) -> Experiment {
         cases: vec![Case {
             name: "logit-scale",
             shows: "median |J_Q| at M_0 against a factor on W^Q and W^K",
-            work: Work::Commands(kernels),
+            work: kernels,
         }],
         answer,
         needs_imdb: false,

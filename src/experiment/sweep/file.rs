@@ -160,7 +160,7 @@ pub(crate) struct Lines {
 }
 
 impl Lines {
-    pub fn of(path: &Path) -> Result<Self> {
+    pub(crate) fn of(path: &Path) -> Result<Self> {
         let file = input::open(path).map_err(|what| Error::file(path, what))?;
         Ok(Lines {
             path: path.to_owned(),
@@ -172,7 +172,7 @@ impl Lines {
     }
 
     /// The next line with its end.
-    pub fn next(&mut self) -> Result<Option<&[u8]>> {
+    pub(crate) fn next(&mut self) -> Result<Option<&[u8]>> {
         self.line.clear();
         let mut reader = (&mut self.reader).take(LONGEST);
         let read = reader.read_until(b'\n', &mut self.line);
@@ -194,7 +194,7 @@ impl Lines {
     }
 
     /// The line that [`next`](Self::next) found last.
-    pub fn line(&self) -> &[u8] {
+    pub(crate) fn line(&self) -> &[u8] {
         &self.line
     }
 

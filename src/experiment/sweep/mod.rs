@@ -42,4 +42,5 @@ pub(crate) use file::{Lines, header, index_of};
 pub use plan::{Certify, Law, Plan, Trial};
 pub use row::{COLUMNS, ReadingRow, Row};
 pub use run::{Finished, run};
-pub use shard::{Shard, shard_of, trials_file};
+pub(crate) use shard::shard_of;
+pub use shard::{Shard, trials_file};

@@ -66,7 +66,7 @@ pub fn trials_file(shard: Shard) -> String {
 }
 
 /// The shard whose file has this name.
-pub fn shard_of(file_name: &str) -> Option<Shard> {
+pub(crate) fn shard_of(file_name: &str) -> Option<Shard> {
     let (k, of) = file_name
         .strip_prefix("trials-")?
         .strip_suffix(".csv")?

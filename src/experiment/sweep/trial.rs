@@ -10,7 +10,7 @@ use crate::orbit;
 use crate::problem::Instance;
 use crate::spectrum::{Reading, deciding_reading, jacobian_norm};
 use crate::verdict::Verdict;
-use crate::verify::{Eta, Event, Settings, Verification, verify, verify_lanes};
+use crate::verify::{Eta, Event, Settings, Verification, verify_lanes, verify_with};
 use crate::{Error, Result};
 use gdcert_base::printable::spreadsheet;
 use std::ops::ControlFlow;
@@ -81,7 +81,7 @@ fn alone(
         curvature_at: Vec::new(),
         ..Settings::default()
     };
-    verify(instance, &settings, &mut |event| match event {
+    verify_with(instance, &settings, &mut |event| match event {
         // Small steps take less time than a look at the flag.
         Event::Point(point) if !point.t.is_multiple_of(16) => ControlFlow::Continue(()),
         _ => observe(),

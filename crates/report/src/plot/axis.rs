@@ -19,7 +19,7 @@ pub(super) struct Tick {
 
 impl Axis {
     /// A linear axis over at least `least_span`, which is above 0.
-    pub fn linear(low: f64, high: f64, least_span: f64) -> Self {
+    pub(super) fn linear(low: f64, high: f64, least_span: f64) -> Self {
         let (low, high) = if low.is_finite() && high.is_finite() && low <= high {
             (low, high)
         } else {
@@ -36,7 +36,7 @@ impl Axis {
     }
 
     /// A logarithmic axis from 10^low to 10^high with some room at both ends; at least a decade.
-    pub fn log(low: f64, high: f64) -> Self {
+    pub(super) fn log(low: f64, high: f64) -> Self {
         let (low, high) = if low.is_finite() && high.is_finite() && low <= high {
             // All of f64 lies within.
             (low.clamp(-400.0, 400.0), high.clamp(-400.0, 400.0))
@@ -53,27 +53,27 @@ impl Axis {
     }
 
     /// Where x is: of x itself on a linear axis, of 10^x on a logarithmic one.
-    pub fn at(&self, x: f64) -> f64 {
+    pub(super) fn at(&self, x: f64) -> f64 {
         (x - self.low) / (self.high - self.low)
     }
 
     /// The lower end (its base-10 logarithm on a logarithmic axis).
-    pub fn low(&self) -> f64 {
+    pub(super) fn low(&self) -> f64 {
         self.low
     }
 
     /// The upper end, likewise.
-    pub fn high(&self) -> f64 {
+    pub(super) fn high(&self) -> f64 {
         self.high
     }
 
     /// Whether x lies on the axis.
-    pub fn holds(&self, x: f64) -> bool {
+    pub(super) fn holds(&self, x: f64) -> bool {
         (self.low..=self.high).contains(&x)
     }
 
     /// About `count` labelled ticks.
-    pub fn ticks(&self, count: usize) -> Vec<Tick> {
+    pub(super) fn ticks(&self, count: usize) -> Vec<Tick> {
         if self.log {
             self.log_ticks(count)
         } else {
@@ -82,7 +82,7 @@ impl Axis {
     }
 
     /// About `count` labelled ticks, at whole numbers if the axis is linear.
-    pub fn whole_ticks(&self, count: usize) -> Vec<Tick> {
+    pub(super) fn whole_ticks(&self, count: usize) -> Vec<Tick> {
         if self.log {
             self.log_ticks(count)
         } else {

@@ -3,7 +3,6 @@
 use super::font::{self, Face};
 use super::math::{label_width, run_width, runs};
 use super::printable;
-use crate::Result;
 
 /// A point of the figure, in points from the upper left corner.
 pub(super) type Xy = (f64, f64);
@@ -54,7 +53,7 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub fn solid(color: Rgb, width: f64) -> Self {
+    pub(super) fn solid(color: Rgb, width: f64) -> Self {
         Line {
             color,
             width,
@@ -81,18 +80,17 @@ pub(super) struct Canvas {
 
 impl Canvas {
     /// A connected line through the points.
-    pub fn line(&mut self, path: &[Xy], line: Line) -> Result<()> {
+    pub(super) fn line(&mut self, path: &[Xy], line: Line) {
         // On a curve this jagged dashes would neither be seen nor be cheap.
         let length = |p: &[Xy]| (p[1].0 - p[0].0).hypot(p[1].1 - p[0].1);
         let jagged = path.windows(2).map(length).sum::<f64>() > 2000.0;
         if line.dashes.is_empty() || jagged {
             self.stroke(path, line);
-            return Ok(());
+            return;
         }
         for dash in dashes(path, line.dashes) {
             self.stroke(&dash, line);
         }
-        Ok(())
     }
 
     fn stroke(&mut self, path: &[Xy], line: Line) {
@@ -105,7 +103,7 @@ impl Canvas {
     }
 
     /// A filled polygon.
-    pub fn fill(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
+    pub(super) fn fill(&mut self, outline: &[Xy], color: Rgb) {
         if outline.len() > 2 {
             let outline = outline.iter().map(|&p| within(p)).collect();
             self.marks.push(Mark::Area {
@@ -114,11 +112,10 @@ impl Canvas {
                 veil: false,
             });
         }
-        Ok(())
     }
 
     /// A polygon in a colour that lets through what lies below.
-    pub fn veil(&mut self, outline: &[Xy], color: Rgb) -> Result<()> {
+    pub(super) fn veil(&mut self, outline: &[Xy], color: Rgb) {
         if outline.len() > 2 {
             let outline = outline.iter().map(|&p| within(p)).collect();
             self.marks.push(Mark::Area {
@@ -127,48 +124,37 @@ impl Canvas {
                 veil: true,
             });
         }
-        Ok(())
     }
 
     /// A filled rectangle between two corners.
-    pub fn fill_rect(&mut self, a: Xy, b: Xy, color: Rgb) -> Result<()> {
+    pub(super) fn fill_rect(&mut self, a: Xy, b: Xy, color: Rgb) {
         let (a, b) = (within(a), within(b));
         let corners = [(a.0.min(b.0), a.1.min(b.1)), (a.0.max(b.0), a.1.max(b.1))];
         self.marks.push(Mark::Rect { corners, color });
-        Ok(())
     }
 
     /// A filled disc.
-    pub fn disc(&mut self, centre: Xy, radius: f64, color: Rgb) -> Result<()> {
+    pub(super) fn disc(&mut self, centre: Xy, radius: f64, color: Rgb) {
         let centre = within(centre);
         self.marks.push(Mark::Disc {
             centre,
             radius,
             color,
         });
-        Ok(())
     }
 
     /// One line of text, as it is.
-    pub fn text(&mut self, text: &str, at: Xy, size: f64, color: Rgb, align: Align) -> Result<()> {
+    pub(super) fn text(&mut self, text: &str, at: Xy, size: f64, color: Rgb, align: Align) {
         let text = printable(text);
         if text.trim().is_empty() {
-            return Ok(());
+            return;
         }
         let start = start(at, text_width(&text, size), align);
         self.mark_text(text, start, size, Face::Upright, color, align);
-        Ok(())
     }
 
     /// One line of text with formulas between dollar signs.
-    pub fn label(
-        &mut self,
-        label: &str,
-        at: Xy,
-        size: f64,
-        color: Rgb,
-        align: Align,
-    ) -> Result<()> {
+    pub(super) fn label(&mut self, label: &str, at: Xy, size: f64, color: Rgb, align: Align) {
         let mut along = 0.0;
         let (x, y) = start(at, label_width(label, size), align);
         for run in runs(label) {
@@ -183,7 +169,6 @@ impl Canvas {
                 self.mark_text(text, at, run.size * size, run.face, color, align);
             }
         }
-        Ok(())
     }
 
     fn mark_text(&mut self, text: String, at: Xy, size: f64, face: Face, color: Rgb, align: Align) {

@@ -6,7 +6,6 @@ use super::look::Look;
 use super::panel::{BLACK, GREY, Panel, SMALL};
 use super::sweep::{KERNELS, Page, frame, of_kernel};
 use super::{Drawing, Figure, render};
-use crate::Result;
 use gdcert::Kernel;
 use gdcert::experiment::convexity::Convexity;
 
@@ -22,7 +21,7 @@ const LEFT: f64 = 76.0;
 ///
 /// # Errors
 /// Nothing to draw.
-pub fn convexity(all: &[Convexity]) -> Result<Figure> {
+pub fn convexity(all: &[Convexity]) -> Figure {
     let look = &Look::screen();
     let page = Page {
         title: "How nearly convex the loss is along gradient descent, and how far the weights move"
@@ -102,8 +101,8 @@ impl Drawing for Convex<'_> {
         self.page.title.clone()
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
-        self.page.draw(canvas, self.size().1)?;
+    fn draw(&self, canvas: &mut Canvas) {
+        self.page.draw(canvas, self.size().1);
         let top = self.page.top() + ABOVE;
         let rows = (top, top + PANEL);
         for (part, column) in PARTS.iter().zip(self.page.columns(PARTS.len(), LEFT)) {
@@ -127,7 +126,7 @@ impl Drawing for Convex<'_> {
                 x: Axis::log(x.0, x.1),
                 y: Axis::log(y.0, y.1),
             };
-            panel.draw_axes(canvas, true)?;
+            panel.draw_axes(canvas, true);
             for kernel in KERNELS {
                 for ((_, of), width) in part.series.iter().zip([2.4, 1.0]) {
                     let line = Line {
@@ -139,21 +138,21 @@ impl Drawing for Convex<'_> {
                         .into_iter()
                         .map(|(x, y)| panel.at(x, y))
                         .collect();
-                    canvas.line(&path, line)?;
+                    canvas.line(&path, line);
                     if width > 2.0 {
                         for at in path {
-                            canvas.disc(at, 2.6, line.color)?;
+                            canvas.disc(at, 2.6, line.color);
                         }
                     }
                 }
             }
-            panel.draw_frame(canvas)?;
+            panel.draw_frame(canvas);
             let left = column.0;
-            canvas.label(part.title, (left, top - 8.0), 12.5, BLACK, Align::Left)?;
+            canvas.label(part.title, (left, top - 8.0), 12.5, BLACK, Align::Left);
             let middle = 0.5 * (column.0 + column.1);
             let below = rows.1;
             let name = "$ω$, the scale of the output weights";
-            canvas.label(name, (middle, below + 37.0), 12.5, BLACK, Align::Center)?;
+            canvas.label(name, (middle, below + 37.0), 12.5, BLACK, Align::Center);
             let [(thick, _), (thin, _)] = part.series;
             canvas.label(
                 &format!("points: {thick}"),
@@ -161,15 +160,14 @@ impl Drawing for Convex<'_> {
                 SMALL,
                 GREY,
                 Align::Left,
-            )?;
+            );
             canvas.label(
                 &format!("thin: {thin}"),
                 (left, below + 68.0),
                 SMALL,
                 GREY,
                 Align::Left,
-            )?;
+            );
         }
-        Ok(())
     }
 }

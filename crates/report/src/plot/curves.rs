@@ -6,7 +6,6 @@ use super::look::{Legend, Look};
 use super::panel::{BLACK, GREY, Panel, SMALL, TITLE};
 use super::place::Rect;
 use super::{Drawing, Figure, render};
-use crate::Result;
 use gdcert_base::statistics::mean_and_spread;
 use gdcert_train::training::{Row, Split};
 
@@ -35,10 +34,7 @@ const STYLES: [(Rgb, &[f64]); 4] = [
 /// deviation to both sides where there is more than one seed.
 ///
 /// Drawn are the rows of the test (or dev) split. At most four runs are told apart.
-///
-/// # Errors
-/// None is expected; a backend that fails.
-pub fn training_curves(runs: &[(&str, &[Row])], title: &str, look: &Look) -> Result<Figure> {
+pub fn training_curves(runs: &[(&str, &[Row])], title: &str, look: &Look) -> Figure {
     let curves = runs
         .iter()
         .map(|(name, rows)| Curve {
@@ -127,36 +123,36 @@ impl Drawing for Curves<'_> {
         ))
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
+    fn draw(&self, canvas: &mut Canvas) {
         let (width, height) = self.size();
-        canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255))?;
+        canvas.fill_rect((0.0, 0.0), (width, height), (255, 255, 255));
         if let Some(title) = self.look.title(self.title) {
             let title = fitted(title, TITLE, width - 2.0 * self.margin());
             let y = if self.look.is_screen() { 25.0 } else { 15.0 };
-            canvas.text(&title, (self.margin(), y), TITLE, BLACK, Align::Left)?;
+            canvas.text(&title, (self.margin(), y), TITLE, BLACK, Align::Left);
         }
         if self.look.legend != Legend::None {
             for (entry, (row, x)) in self.entries().iter().zip(self.flow()) {
                 let y = self.top() + row as f64 * ROW;
                 if let Some(line) = entry.1 {
-                    canvas.line(&[(x, y - 4.0), (x + SAMPLE, y - 4.0)], line)?;
+                    canvas.line(&[(x, y - 4.0), (x + SAMPLE, y - 4.0)], line);
                     let at = (x + SAMPLE + 6.0, y);
-                    canvas.text(&entry.0, at, SMALL, BLACK, Align::Left)?;
+                    canvas.text(&entry.0, at, SMALL, BLACK, Align::Left);
                 } else {
-                    canvas.text(&entry.0, (x, y), SMALL, GREY, Align::Left)?;
+                    canvas.text(&entry.0, (x, y), SMALL, GREY, Align::Left);
                 }
             }
         }
         let [first, second] = self.panels();
         let accuracy = format!("{} accuracy", self.on);
-        self.panel(canvas, first, &accuracy, Some(0.5), |p| p.accuracy)?;
+        self.panel(canvas, first, &accuracy, Some(0.5), |p| p.accuracy);
         let loss = format!("{} loss", self.on);
-        self.panel(canvas, second, &loss, None, |p| p.loss)?;
+        self.panel(canvas, second, &loss, None, |p| p.loss);
         let (left, right) = self.sides();
         let at = (0.5 * (left + right), second.1 + 35.0);
-        canvas.text("training step", at, SMALL, BLACK, Align::Center)?;
+        canvas.text("training step", at, SMALL, BLACK, Align::Center);
         if !self.look.is_screen() {
-            return Ok(());
+            return;
         }
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
         canvas.text(version, (right, height - 8.0), SMALL, GREY, Align::Right)
@@ -289,7 +285,7 @@ impl Curves<'_> {
         name: &str,
         chance: Option<f64>,
         of: impl Fn(&OverSeeds) -> (f64, f64),
-    ) -> Result<()> {
+    ) {
         let points = || self.curves.iter().flat_map(|curve| &curve.points);
         let last = points().map(|p| p.step as f64).fold(1.0, f64::max);
         let edges = points().flat_map(|p| {
@@ -332,32 +328,32 @@ impl Curves<'_> {
             };
             let outline: Vec<_> = edge(1.0).chain(edge(-1.0).rev()).map(at).collect();
             if outline.iter().all(|(x, y)| x.is_finite() && y.is_finite()) {
-                canvas.veil(&outline, line.color)?;
+                canvas.veil(&outline, line.color);
             }
         }
-        panel.draw_axes(canvas, bottom == self.panels()[1].1)?;
+        panel.draw_axes(canvas, bottom == self.panels()[1].1);
         if let Some(chance) = chance {
             for path in panel.paths([(0.0, chance), (last, chance)].into_iter()) {
-                canvas.line(&path, Line::solid(GREY, 0.9))?;
+                canvas.line(&path, Line::solid(GREY, 0.9));
             }
             // Beside the frame, where no curve is.
             let (_, y) = panel.at(last, chance);
             let at = (panel.frame.right + 5.0, y + 4.0);
-            canvas.text("chance", at, SMALL, GREY, Align::Left)?;
+            canvas.text("chance", at, SMALL, GREY, Align::Left);
         }
         for (curve, line) in self.styled() {
             let series = curve.points.iter().map(|p| (p.step as f64, of(p).0));
             for path in panel.paths(series) {
-                canvas.line(&path, line)?;
+                canvas.line(&path, line);
             }
             if let [only] = &curve.points[..] {
                 let y = of(only).0;
                 if panel.y.holds(y) {
-                    canvas.disc(panel.at(only.step as f64, y), 3.0, line.color)?;
+                    canvas.disc(panel.at(only.step as f64, y), 3.0, line.color);
                 }
             }
         }
-        panel.draw_frame(canvas)?;
+        panel.draw_frame(canvas);
         panel.draw_y_name(
             canvas,
             name,
@@ -401,14 +397,14 @@ mod tests {
                 vec![("none", &[][..])],
                 vec![],
             ] {
-                let figure = training_curves(&runs, "imdb & <more>", &Look::screen()).unwrap();
-                let svg = figure.svg().unwrap();
+                let figure = training_curves(&runs, "imdb & <more>", &Look::screen());
+                let svg = figure.svg();
                 assert!(!svg.contains("NaN") && !svg.contains("inf"));
                 assert!(svg.contains("imdb &amp; &lt;more&gt;"));
             }
         }
-        let svg = training_curves(&[("softmax", &good)], "t", &Look::screen()).unwrap();
-        let svg = svg.svg().unwrap();
+        let svg = training_curves(&[("softmax", &good)], "t", &Look::screen());
+        let svg = svg.svg();
         assert!(svg.contains("mean of 3 seeds"));
     }
 }

@@ -22,7 +22,7 @@ pub(super) enum Face {
 
 impl Face {
     /// The font's file.
-    pub fn file(self) -> &'static [u8] {
+    pub(super) fn file(self) -> &'static [u8] {
         match self {
             Face::Upright => UPRIGHT,
             Face::Slanted => SLANTED,
@@ -30,7 +30,7 @@ impl Face {
     }
 
     /// The font; `None` is a file that is no font, which a test rules out.
-    pub fn font(self) -> Option<&'static FontRef<'static>> {
+    pub(super) fn font(self) -> Option<&'static FontRef<'static>> {
         static FONTS: [OnceLock<Option<FontRef<'static>>>; 2] = [OnceLock::new(), OnceLock::new()];
         FONTS[self as usize]
             .get_or_init(|| FontRef::new(self.file()).ok())
@@ -38,21 +38,21 @@ impl Face {
     }
 
     /// The glyph of a character; of one that the font does not have, the box that stands for it.
-    pub fn glyph(self, c: char) -> GlyphId {
+    pub(super) fn glyph(self, c: char) -> GlyphId {
         let font = self.font();
         font.and_then(|font| font.charmap().map(c))
             .unwrap_or(GlyphId::new(0))
     }
 
     /// How far a glyph moves on, in em.
-    pub fn advance(self, glyph: GlyphId) -> f64 {
+    pub(super) fn advance(self, glyph: GlyphId) -> f64 {
         let Some(font) = self.font() else { return 0.6 };
         let metrics = GlyphMetrics::new(font, Size::new(1.0), LocationRef::default());
         metrics.advance_width(glyph).unwrap_or(0.6).into()
     }
 
     /// The outline of a glyph, in em, the y axis upwards.
-    pub fn outline(self, glyph: GlyphId, pen: &mut impl OutlinePen) {
+    pub(super) fn outline(self, glyph: GlyphId, pen: &mut impl OutlinePen) {
         let outlines = self.font().map(|font| font.outline_glyphs());
         if let Some(outline) = outlines.and_then(|all| all.get(glyph)) {
             let settings = DrawSettings::unhinted(Size::new(1.0), LocationRef::default());

@@ -24,7 +24,7 @@ pub use curves::{OverSeeds, over_seeds, training_curves};
 pub use landscape::{Landscape, contours, reliefs};
 pub use look::{Format, Legend, Look, Part};
 use rate::style as reading_style;
-pub use rate::{model_rate_vs_bound, rate_vs_bound, rate_vs_bound_as, rate_vs_bound_of};
+pub use rate::{model_rate_vs_bound, rate_vs_bound, rate_vs_bound_of};
 pub use sweep::{Named, Over, sweep_figures};
 
 use crate::{Error, Result};
@@ -63,17 +63,14 @@ impl Figure {
     /// None is expected; more pixels than memory can hold.
     pub fn file(&self, format: Format) -> Result<Vec<u8>> {
         match format {
-            Format::Svg => svg::write(self, self.unit != 1.0).map(String::into_bytes),
+            Format::Svg => Ok(svg::write(self, self.unit != 1.0).into_bytes()),
             Format::Png => bitmap::write(self),
             Format::Pdf => pdf::write(self),
         }
     }
 
     /// A whole SVG document. Text is text, in DejaVu Sans or what comes closest.
-    ///
-    /// # Errors
-    /// None is expected.
-    pub fn svg(&self) -> Result<String> {
+    pub fn svg(&self) -> String {
         svg::write(self, false)
     }
 
@@ -102,25 +99,25 @@ trait Drawing {
     fn size(&self) -> (f64, f64);
     /// One line for readers who do not see the figure.
     fn description(&self) -> String;
-    fn draw(&self, canvas: &mut Canvas) -> Result<()>;
+    fn draw(&self, canvas: &mut Canvas);
     /// Where a reader may point to for numbers.
     fn frame(&self) -> Option<Frame> {
         None
     }
 }
 
-fn render(drawing: &impl Drawing, look: &Look) -> Result<Figure> {
+fn render(drawing: &impl Drawing, look: &Look) -> Figure {
     let mut canvas = Canvas::default();
-    drawing.draw(&mut canvas)?;
+    drawing.draw(&mut canvas);
     let (width, height) = drawing.size();
-    Ok(Figure {
+    Figure {
         width,
         height,
         unit: look.unit,
         description: drawing.description(),
         frame: drawing.frame(),
         canvas,
-    })
+    }
 }
 
 fn cannot_draw(e: impl std::fmt::Display) -> Error {

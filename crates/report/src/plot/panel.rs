@@ -4,7 +4,6 @@ use super::axis::{Axis, Tick};
 use super::canvas::{Align, Canvas, Line, Rgb, Xy, text_width};
 use super::place::Rect;
 use super::thin::thin;
-use crate::Result;
 
 pub(super) const BLACK: Rgb = (0, 0, 0);
 pub(super) const GREY: Rgb = (95, 95, 95);
@@ -33,7 +32,7 @@ pub(super) struct Panel {
 
 impl Panel {
     /// Where a point of the axes is on the figure.
-    pub fn at(&self, x: f64, y: f64) -> Xy {
+    pub(super) fn at(&self, x: f64, y: f64) -> Xy {
         let Rect {
             left,
             top,
@@ -54,13 +53,7 @@ impl Panel {
     }
 
     /// The y axis' name, read from below: at `usual`, or further left where tick labels come near.
-    pub fn draw_y_name(
-        &self,
-        canvas: &mut Canvas,
-        name: &str,
-        size: f64,
-        usual: f64,
-    ) -> Result<()> {
+    pub(super) fn draw_y_name(&self, canvas: &mut Canvas, name: &str, size: f64, usual: f64) {
         let labels = self.y_ticks().into_iter().filter_map(|tick| tick.label);
         let widest = labels
             .map(|label| text_width(&label, SMALL))
@@ -71,7 +64,7 @@ impl Panel {
     }
 
     /// Grid lines, frame ticks and labels; the steps' labels only if `with_x`.
-    pub fn draw_axes(&self, canvas: &mut Canvas, with_x: bool) -> Result<()> {
+    pub(super) fn draw_axes(&self, canvas: &mut Canvas, with_x: bool) {
         let Rect {
             left,
             top,
@@ -82,31 +75,30 @@ impl Panel {
             let y = bottom - at * (bottom - top);
             let length = if label.is_some() { 5.0 } else { 3.0 };
             if let Some(label) = label {
-                canvas.line(&[(left, y), (right, y)], Line::solid(GRID, 0.7))?;
-                canvas.text(&label, (left - LABELS, y + 4.0), SMALL, BLACK, Align::Right)?;
+                canvas.line(&[(left, y), (right, y)], Line::solid(GRID, 0.7));
+                canvas.text(&label, (left - LABELS, y + 4.0), SMALL, BLACK, Align::Right);
             }
-            canvas.line(&[(left - length, y), (left, y)], Line::solid(BLACK, 0.8))?;
+            canvas.line(&[(left - length, y), (left, y)], Line::solid(BLACK, 0.8));
         }
         let width = right - left;
         for Tick { at, label } in self.x.whole_ticks((width / 62.0).clamp(2.0, 6.0) as usize) {
             let x = left + at * (right - left);
-            canvas.line(&[(x, top), (x, bottom)], Line::solid(GRID, 0.7))?;
-            canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8))?;
+            canvas.line(&[(x, top), (x, bottom)], Line::solid(GRID, 0.7));
+            canvas.line(&[(x, bottom), (x, bottom + 5.0)], Line::solid(BLACK, 0.8));
             if let (Some(label), true) = (label, with_x) {
-                canvas.text(&label, (x, bottom + 18.0), SMALL, BLACK, Align::Center)?;
+                canvas.text(&label, (x, bottom + 18.0), SMALL, BLACK, Align::Center);
             }
         }
-        Ok(())
     }
 
     /// The frame, drawn last so that curves end under it.
-    pub fn draw_frame(&self, canvas: &mut Canvas) -> Result<()> {
+    pub(super) fn draw_frame(&self, canvas: &mut Canvas) {
         canvas.line(&self.frame.corners(), Line::solid(BLACK, 0.9))
     }
 
     /// A series in axis coordinates as paths on the figure: thinned, interrupted where y is not a
     /// number, cut at the frame.
-    pub fn paths(&self, series: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<Xy>> {
+    pub(super) fn paths(&self, series: impl Iterator<Item = (f64, f64)>) -> Vec<Vec<Xy>> {
         let per_point = (self.x.high() - self.x.low()) / (self.frame.right - self.frame.left);
         let mut paths: Vec<Vec<Xy>> = Vec::new();
         let mut open = false;

@@ -13,7 +13,7 @@ pub(super) struct Rect {
 
 impl Rect {
     /// Its outline, closed.
-    pub fn corners(&self) -> [Xy; 5] {
+    pub(super) fn corners(&self) -> [Xy; 5] {
         let Rect {
             left,
             top,
@@ -28,7 +28,7 @@ impl Rect {
             (left, top),
         ]
     }
-    pub fn holds(&self, (x, y): Xy) -> bool {
+    pub(super) fn holds(&self, (x, y): Xy) -> bool {
         (self.left..=self.right).contains(&x) && (self.top..=self.bottom).contains(&y)
     }
     fn meets(&self, other: &Rect) -> bool {
@@ -47,7 +47,7 @@ pub(super) struct Occupied {
 }
 
 impl Occupied {
-    pub fn new(room: Rect) -> Self {
+    pub(super) fn new(room: Rect) -> Self {
         Occupied {
             room,
             labels: Vec::new(),
@@ -56,7 +56,7 @@ impl Occupied {
     }
 
     /// Marks a curve as drawn.
-    pub fn add_path(&mut self, path: &[Xy]) {
+    pub(super) fn add_path(&mut self, path: &[Xy]) {
         for pair in path.windows(2) {
             let (a, b) = (pair[0], pair[1]);
             let pieces = ((b.0 - a.0).hypot(b.1 - a.1) / 4.0)
@@ -71,7 +71,7 @@ impl Occupied {
     }
 
     /// The freest place near `anchor` for a box of this size; it is taken from then on.
-    pub fn place(&mut self, anchor: Xy, width: f64, height: f64) -> Rect {
+    pub(super) fn place(&mut self, anchor: Xy, width: f64, height: f64) -> Rect {
         let mut best = (
             f64::INFINITY,
             self.candidate(anchor, width, height, (0.0, 0.0)),
@@ -105,7 +105,7 @@ impl Occupied {
     }
 
     /// The corner of a frame with the least ink in it, for a box of this size; it is taken from then on.
-    pub fn corner(&mut self, frame: &Rect, (width, height): (f64, f64)) -> Rect {
+    pub(super) fn corner(&mut self, frame: &Rect, (width, height): (f64, f64)) -> Rect {
         let air = 5.0;
         let (right, low) = (frame.right - width - air, frame.bottom - height - air);
         let corners = [

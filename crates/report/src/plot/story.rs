@@ -74,7 +74,7 @@ pub(super) struct Line {
 }
 
 impl Story {
-    pub fn of(found: &Verification, deciding: &str) -> Self {
+    pub(super) fn of(found: &Verification, deciding: &str) -> Self {
         let start = found.spectrum.sigma_min_B0;
         let steps = found.trajectory.points.iter().map(|p| Step {
             t: p.t,
@@ -149,7 +149,7 @@ impl Story {
     ///
     /// # Errors
     /// A verdict.json or trajectory.csv that is missing or damaged.
-    pub fn read(folder: &Path) -> Result<Self> {
+    pub(super) fn read(folder: &Path) -> Result<Self> {
         let path = folder.join("verdict.json");
         let own = input::json(&path)?;
         let file = Found::read(&path, &own)?;
@@ -239,16 +239,16 @@ impl Story {
         })
     }
 
-    pub fn f0(&self) -> f64 {
+    pub(super) fn f0(&self) -> f64 {
         self.points.first().map_or(f64::NAN, |p| p.loss)
     }
 
-    pub fn claim(&self, name: &str) -> Option<&Line> {
+    pub(super) fn claim(&self, name: &str) -> Option<&Line> {
         self.claims.iter().find(|claim| claim.name == name)
     }
 
     /// Whether a certificate is about every step from M_0 on.
-    pub fn is_from_start(&self) -> bool {
+    pub(super) fn is_from_start(&self) -> bool {
         let deciding = self.claim(&self.deciding);
         deciding.is_some_and(|claim| claim.verdict == Verdict::Certified)
     }

@@ -155,7 +155,7 @@ pub fn estimate(dims: Dims, kernel: Kernel, trained: Trained, integers: Integers
 }
 
 /// Beyond this estimate with primitive integers [`export`] refuses.
-pub const LIMIT_SECONDS: f64 = 4.0 * 3600.0;
+const LIMIT_SECONDS: f64 = 4.0 * 3600.0;
 
 /// What `coqc` will take for a proof of the rate at these sizes, with either kind of integers, in words.
 ///
@@ -248,7 +248,6 @@ mod tests {
     use gdcert::certificate::TheoremA;
     use gdcert::problem::Init;
     use gdcert::{Certified, Goal, certify};
-    use std::ops::ControlFlow;
 
     #[test]
     fn the_library_is_what_the_project_lists() {
@@ -296,12 +295,11 @@ mod tests {
             trained,
             ..Goal::default()
         };
-        let certificate =
-            match certify(&instance, &goal, &mut |_| ControlFlow::Continue(())).unwrap() {
-                Certified::Rate { certificate, .. } => certificate,
-                Certified::Obstructed(certificate) => certificate,
-                other => panic!("{other:?}"),
-            };
+        let certificate = match certify(&instance, &goal).unwrap() {
+            Certified::Rate { certificate, .. } => certificate,
+            Certified::Obstructed(certificate) => certificate,
+            other => panic!("{other:?}"),
+        };
         (instance, certificate)
     }
 

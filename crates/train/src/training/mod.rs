@@ -13,8 +13,7 @@
 //!
 //! ```
 //! use gdcert_train::data::{Dataset, Sample, Task};
-//! use gdcert_train::training::{Event, Run, Settings, Split, run};
-//! use std::ops::ControlFlow;
+//! use gdcert_train::training::{Run, Settings, Split, run};
 //!
 //! // Is there a 'b' in front?
 //! let samples = |n: u8| -> Vec<Sample> {
@@ -28,7 +27,7 @@
 //! };
 //! let folder = tempfile::tempdir().unwrap();
 //! let plan = Run { settings: &settings, data: &data, folder: folder.path(), resume: false, from: None };
-//! let rows = run(&plan, &mut |_: Event| ControlFlow::Continue(()))?;
+//! let rows = run(&plan)?;
 //! let last = rows.iter().find(|row| row.split == Split::Final).unwrap();
 //! assert!(last.accuracy > 0.9);
 //! # Ok::<(), gdcert_base::Error>(())
@@ -47,7 +46,7 @@ pub use checkpoint::{Checkpoint, Window};
 pub use metrics::{Row, Split, read_metrics};
 pub use optimizer::{Law, Optimizer};
 pub use room::check_training_room;
-pub use run::{Event, Run, best, run};
+pub use run::{Event, Run, best, run, run_with};
 pub use settings::too_large;
 pub use settings::{Method, Settings};
 pub use trainer::{Score, Trainer};

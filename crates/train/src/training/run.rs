@@ -79,8 +79,16 @@ impl Run<'_> {
 ///
 /// # Errors
 /// Settings or data that make no run; a checkpoint of another run or other data; a loss that is
-/// not finite. [`Error::Cancelled`] when `each` breaks: then the last step is in a checkpoint.
-pub fn run(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<Vec<Row>> {
+/// not finite.
+pub fn run(run: &Run) -> Result<Vec<Row>> {
+    run_with(run, &mut |_| ControlFlow::Continue(()))
+}
+
+/// As [`run()`], telling `each` what happens.
+///
+/// # Errors
+/// As [`run()`]; [`Error::Cancelled`] when `each` breaks: then the last step is in a checkpoint.
+pub fn run_with(run: &Run, each: &mut dyn FnMut(Event) -> ControlFlow<()>) -> Result<Vec<Row>> {
     let settings = run.settings;
     settings.check()?;
     let choosing = settings.val_fraction > 0.0;

@@ -229,7 +229,7 @@ impl Settings {
     }
 
     /// The learning rate of step t = 0, 1, ...
-    pub fn lr_at(&self, t: u64) -> f64 {
+    pub(crate) fn lr_at(&self, t: u64) -> f64 {
         let (t, steps, warmup) = (t as f64, self.steps as f64, self.warmup as f64);
         let rising = (t + 1.0) / warmup;
         let falling = (steps - t) / (steps - warmup);

@@ -20,7 +20,7 @@ pub(super) struct Board {
 }
 
 impl Board {
-    pub fn open(folder: &Path, seed: u64) -> Result<Self> {
+    pub(super) fn open(folder: &Path, seed: u64) -> Result<Self> {
         let place = folder.join(FOLDER).join(format!("seed-{seed}"));
         std::fs::create_dir_all(&place).map_err(|e| Error::write(&place, e))?;
         Ok(Board {
@@ -30,7 +30,7 @@ impl Board {
     }
 
     /// Begins the file anew with what is known.
-    pub fn restart<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) -> Result<()> {
+    pub(super) fn restart<'a>(&mut self, rows: impl Iterator<Item = &'a Row>) -> Result<()> {
         let fail = |e| Error::write(&self.path, e);
         gdcert_base::files::refuse_link(&self.path)?;
         let mut file = File::create(&self.path).map_err(fail)?;
@@ -43,7 +43,7 @@ impl Board {
         Ok(())
     }
 
-    pub fn add(&mut self, row: &Row) -> Result<()> {
+    pub(super) fn add(&mut self, row: &Row) -> Result<()> {
         match &mut self.file {
             Some(file) => {
                 let written = file.write_all(&record(&event(row)));

@@ -1,7 +1,6 @@
 //! Distributions and curves over the trials of a sweep.
 
 use super::{GAUSSIAN, KERNELS, Kind, Over, Page, SOFTMAX, frame, of_kernel};
-use crate::Result;
 use crate::plot::axis::Axis;
 use crate::plot::canvas::{Align, Canvas, Line, Rgb, Xy};
 use crate::plot::look::Look;
@@ -68,7 +67,7 @@ pub(super) fn tightness(
     kind: Kind,
     over: &Over,
     look: &Look,
-) -> Result<Option<Figure>> {
+) -> Option<Figure> {
     let group = |kernel| statistics.groups.get(&kind.key(kernel));
     let logs = |kernel, reading: Reading| -> Vec<f64> {
         let all = group(kernel).map(|g| &g.tightness[reading as usize][..]);
@@ -82,7 +81,7 @@ pub(super) fn tightness(
     };
     let (low, high) = range(every().flatten().chain([0.0]).map(|x| x.clamp(-4.0, 6.0)));
     if every().all(|logs| logs.is_empty()) {
-        return Ok(None);
+        return None;
     }
     let applied = |reading| KERNELS.iter().any(|&k| !logs(k, reading).is_empty());
     let readings: Vec<_> = Reading::ALL.into_iter().filter(|r| applied(*r)).collect();
@@ -134,7 +133,7 @@ pub(super) fn query_alone(
     kind: Kind,
     over: &Over,
     look: &Look,
-) -> Result<Option<Figure>> {
+) -> Option<Figure> {
     let group = |kernel| statistics.groups.get(&kind.key(kernel));
     let log = |share: f64| visible(share.min(10.0));
     let finals = |kernel| -> Vec<f64> {
@@ -142,7 +141,7 @@ pub(super) fn query_alone(
         all.unwrap_or_default().iter().map(|&x| log(x)).collect()
     };
     if KERNELS.iter().all(|&kernel| finals(kernel).is_empty()) {
-        return Ok(None);
+        return None;
     }
     let (low, high) = range(
         KERNELS
@@ -229,7 +228,7 @@ pub(super) fn vanishing(
     kind: Kind,
     over: &Over,
     look: &Look,
-) -> Result<Option<Figure>> {
+) -> Option<Figure> {
     let quantiles = |kernel| -> Vec<(f64, [f64; 3])> {
         let key = kind.key(kernel);
         let of = statistics.vanishing.iter().filter(|((k, _), _)| *k == key);
@@ -241,7 +240,7 @@ pub(super) fn vanishing(
     };
     let all = || KERNELS.into_iter().flat_map(quantiles);
     if all().count() < 2 {
-        return Ok(None);
+        return None;
     }
     let x = range(all().map(|(scale, _)| scale));
     let y = range(all().flat_map(|(_, q)| q));
@@ -295,9 +294,9 @@ pub(super) fn vanishing(
     )
 }
 
-fn draw(page: Page, charts: Vec<Chart>) -> Result<Option<Figure>> {
+fn draw(page: Page, charts: Vec<Chart>) -> Option<Figure> {
     let look = page.look;
-    render(&Charts { page, charts }, look).map(Some)
+    Some(render(&Charts { page, charts }, look))
 }
 
 fn range(values: impl Iterator<Item = f64>) -> (f64, f64) {
@@ -358,16 +357,15 @@ impl Drawing for Charts<'_> {
         self.page.title.replace('$', "")
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
-        self.page.draw(canvas, self.size().1)?;
+    fn draw(&self, canvas: &mut Canvas) {
+        self.page.draw(canvas, self.size().1);
         let columns = self.columns();
         let height = self.panel_height();
         for (i, chart) in self.charts.iter().enumerate() {
             let row = (i / columns.len()) as f64;
             let top = self.page.top() + ABOVE + row * (height + ABOVE + BELOW);
-            chart.draw(canvas, columns[i % columns.len()], (top, top + height))?;
+            chart.draw(canvas, columns[i % columns.len()], (top, top + height));
         }
-        Ok(())
     }
 }
 
@@ -375,7 +373,7 @@ impl Drawing for Charts<'_> {
 const LEFT: f64 = 62.0;
 
 impl Chart {
-    fn draw(&self, canvas: &mut Canvas, sides: (f64, f64), edges: (f64, f64)) -> Result<()> {
+    fn draw(&self, canvas: &mut Canvas, sides: (f64, f64), edges: (f64, f64)) {
         let ((left, right), (top, bottom)) = (sides, edges);
         let panel = Panel {
             frame: frame(sides, edges),
@@ -385,46 +383,46 @@ impl Chart {
         let edge = LOWEST.log10();
         if self.blind[0] {
             let (x, _) = panel.at(edge, 0.0);
-            canvas.fill_rect((left, top), (x, bottom), BLIND)?;
+            canvas.fill_rect((left, top), (x, bottom), BLIND);
             if x - left >= 14.0 {
                 let at = (0.5 * (left + x) + 4.0, 0.5 * (top + bottom));
-                canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Upwards)?;
+                canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Upwards);
             }
         }
         if self.blind[1] {
             let (_, y) = panel.at(0.0, edge);
-            canvas.fill_rect((left, y), (right, bottom), BLIND)?;
+            canvas.fill_rect((left, y), (right, bottom), BLIND);
             if bottom - y >= 12.0 {
                 let at = (left + 6.0, 0.5 * (y + bottom) + 4.0);
-                canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Left)?;
+                canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Left);
             }
         }
         for (line, outline) in &self.bands {
             let outline: Vec<Xy> = outline.iter().map(|&(x, y)| panel.at(x, y)).collect();
-            canvas.veil(&outline, line.color)?;
+            canvas.veil(&outline, line.color);
         }
-        panel.draw_axes(canvas, true)?;
+        panel.draw_axes(canvas, true);
         for ends in &self.marks {
             let path = ends.map(|(x, y)| panel.at(x, y));
-            canvas.line(&path, Line::solid(GREY, 1.4))?;
+            canvas.line(&path, Line::solid(GREY, 1.4));
         }
         for &(x, y) in &self.points {
             let at = panel.at(x, y);
-            canvas.disc(at, 1.5, SOFTMAX.color)?;
+            canvas.disc(at, 1.5, SOFTMAX.color);
             // Hollow where the place is not the number's.
             if (self.blind[0] && x < edge) || (self.blind[1] && y < edge) {
-                canvas.disc(at, 0.8, super::WHITE)?;
+                canvas.disc(at, 0.8, super::WHITE);
             }
         }
         for (line, series) in &self.curves {
             for path in steps(&panel, series) {
-                canvas.line(&path, *line)?;
+                canvas.line(&path, *line);
             }
         }
-        panel.draw_frame(canvas)?;
-        canvas.text(&self.title, (left, top - 7.0), SMALL, BLACK, Align::Left)?;
+        panel.draw_frame(canvas);
+        canvas.text(&self.title, (left, top - 7.0), SMALL, BLACK, Align::Left);
         let below = (0.5 * (left + right), bottom + 35.0);
-        canvas.label(self.x.0, below, SMALL, BLACK, Align::Center)?;
+        canvas.label(self.x.0, below, SMALL, BLACK, Align::Center);
         panel.draw_y_name(canvas, self.y.0, SMALL, left - 46.0)
     }
 }

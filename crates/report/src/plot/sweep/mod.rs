@@ -10,7 +10,6 @@ use super::look::{Legend, Look};
 use super::math::label_width;
 use super::panel::{BLACK, GREY, SMALL, TITLE};
 use super::place::Rect;
-use crate::Result;
 use gdcert::experiment::summary::{Key, Statistics};
 use gdcert::experiment::sweep::Row;
 use gdcert::model::{Kernel, Trained};
@@ -23,14 +22,11 @@ pub type Named = (String, Figure);
 ///
 /// `phase-BLOCKS-INIT`: verdicts over HD/(Nn) and scale. `tightness-BLOCKS-INIT`: the distribution of measured over
 /// claimed rate. `query-alone-INIT`: where training W^Q alone ends. `vanishing-BLOCKS-INIT`: |J_Q| against the logit scale.
-///
-/// # Errors
-/// None is expected; a backend that fails.
 pub fn sweep_figures(
     statistics: &Statistics,
     over: &Over,
     look: &Look,
-) -> Result<(Vec<Named>, Vec<String>)> {
+) -> (Vec<Named>, Vec<String>) {
     let mut figures = Vec::new();
     let mut left_out = Vec::new();
     let kinds: BTreeSet<Kind> = statistics.groups.keys().map(|key| Kind::of(*key)).collect();
@@ -42,28 +38,28 @@ pub fn sweep_figures(
         };
         add(
             format!("phase-{tag}"),
-            phase::phase(statistics, kind, over, look)?,
+            phase::phase(statistics, kind, over, look),
             "all trials have one HD/(Nn) and one scale",
         );
         add(
             format!("tightness-{tag}"),
-            curves::tightness(statistics, kind, over, look)?,
+            curves::tightness(statistics, kind, over, look),
             "no reading applies to any trial",
         );
         if kind.trained() == Trained::Q {
             add(
                 format!("query-alone-{}", kind.init),
-                curves::query_alone(statistics, kind, over, look)?,
+                curves::query_alone(statistics, kind, over, look),
                 "no trial moved",
             );
         }
         add(
             format!("vanishing-{tag}"),
-            curves::vanishing(statistics, kind, over, look)?,
+            curves::vanishing(statistics, kind, over, look),
             "all trials have one logit_scale",
         );
     }
-    Ok((figures, left_out))
+    (figures, left_out)
 }
 
 /// Trained blocks and initialization.
@@ -216,46 +212,45 @@ impl Page<'_> {
     }
 
     /// White ground, title, legend and notes; the version at the lower right of a screen's figure.
-    pub(super) fn draw(&self, canvas: &mut Canvas, height: f64) -> Result<()> {
-        canvas.fill_rect((0.0, 0.0), (self.width(), height), WHITE)?;
+    pub(super) fn draw(&self, canvas: &mut Canvas, height: f64) {
+        canvas.fill_rect((0.0, 0.0), (self.width(), height), WHITE);
         let room = self.width() - 2.0 * self.margin();
         let screen = self.look.is_screen();
         if let Some(title) = self.look.title(&self.title) {
             let at = (self.margin(), if screen { 25.0 } else { 15.0 });
             // Ours has formulas in it; a reader's own is text.
             match self.look.title.is_none() && label_width(title, TITLE) <= room {
-                true => canvas.label(title, at, TITLE, BLACK, Align::Left)?,
+                true => canvas.label(title, at, TITLE, BLACK, Align::Left),
                 false => {
                     let title = match self.look.title {
                         None => title.replace('$', ""),
                         Some(_) => title.to_owned(),
                     };
                     let title = fitted(&title, TITLE, room);
-                    canvas.text(&title, at, TITLE, BLACK, Align::Left)?;
+                    canvas.text(&title, at, TITLE, BLACK, Align::Left);
                 }
             }
         }
         if self.look.legend != Legend::None {
             for ((name, line), (row, x)) in self.legend.iter().zip(self.flow()) {
                 let y = self.legend_at() + row as f64 * ROW;
-                canvas.line(&[(x, y - 4.0), (x + SAMPLE, y - 4.0)], *line)?;
+                canvas.line(&[(x, y - 4.0), (x + SAMPLE, y - 4.0)], *line);
                 let at = (x + SAMPLE + 6.0, y);
-                canvas.text(name, at, SMALL, BLACK, Align::Left)?;
+                canvas.text(name, at, SMALL, BLACK, Align::Left);
             }
         }
         if !screen {
-            return Ok(());
+            return;
         }
         let version = concat!("gdcert ", env!("CARGO_PKG_VERSION"));
         let bottom = height - 8.0;
         let right = self.width() - self.margin();
-        canvas.text(version, (right, bottom), SMALL, GREY, Align::Right)?;
+        canvas.text(version, (right, bottom), SMALL, GREY, Align::Right);
         for (i, note) in self.notes.iter().rev().enumerate() {
             let room = if i == 0 { room - 90.0 } else { room };
             let at = (self.margin(), bottom - 15.0 * i as f64);
-            canvas.label(&fitted(note, SMALL, room), at, SMALL, GREY, Align::Left)?;
+            canvas.label(&fitted(note, SMALL, room), at, SMALL, GREY, Align::Left);
         }
-        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! Verdicts over HD/(Nn) and scale.
 
 use super::{KERNELS, Kind, Over, Page, frame};
-use crate::Result;
 use crate::plot::canvas::{Align, Canvas, Line, Rgb, text_width};
 use crate::plot::look::Look;
 use crate::plot::panel::{BLACK, SMALL, beside_labels};
@@ -30,7 +29,7 @@ pub(super) fn phase(
     kind: Kind,
     over: &Over,
     look: &Look,
-) -> Result<Option<Figure>> {
+) -> Option<Figure> {
     let cells = || {
         let all = statistics.phase.iter();
         all.filter(|((key, ..), _)| Kind::of(*key) == kind)
@@ -38,7 +37,7 @@ pub(super) fn phase(
     let ratios: BTreeSet<Positive> = cells().map(|((_, ratio, _), _)| *ratio).collect();
     let scales: BTreeSet<Option<Positive>> = cells().map(|((.., scale), _)| *scale).collect();
     if ratios.len() * scales.len() < 2 || ratios.len() > MOST || scales.len() > MOST {
-        return Ok(None);
+        return None;
     }
     let deciding = deciding_reading(kind.trained());
     let alike = |a: Reading, b: Reading| {
@@ -84,7 +83,7 @@ pub(super) fn phase(
         rows: rows.into_iter().chain([Shows::ReachedZero]).collect(),
         page,
     };
-    render(&figure, look).map(Some)
+    Some(render(&figure, look))
 }
 
 struct Phase<'a> {
@@ -183,8 +182,8 @@ impl Drawing for Phase<'_> {
             .title("Verdicts over HD/(Nn) and scale, by kernel")
     }
 
-    fn draw(&self, canvas: &mut Canvas) -> Result<()> {
-        self.page.draw(canvas, self.size().1)?;
+    fn draw(&self, canvas: &mut Canvas) {
+        self.page.draw(canvas, self.size().1);
         let columns = self.columns();
         let height = self.row_height();
         let mut bottom = 0.0;
@@ -193,13 +192,12 @@ impl Drawing for Phase<'_> {
             let top = self.page.top() + ABOVE + row * (height + ABOVE + BELOW);
             bottom = top + height;
             let column = i % columns.len();
-            self.panel(canvas, shows, kernel, columns[column], (top, bottom))?;
+            self.panel(canvas, shows, kernel, columns[column], (top, bottom));
         }
         for (left, right) in columns {
             let at = (0.5 * (left + right), bottom + 33.0);
-            canvas.text("HD / (Nn)", at, SMALL, BLACK, Align::Center)?;
+            canvas.text("HD / (Nn)", at, SMALL, BLACK, Align::Center);
         }
-        Ok(())
     }
 }
 
@@ -211,35 +209,35 @@ impl Phase<'_> {
         kernel: Kernel,
         (left, right): (f64, f64),
         (top, bottom): (f64, f64),
-    ) -> Result<()> {
+    ) {
         let title = match shows {
             Shows::Verdicts(reading, None) => format!("{kernel}, β {reading}"),
             Shows::Verdicts(reading, Some(same)) => format!("{kernel}, β {reading} = {same}"),
             Shows::ReachedZero => format!("{kernel}, reached zero"),
         };
-        canvas.text(&title, (left, top - 7.0), SMALL, BLACK, Align::Left)?;
+        canvas.text(&title, (left, top - 7.0), SMALL, BLACK, Align::Left);
         let width = (right - left) / self.ratios.len() as f64;
         let height = (bottom - top) / self.scales.len() as f64;
         for (i, &ratio) in self.ratios.iter().enumerate() {
             for (j, &scale) in self.scales.iter().enumerate() {
                 let at = (left + i as f64 * width, bottom - j as f64 * height);
                 if let Some(cell) = self.cell(kernel, ratio, scale) {
-                    self.cell_at(canvas, cell, shows, at, (width, height))?;
+                    self.cell_at(canvas, cell, shows, at, (width, height));
                 }
             }
         }
-        self.labels(canvas, (left, right), (top, bottom))?;
+        self.labels(canvas, (left, right), (top, bottom));
         let wide = self.ratios.iter().position(|ratio| ratio.value() >= 1.0);
         if let Some(i) = wide.filter(|&i| i > 0) {
             let x = left + i as f64 * width;
             canvas.line(
                 &[(x, top - 4.0), (x, bottom + 4.0)],
                 Line::solid(super::WHITE, 4.5),
-            )?;
+            );
             canvas.line(
                 &[(x, top - 4.0), (x, bottom + 4.0)],
                 Line::solid(BLACK, 2.2),
-            )?;
+            );
         }
         let corners = frame((left, right), (top, bottom)).corners();
         canvas.line(&corners, Line::solid(BLACK, 0.9))
@@ -253,7 +251,7 @@ impl Phase<'_> {
         shows: Shows,
         (left, bottom): (f64, f64),
         (width, height): (f64, f64),
-    ) -> Result<()> {
+    ) {
         let shares: Vec<(Rgb, u64)> = match shows {
             Shows::Verdicts(reading, _) => {
                 let counts = cell.verdicts[reading as usize];
@@ -269,24 +267,18 @@ impl Phase<'_> {
         for (color, count) in shares {
             let to = x + (width - 1.0) * count as f64 / all;
             if count > 0 {
-                canvas.fill_rect((x, bottom - height + 0.5), (to, bottom - 0.5), color)?;
+                canvas.fill_rect((x, bottom - height + 0.5), (to, bottom - 0.5), color);
             }
             x = to;
         }
-        Ok(())
     }
 
-    fn labels(
-        &self,
-        canvas: &mut Canvas,
-        (left, right): (f64, f64),
-        (top, bottom): (f64, f64),
-    ) -> Result<()> {
+    fn labels(&self, canvas: &mut Canvas, (left, right): (f64, f64), (top, bottom): (f64, f64)) {
         let width = (right - left) / self.ratios.len() as f64;
         let every = (34.0 / width).ceil().max(1.0) as usize;
         for (i, ratio) in self.ratios.iter().enumerate().step_by(every) {
             let at = (left + (i as f64 + 0.5) * width, bottom + 15.0);
-            canvas.text(&short(ratio.value()), at, SMALL, BLACK, Align::Center)?;
+            canvas.text(&short(ratio.value()), at, SMALL, BLACK, Align::Center);
         }
         let height = (bottom - top) / self.scales.len() as f64;
         let every = (14.0 / height).ceil().max(1.0) as usize;
@@ -295,14 +287,13 @@ impl Phase<'_> {
             let text = scale.map_or(String::new(), |scale| short(scale.value()));
             widest = widest.max(text_width(&text, SMALL));
             let at = (left - 6.0, bottom - (j as f64 + 0.5) * height + 4.0);
-            canvas.text(&text, at, SMALL, BLACK, Align::Right)?;
+            canvas.text(&text, at, SMALL, BLACK, Align::Right);
         }
         if self.scales.iter().any(Option::is_some) {
             let x = beside_labels(left - 6.0, widest, left - 40.0);
             let at = (x, 0.5 * (top + bottom));
-            canvas.text("scale", at, SMALL, BLACK, Align::Upwards)?;
+            canvas.text("scale", at, SMALL, BLACK, Align::Upwards);
         }
-        Ok(())
     }
 }
 

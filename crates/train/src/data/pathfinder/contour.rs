@@ -54,7 +54,7 @@ struct Head {
 
 impl Scene {
     /// Two target contours of `paddles` paddles; their first and last tips.
-    pub fn targets(paddles: usize, rng: &mut ChaCha8Rng) -> (Scene, [[Point; 2]; 2]) {
+    pub(super) fn targets(paddles: usize, rng: &mut ChaCha8Rng) -> (Scene, [[Point; 2]; 2]) {
         loop {
             if let Some(laid) = Scene::try_targets(paddles, rng) {
                 return laid;
@@ -90,7 +90,7 @@ impl Scene {
     }
 
     /// `count` distractors of `paddles` paddles, fewer where there is no room.
-    pub fn distractors(&mut self, count: usize, paddles: usize, rng: &mut ChaCha8Rng) {
+    pub(super) fn distractors(&mut self, count: usize, paddles: usize, rng: &mut ChaCha8Rng) {
         for _ in 0..count {
             for _ in 0..DISTRACTOR_DRAWS {
                 let mut next = self.clone();

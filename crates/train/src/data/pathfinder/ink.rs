@@ -37,7 +37,7 @@ static PADDLES: LazyLock<Vec<Paddle>> = LazyLock::new(|| {
 
 impl Paddle {
     /// The paddle that goes off at `angle`.
-    pub fn at(angle: f64) -> &'static Paddle {
+    pub(super) fn at(angle: f64) -> &'static Paddle {
         let middle = SCALE * REACH;
         let end = Point::new(middle, middle).towards(angle, SCALE * LENGTH);
         let n = SCALE * LENGTH;
@@ -67,7 +67,7 @@ impl Paddle {
 
     /// The pixels of the image that the stamp covers when the paddle starts at `start`: index,
     /// brightness, room.
-    pub fn over(&self, start: Point) -> impl Iterator<Item = (usize, u8, u8)> {
+    pub(super) fn over(&self, start: Point) -> impl Iterator<Item = (usize, u8, u8)> {
         (-REACH..=REACH)
             .flat_map(|dy| (-REACH..=REACH).map(move |dx| (dy, dx)))
             .zip(self.ink.iter().zip(&self.room))
@@ -81,7 +81,7 @@ impl Paddle {
     ///
     /// The original cuts the stamp to 7 x 7 pixels and takes its start for one pixel further than
     /// it is; both shape where contours begin, so they are kept.
-    pub fn footprint(&self) -> Vec<(i32, i32)> {
+    pub(super) fn footprint(&self) -> Vec<(i32, i32)> {
         let seen = -REACH..=LENGTH;
         seen.clone()
             .flat_map(|dy| seen.clone().map(move |dx| (dy, dx)))
