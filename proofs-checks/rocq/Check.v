@@ -13,7 +13,8 @@ Record certificate := Certificate {
   c_xi : list dyad; c_kap : list (list dyad); c_ups : list (list dyad); c_b : list (list dyad); c_bits : Z }.
 
 Section Check.
-Variable prec : Intervals.F.precision.
+Variable prec : Intervals.F.precision.   (* of everything but the singular values' elimination, *)
+Variable fine : Intervals.F.precision.   (* which loses bits with every row *)
 Notation cont := Intervals.cont.
 Notation "x +! y" := (I.add prec x y) (at level 50, left associativity).
 Notation "x -! y" := (I.sub prec x y) (at level 50, left associativity).
@@ -79,7 +80,7 @@ Definition check : bool :=
   && forallb (fun '(i, k) => nonneg (bm i k)
        && forallb (fun h => nonneg (bm i k -! e_b6 (t_sd t) rho (x i k) (xi i) (o h) (kap i h) (ups i h) (inorm d (t_proj t Q i k h)))) hs) ik
   && nonneg (h *! h -! isum ik (fun '(i, k) => bm i k *! bm i k))
-  && sigma_ok prec (c_bits c) (outs m) (params m tr) (e_entry prec q lX lO t) ac Lam.
+  && sigma_ok fine (c_bits c) (outs m) (params m tr) (e_entry prec q lX lO t) ac Lam.
 
 (** Soundness *)
 Lemma c_inorm k u ur : (forall b, cont (u b) (ur b)) -> cont (inorm k u) (enorm k ur).
@@ -193,7 +194,7 @@ Proof.
       + apply cmul; [|repeat (first [apply cadd | apply cmul]); auto]. apply cmul; [|exact CG].
         pose proof (sqrt_lt_R0 _ Sd). apply cdiv; [lra | | apply csqrt; [lra | exact Csd]].
         apply cexp, cneg. replace (/ 2) with (1 / 2) by field. apply cdiv; [lra | exact One | exact Two]. }
-  destruct (sigma_sound prec (c_bits c) (outs m) (params m tr) (e_entry prec q lX lO T) (fun o r => entry m W0 o r)
+  destruct (sigma_sound fine (c_bits c) (outs m) (params m tr) (e_entry prec q lX lO T) (fun o r => entry m W0 o r)
     (fun o r _ _ => Centry o r) (v (c_alpha c)) (v (c_Lam c)) ac Lam Cac CLam C0) as [Pac Sig].
   (* outside the range of (i, k), b is never used *)
   set (bm' := fun i k => Rabs (bm i k)).

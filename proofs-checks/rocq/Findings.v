@@ -154,7 +154,7 @@ Proof.
     assert (E2 : 15 / 16 = 1 - dval (c_eta pair_certificate) * dval (c_beta pair_certificate)).
     { unfold dval. cbn [pair_certificate c_eta c_beta fst snd]. change (2 ^ 22)%Z with 4194304%Z. change (1 * 2 ^ 18)%Z with 262144%Z. lra. }
     rewrite E2. rewrite <- E1 in Ds. revert W Ds t.
-    apply (check_sound (F.PtoP 60) (pair Gaussian) pair_certificate). vm_compute. reflexivity.
+    apply (check_sound (F.PtoP 60) (F.PtoP 60) (pair Gaussian) pair_certificate). vm_compute. reflexivity.
   - intros W SV. apply (hull_sound (F.PtoP 60) (pair Softmax) pair_hull) with (W := W) in SV; [|vm_compute; reflexivity].
     replace (dval (c_loss pair_hull)) with 1 in SV by reflexivity. exact SV.
   - intros eta W Ds t. apply (constant_sound (pair Softmax)) with (tr := only_Q) (eta := eta); [vm_compute; reflexivity | reflexivity | exact Ds].

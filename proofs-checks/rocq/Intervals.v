@@ -169,8 +169,19 @@ Proof.
   rewrite (lsum_ext l (fun o' => w o * w o' * G o o') (fun i => w o * (G o i * w i))) by (intro; ring).
   rewrite lsum_scal. ring.
 Qed.
-Fixpoint itri {A} (G : A -> A -> I.type) (a : I.type) (l : list A) : list (list I.type) :=
-  match l with nil => nil | o :: l => (I.sub prec (G o o) a :: map (G o) l) :: itri G a l end.
+Fixpoint ztri {A} (G : A -> A -> Z) (l : list A) : list (list Z) :=
+  match l with nil => nil | o :: l => (G o o :: map (G o) l) :: ztri G l end.
+Definition ishift (a : I.type) (T : list (list Z)) : list (list I.type) :=
+  map (fun row => match row with nil => nil | g :: r => I.sub prec (I.fromZ prec g) a :: map (I.fromZ prec) r end) T.
+Lemma zopp_tri {A} (G : A -> A -> Z) l : map (map Z.opp) (ztri G l) = ztri (fun r r' => Z.opp (G r r')) l.
+Proof. induction l; simpl; [easy|]. now rewrite IHl, map_map. Qed.
+Lemma c_ishift {A B} (G : B -> B -> Z) (g : A -> A -> R) (f : A -> B) aI a l : (forall o o', IZR (G (f o) (f o')) = g o o') ->
+  cont aI a -> Forall2 (Forall2 cont) (ishift aI (ztri G (map f l))) (tri g a l).
+Proof.
+  intros HG Ha. assert (CG : forall o o', cont (I.fromZ prec (G (f o) (f o'))) (g o o')) by (intros; rewrite <- HG; apply cZ).
+  induction l as [|o l IH]; [constructor|]. cbn [ztri map tri]. unfold ishift. cbn [map]. constructor; [|exact IH].
+  constructor; [now apply csub|]. clear IH. induction l; cbn [map]; constructor; auto.
+Qed.
 
 (** Singular values.  The matrix x(o, q) is known by intervals; z(o, q) is the integer next to 2^F x(o, q).
     With S = 2^F and s^2 >= (rows times columns): sigma_min(x') >= alpha if z z' - (alpha S + s)^2 is positive, and
@@ -180,7 +191,7 @@ Variable bits : Z.                                   (* F *)
 Definition unit : I.type := I.fromZ prec (2 ^ bits).
 Definition nearest (xi : I.type) : Z :=
   match F.toF (I.midpoint xi) with
-  | Basic.Float s m e => let z := Z.shiftl (Zpos m) (e + bits) in if s then Z.opp z else z
+  | Basic.Float s m e => let z := Z.div2 (Z.shiftl (Zpos m) (e + bits + 1) + 1) in if s then Z.opp z else z
   | _ => 0%Z
   end.
 Definition near (xi : I.type) (z : Z) : bool :=
@@ -206,7 +217,7 @@ Hypothesis Hx : forall o q, In o rows -> In q cols -> cont (xi o q) (x o q).
 Definition zrow_checked o : bool * list Z :=
   let l := map (xi o) cols in let z := map nearest l in (forallb (fun p => near (fst p) (snd p)) (combine l z), z).
 
-Definition zgram (r r' : bool * list Z) : I.type := I.fromZ prec (zdot (snd r) (snd r')).
+Definition zgram (r r' : bool * list Z) : Z := zdot (snd r) (snd r').
 Variables alpha lam : I.type.
 Variables alphaR lamR : R.
 Hypothesis Halpha : cont alpha alphaR.
@@ -214,12 +225,13 @@ Hypothesis Hlam : cont lam lamR.
 Definition slack : Z := Z.sqrt_up (Z.of_nat (length rows) * Z.of_nat (length cols)).
 Definition sigma_ok : bool :=
   let zs := map zrow_checked rows in
+  let G := ztri zgram zs in                          (* once for both tests *)
   let s := I.fromZ prec slack in
   let lo := I.add prec (I.mul prec alpha unit) s in
   let up := I.sub prec (I.mul prec lam unit) s in
   (0 <=? bits)%Z && nonneg alpha && nonneg up && forallb fst zs
-  && psd (length rows) (itri zgram (I.mul prec lo lo) zs)
-  && psd (length rows) (itri (fun r r' => I.neg (zgram r r')) (I.neg (I.mul prec up up)) zs).
+  && psd (length rows) (ishift (I.mul prec lo lo) G)
+  && psd (length rows) (ishift (I.neg (I.mul prec up up)) (map (map Z.opp) G)).
 
 Let S := IZR (2 ^ bits).
 Let z o q := IZR (nearest (xi o q)).
@@ -227,14 +239,8 @@ Lemma zdot_sum (g h : B -> Z) l : IZR (zdot (map g l) (map h l)) = lsum l (fun q
 Proof. induction l; simpl; [easy|]. now rewrite plus_IZR, mult_IZR, IHl. Qed.
 Lemma zrow_snd o : snd (zrow_checked o) = map (fun q => nearest (xi o q)) cols.
 Proof. unfold zrow_checked. cbn [snd]. apply map_map. Qed.
-Lemma zgram_ok o o' : cont (zgram (zrow_checked o) (zrow_checked o')) (lsum cols (fun q => z o q * z o' q)).
-Proof. unfold zgram. rewrite !zrow_snd. unfold z. rewrite <- (zdot_sum (fun q => nearest (xi o q)) (fun q => nearest (xi o' q))). apply cZ. Qed.
-Lemma c_itri G g aI a0 l : (forall o o', cont (G (zrow_checked o) (zrow_checked o')) (g o o')) -> cont aI a0 ->
-  Forall2 (Forall2 cont) (itri G aI (map zrow_checked l)) (tri g a0 l).
-Proof.
-  intros HG Ha. induction l as [|o l IH]; simpl; constructor; [|exact IH].
-  constructor; [now apply csub|]. clear IH. induction l; simpl; constructor; auto.
-Qed.
+Lemma zgram_ok o o' : IZR (zgram (zrow_checked o) (zrow_checked o')) = lsum cols (fun q => z o q * z o' q).
+Proof. unfold zgram. rewrite !zrow_snd. unfold z. now rewrite <- (zdot_sum (fun q => nearest (xi o q)) (fun q => nearest (xi o' q))). Qed.
 Lemma quad_gram (w : A -> R) : lsum rows (fun o => lsum rows (fun o' => w o * w o' * lsum cols (fun q => z o q * z o' q)))
   = lsum cols (fun q => lsum rows (fun o => z o q * w o) * lsum rows (fun o => z o q * w o)).
 Proof.
@@ -302,9 +308,10 @@ Proof.
   pose proof (tri_wf (fun o o' => lsum cols (fun q => z o q * z o' q)) ((alphaR * S + IZR slack) * (alphaR * S + IZR slack)) rows) as [T1 T2].
   pose proof (tri_wf (fun o o' => - lsum cols (fun q => z o q * z o' q)) (- ((lamR * S - IZR slack) * (lamR * S - IZR slack))) rows) as [U1 U2].
   assert (Lo : 0 <= quad (tri (fun o o' => lsum cols (fun q => z o q * z o' q)) ((alphaR * S + IZR slack) * (alphaR * S + IZR slack)) rows) (map w rows)).
-  { eapply psd_ok; [|exact T1 | now rewrite map_length | exact K0]. apply c_itri; [apply zgram_ok | now apply cmul]. }
+  { eapply psd_ok; [|exact T1 | now rewrite map_length | exact K0]. apply c_ishift; [apply zgram_ok | now apply cmul]. }
   assert (Up : 0 <= quad (tri (fun o o' => - lsum cols (fun q => z o q * z o' q)) (- ((lamR * S - IZR slack) * (lamR * S - IZR slack))) rows) (map w rows)).
-  { eapply psd_ok; [|exact U1 | now rewrite map_length | exact K]. apply c_itri; [intros; apply cneg, zgram_ok | apply cneg; now apply cmul]. }
+  { eapply psd_ok; [|exact U1 | now rewrite map_length | exact K]. rewrite zopp_tri.
+    apply c_ishift; [|apply cneg; now apply cmul]. intros. now rewrite opp_IZR, zgram_ok. }
   rewrite quad_tri in Lo by (intros; apply lsum_ext; intro; ring).
   rewrite quad_tri in Up by (intros; f_equal; apply lsum_ext; intro; ring).
   rewrite quad_gram in Lo.

@@ -69,6 +69,6 @@ Theorem converges : forall W : nat -> par -> R, descent (trained true true true)
   forall t, loss the_instance (W t) <= (1 - eta * beta) ^ t * loss the_instance (W 0%nat).
 Proof.
   intros W Ds t. rewrite <- !the_loss. revert W Ds t.
-  apply (check_sound (F.PtoP 50) the_instance the_certificate). vm_cast_no_check (eq_refl true).
+  apply (check_sound (F.PtoP 36) (F.PtoP 50) the_instance the_certificate). vm_cast_no_check (eq_refl true).
 Qed.
 Print Assumptions converges.

@@ -76,12 +76,14 @@ fn free(line: &str) -> Option<&'static str> {
     (numbers && only(said, "=e.+- ")).then_some(name)
 }
 
-/// A line that names the bits of interval arithmetic, without the number.
-fn bits(line: &str) -> Option<(&str, &str)> {
-    let (before, rest) = line.split_once("(F.PtoP ")?;
-    let (digits, after) = rest.split_once(')')?;
-    digits
-        .bytes()
-        .all(|b| b.is_ascii_digit())
-        .then_some((before, after))
+/// What stands around the numbers in a line that names bits of interval arithmetic.
+fn bits(line: &str) -> Option<Vec<&str>> {
+    let mut parts = line.split("(F.PtoP ");
+    let mut around = vec![parts.next()?];
+    for part in parts {
+        let (digits, after) = part.split_once(')')?;
+        digits.bytes().all(|b| b.is_ascii_digit()).then_some(())?;
+        around.push(after);
+    }
+    (around.len() > 1).then_some(around)
 }

@@ -145,8 +145,8 @@ pub fn estimate(dims: Dims, kernel: Kernel, trained: Trained, integers: Integers
     // Products of integers in the Gram matrix.
     let gram = m * m / 2.0 * P;
     let seconds = match integers {
-        Integers::Z => 140e-6 * products + 8e-3 * exponentials + 20e-6 * gram,
-        Integers::Primitive => 30e-6 * products + 1e-3 * exponentials + 20e-6 * gram,
+        Integers::Z => 110e-6 * products + 4e-3 * exponentials + 10e-6 * gram,
+        Integers::Primitive => 25e-6 * products + 0.7e-3 * exponentials + 10e-6 * gram,
     };
     Estimate {
         seconds: 3.0 + seconds,

@@ -10,19 +10,28 @@ use gdcert::numbers::linalg::singular_values;
 use gdcert::problem::{Dims, Instance};
 use std::fmt::Write as _;
 
-/// Bits of the mantissas: each costs time. Singular values are asked for to 14 bits only; the residual may be what is left when
-/// large outputs of the heads cancel.
-fn precision(instance: &Instance, norms: &Norms, residual: f64) -> u32 {
+/// Bits of the mantissas, each of which costs time: of the model's quantities, and of the elimination behind the singular values,
+/// which loses bits with every row.
+struct Precision {
+    model: u32,
+    elimination: u32,
+}
+
+/// A margin of 2^-20 has to be seen in every norm, also in the residual that is left where large outputs of the heads cancel, and
+/// entries of J to an eighth of the 2^-F to which they are rounded.
+fn precision(instance: &Instance, norms: &Norms, ball: &Ball) -> Precision {
     let n = instance.dims().n as f64;
     let largest = norms
         .ups
         .iter()
         .map(|heads| heads.iter().sum::<f64>())
         .fold(0.0, f64::max);
-    let lost = (n * largest / residual).log2();
-    // Elimination in intervals loses bits with every row.
-    let elimination = 48.0 + instance.dims().m() as f64 / 2.0;
-    elimination.max(34.0 + lost.ceil()).min(400.0) as u32
+    let lost = (n * largest / ball.residual).log2().max(0.0);
+    let entries = ball.jacobian.log2() + ball.bits as f64 + 8.0;
+    Precision {
+        model: (28.0 + lost).max(entries).ceil().clamp(36.0, 400.0) as u32,
+        elimination: 48 + instance.dims().m() as u32 / 2,
+    }
 }
 /// The same for the singular values, where Rocq rounds the Jacobian's entries to few bits.
 const SIGMA_MARGIN: f64 = 1.0 + 1.0 / (1u64 << 14) as f64;
@@ -133,9 +142,11 @@ pub(super) fn export(
     takes: &str,
 ) -> Result<std::result::Result<String, String>> {
     let norms = Norms::new(instance);
-    let bits = |ball: &Ball| precision(instance, &norms, ball.residual);
     let found = close(instance, c, &norms)?;
-    Ok(found.map(|ball| file(instance, c, &norms, &ball, bits(&ball), takes)))
+    Ok(found.map(|ball| {
+        let bits = precision(instance, &norms, &ball);
+        file(instance, c, &norms, &ball, &bits, takes)
+    }))
 }
 
 /// The file with other numbers in the places of the proof's own: what [`same_statement`](super::compare::same_statement) holds a
@@ -158,7 +169,11 @@ pub(super) fn template(instance: &Instance, c: &TheoremA) -> String {
         ups: Vec::new(),
         qn: Vec::new(),
     };
-    file(instance, c, &norms, &ball, 60, "")
+    let bits = Precision {
+        model: 60,
+        elimination: 60,
+    };
+    file(instance, c, &norms, &ball, &bits, "")
 }
 
 fn file(
@@ -166,7 +181,7 @@ fn file(
     c: &TheoremA,
     norms: &Norms,
     found: &Ball,
-    precision: u32,
+    bits: &Precision,
     takes: &str,
 ) -> String {
     let about = format!(
@@ -212,9 +227,11 @@ fn file(
          Theorem converges : forall W : nat -> par -> R, descent {} eta (the_weights the_instance) W ->\n  \
          forall t, loss the_instance (W t) <= (1 - eta * beta) ^ t * loss the_instance (W 0%nat).\n\
          Proof.\n  intros W Ds t. rewrite <- !the_loss. revert W Ds t.\n  \
-         apply (check_sound (F.PtoP {precision}) the_instance the_certificate). vm_cast_no_check (eq_refl true).\nQed.\n\
+         apply (check_sound (F.PtoP {}) (F.PtoP {}) the_instance the_certificate). vm_cast_no_check (eq_refl true).\nQed.\n\
          Print Assumptions converges.",
-        blocks_text(c.trained)
+        blocks_text(c.trained),
+        bits.model,
+        bits.elimination
     ));
     text
 }
