@@ -55,7 +55,7 @@ impl PyModel {
         };
         let names: Vec<String> = match train.extract::<String>() {
             Ok(text) => text.split(',').map(|name| name.trim().to_owned()).collect(),
-            Err(_) => list("train", train, |_, name| Ok(name.extract()?))?,
+            Err(_) => list("train", train, |_, name| name.extract())?,
         };
         let graph = self.inner.training(&names);
         let graph = graph.map_err(|e| refused(format!("train: {e}")))?;

@@ -55,8 +55,8 @@ const FOOT: f64 = 18.0;
 /// use gdcert_report::plot;
 ///
 /// let dims = Dims { N: 2, n: 3, D: 6, d: 3, H: 2, p: 1 };
-/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0);
-/// let found = verify(&instance, &Settings::default());
+/// let instance = Instance::random(dims, Kernel::Softmax, Init::Lecun, 0)?;
+/// let found = verify(&instance, &Settings::default())?;
 /// let figure = plot::rate_vs_bound(&found, "lecun, seed 0", deciding_reading(found.trained).name());
 /// assert!(figure.svg().starts_with("<svg"));
 /// # Ok::<(), gdcert::Error>(())
