@@ -8,20 +8,25 @@ use super::instance::{Dims, Instance};
 use super::matrix::Matrix;
 use super::point::Point;
 
-pub(crate) fn obstructed(c: &Obstructed, files: &Files) -> Proof {
-    let [loss, margin] = [c.loss_lower, c.margin];
+/// The signs of what both kinds of obstruction state.
+pub(crate) fn signs(loss: f64, margin: f64) -> Proof {
     require(loss > 0.0 && loss.is_finite(), || {
         format!("loss_lower = {loss:?} is not a positive number")
     })?;
     require(margin >= 0.0 && margin.is_finite(), || {
         format!("margin = {margin:?} is negative or not finite")
-    })?;
+    })
+}
+
+pub(crate) fn obstructed(c: &Obstructed, files: &Files) -> Proof {
+    signs(c.loss_lower, c.margin)?;
     require(c.kernel == Kernel::Softmax, || "only softmax attention is obstructed".to_owned())?;
     require(!c.trained.flags()[2], || "with W^V trained nothing obstructs".to_owned())?;
     let instance = read(&c.instance, c.kernel, files)?;
     let site = Site::new(&instance);
-    let hull =
-        |at: &Point| Answer::at_most("loss_lower", ball(loss), "the hull bound", hull_loss(at));
+    let hull = |at: &Point| {
+        Answer::at_most("loss_lower", ball(c.loss_lower), "the hull bound", hull_loss(at))
+    };
     hull(site.fast()).or(|| hull(site.precise())).proof()?;
     require(c.reason == Reason::Hull || values_ignore_token(&instance), || {
         "reason = zero_gradient, but W^V reads a feature that varies over tokens".to_owned()

@@ -1,7 +1,7 @@
 //! Folders about a model of the user's own, in words: what the model is, what was claimed and found, and what its certificate is
 //! worth here and now.
 
-use super::proof::{Gist, Held, LONGEST, Reproved, Standing, Verdicts, beside, beta_words};
+use super::proof::{Gist, Held, Reproved, Standing, Verdicts, beside, beta_words};
 use super::words::{Unproven, claimed, measured, orbit_words, verdict};
 use gdcert::certificate::check;
 use gdcert::graph::{Bounds, Certificate, Graph, Operation, VerdictFile};
@@ -16,6 +16,10 @@ use std::path::Path;
 
 /// The largest m and the most entries of J that are proven again without being asked.
 const LARGEST: (usize, usize) = (512, 1 << 17);
+
+/// Entries of the nodes or of the Jacobian times steps of an exact orbit: half a minute at most. A model's step costs more an
+/// entry than attention's.
+const LONGEST: usize = 1 << 24;
 
 /// A model with the blocks that a certificate or verdict says are trained.
 fn model(folder: &Path, file: &str, trained: &Value) -> Result<Graph, String> {

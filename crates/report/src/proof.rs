@@ -230,7 +230,7 @@ fn regular(path: &Path) -> Result<()> {
 }
 
 /// Entries of the Jacobian times steps of an exact orbit: about fifteen seconds on one core.
-pub(super) const LONGEST: usize = 1 << 27;
+const LONGEST: usize = 1 << 27;
 
 /// Runs the independent checker, the only place from here where something is proven.
 fn reprove(certificate: &Certificate, path: &Path, folder: &Path) -> Standing {

@@ -10,6 +10,7 @@ use crate::certificate::{ModelObstructed, Reason};
 use crate::claims::{Answer, Proof, Stop, require};
 use crate::files::Files;
 use crate::number::power;
+use crate::obstruction::signs;
 use std::iter::Sum;
 use std::ops::{Add, Mul, Neg, Sub};
 
@@ -115,13 +116,7 @@ impl Number for Exact {
 /// The loss at M_0 is as large as it is said, the model is differentiable there, and every entry of J'r is 0: as it is computed
 /// in exact numbers, or by the parameter's column of J where r is not 0.
 pub(crate) fn obstructed(c: &ModelObstructed, files: &Files) -> Proof {
-    let [loss, margin] = [c.loss_lower, c.margin];
-    require(loss > 0.0 && loss.is_finite(), || {
-        format!("loss_lower = {loss:?} is not a positive number")
-    })?;
-    require(margin >= 0.0 && margin.is_finite(), || {
-        format!("margin = {margin:?} is negative or not finite")
-    })?;
+    signs(c.loss_lower, c.margin)?;
     require(c.reason == Reason::ZeroGradient, || {
         format!("the reason {} is about attention, not about a model", c.reason)
     })?;
@@ -140,7 +135,7 @@ pub(crate) fn obstructed(c: &ModelObstructed, files: &Files) -> Proof {
         })?;
     }
     let squares: Ball = known.residual().iter().map(|r| *r * *r).sum();
-    Answer::at_most("loss_lower", ball(loss), "f at M_0", ball(0.5) * squares).proof()?;
+    Answer::at_most("loss_lower", ball(c.loss_lower), "f at M_0", ball(0.5) * squares).proof()?;
     let point: Vec<Exact> = start.iter().map(|x| Exact::of(*x)).collect();
     let at = Values::<Exact>::new(&model, &point);
     let r = at.residual().to_vec();
