@@ -41,7 +41,7 @@ pub(crate) struct Rowwise {
 }
 
 /// A node's derivatives by blocks; `None` is 0.
-type Derivative = Vec<Option<Rowwise>>;
+pub(crate) type Derivative = Vec<Option<Rowwise>>;
 
 /// Multiplications that are spent on the Jacobians of all nodes at a centre.
 const AFFORDABLE: usize = 20_000_000_000;
@@ -54,7 +54,7 @@ const WIDEST: usize = 512;
 type Term = (Interval, usize, usize);
 
 impl Rowwise {
-    fn identity(cols: usize) -> Rowwise {
+    pub(crate) fn identity(cols: usize) -> Rowwise {
         Rowwise {
             cols,
             start: (0..=cols).collect(),
@@ -113,8 +113,13 @@ impl Rowwise {
         &self.size
     }
 
+    /// What each row may be off by in norm.
+    pub(crate) fn errors(&self) -> &[f64] {
+        &self.error
+    }
+
     /// The columns and numbers of a row.
-    fn row(&self, a: usize) -> (&[u32], &[f64]) {
+    pub(crate) fn row(&self, a: usize) -> (&[u32], &[f64]) {
         let range = self.start[a]..self.start[a + 1];
         (&self.at[range.clone()], &self.data[range])
     }
@@ -434,7 +439,7 @@ fn last_uses(graph: &Graph) -> Vec<usize> {
 }
 
 /// sqrt(p_j) (z_j - sum_l p_l z_l): what sigma is the norm of.
-fn weighted(z: &Rowwise, rows: &Rows, p: &[Interval]) -> Option<Rowwise> {
+pub(crate) fn weighted(z: &Rowwise, rows: &Rows, p: &[Interval]) -> Option<Rowwise> {
     let means = Rowwise::combined(&[Some(z)], rows.entries.len(), |row, terms| {
         terms.extend(rows.entries[row].iter().map(|e| (p[*e], 0, *e)));
     })?;
@@ -446,7 +451,7 @@ fn weighted(z: &Rowwise, rows: &Rows, p: &[Interval]) -> Option<Rowwise> {
 }
 
 /// The derivative of a node from those of its inputs; `None` if one is not there or it costs too much.
-fn derivative(
+pub(crate) fn derivative(
     graph: &Graph,
     node: usize,
     kernel: &Kernel,

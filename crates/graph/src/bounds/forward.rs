@@ -100,6 +100,12 @@ impl State {
         let some = (0..self.d.len()).filter_map(|c| self.H.get(b, c));
         some.clone().next().is_some().then(|| together(of, some))
     }
+
+    /// How far D_b v_s is from what it is at the centre: Lemma 2.
+    pub(crate) fn moves(&self, of: &Rc<Subsets>, radius: f64) -> ByBlock {
+        let of_block = |b| self.row(of, b).map(|row| row.by(radius));
+        (0..self.d.len()).map(of_block).collect()
+    }
 }
 
 /// d, H and K of a result, before Lemmas 1 and 2.
@@ -458,7 +464,7 @@ fn decided(node: usize, entry: usize, range: Interval, what: &'static str) -> Re
     }
 }
 
-/// max |phi'|, max |phi''| and the range of every entry.
+/// max |phi'|, |phi''|, |phi'''| and the range of every entry.
 pub(crate) fn map(
     node: usize,
     f: Function,
@@ -494,7 +500,11 @@ pub(crate) fn map(
                 } else {
                     (sin, cos)
                 };
-                Slopes { first, second }
+                Slopes {
+                    first,
+                    second,
+                    third: first,
+                }
             }
             Function::IntegerPow(k) => {
                 if k < 0 {
@@ -510,7 +520,11 @@ pub(crate) fn map(
                 } else {
                     1.0
                 };
-                Slopes { first, second: 0.0 }
+                Slopes {
+                    first,
+                    second: 0.0,
+                    third: 0.0,
+                }
             }
         });
         ranges.push(y);

@@ -115,7 +115,76 @@ fn crossed(u: &Lattice, w: &Lattice) -> Lattice {
     u.largest().times(w).min(&u.times(&w.largest()))
 }
 
-/// The matrix over blocks: |D^2 F[delta_b, epsilon_c]| is at most its entry (b, c) times |delta_b| |epsilon_c|.
+/// Matrices over blocks, times |delta_b| |epsilon_c|.
+pub(crate) struct Sums {
+    /// At least |D^2F[delta_b, epsilon_c]|.
+    pub(crate) kappa: DMatrix<f64>,
+    /// At least what that of a point of the ball differs by from that of the centre; where it is asked for.
+    pub(crate) moves: Option<DMatrix<f64>>,
+}
+
+/// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
+/// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
+struct Moving<'a, T> {
+    most: &'a T,
+    moves: &'a T,
+}
+
+impl<T> Clone for Moving<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Moving<'_, T> {}
+
+impl Sums {
+    /// Adds X(alpha, u_b, w_c), and by telescoping what a product's factors move it by, one after the other.
+    fn add(
+        &mut self,
+        alpha: Moving<Lattice>,
+        u: Moving<ByBlock>,
+        w: Moving<ByBlock>,
+        order: Order,
+        X: impl Fn(&Lattice, &Lattice, &Lattice) -> Lattice,
+    ) {
+        add_products(&mut self.kappa, alpha.most, u.most, w.most, order, &X);
+        let Some(moves) = &mut self.moves else { return };
+        add_products(moves, alpha.moves, u.most, w.most, order, &X);
+        add_products(moves, alpha.most, u.moves, w.most, order, &X);
+        add_products(moves, alpha.most, u.most, w.moves, order, &X);
+    }
+}
+
+/// Whether a node's sum is X, or X + X'.
+#[derive(Clone, Copy, PartialEq)]
+enum Order {
+    One,
+    Both,
+}
+
+fn add_products(
+    to: &mut DMatrix<f64>,
+    alpha: &Lattice,
+    u: &ByBlock,
+    w: &ByBlock,
+    order: Order,
+    X: &impl Fn(&Lattice, &Lattice, &Lattice) -> Lattice,
+) {
+    for (b, u) in u.iter().enumerate() {
+        for (c, w) in w.iter().enumerate() {
+            if let (Some(u), Some(w)) = (u, w) {
+                let x = total(X(alpha, u, w));
+                to[(b, c)] = up::add(to[(b, c)], x);
+                if order == Order::Both {
+                    to[(c, b)] = up::add(to[(c, b)], x);
+                }
+            }
+        }
+    }
+}
+
+/// The sums of Theorem 4, and what they move by if `moving`.
 pub(crate) fn reverse(
     graph: &Graph,
     rules: &[Rule],
@@ -124,7 +193,8 @@ pub(crate) fn reverse(
     adjoints: &Adjoints,
     states: &[State],
     radius: f64,
-) -> DMatrix<f64> {
+    moving: bool,
+) -> Sums {
     let blocks = graph.blocks().len();
     let none = Adjoint {
         alpha: None,
@@ -133,7 +203,11 @@ pub(crate) fn reverse(
     let mut all = vec![none; rules.len()];
     let output = graph.output();
     all[output].alpha = Some(Lattice::constant(&subsets[output], 1.0));
-    let mut kappa = DMatrix::from_element(blocks, blocks, 0.0);
+    let zeros = || DMatrix::from_element(blocks, blocks, 0.0);
+    let mut sums = Sums {
+        kappa: zeros(),
+        moves: moving.then(zeros),
+    };
     for node in (0..rules.len()).rev() {
         let of = &subsets[node];
         let own = std::mem::replace(
@@ -159,8 +233,14 @@ pub(crate) fn reverse(
             alpha = alpha.min(&at_centre.plus(&change.by(radius)));
             alpha.close();
         }
+        let alpha_moves = change.by(radius);
         let inputs = &graph.nodes()[node].inputs;
         let state = |i: usize| &states[inputs[i]];
+        let moves_of = |node: usize| match moving {
+            true => states[node].moves(&subsets[node], radius),
+            false => vec![None; blocks],
+        };
+        let moves = |i: usize| moves_of(inputs[i]);
         let varies = |i: usize| graph.nodes()[inputs[i]].varies;
         let mut give = |i: usize, alpha: Lattice, beta: ByBlock| {
             if varies(i) {
@@ -220,10 +300,18 @@ pub(crate) fn reverse(
                     });
                     give(i, norm.times(&a), beta);
                 }
-                let (da, db) = (&state(0).d, &state(1).d);
                 let lift = |i: usize, u: &Lattice| u.lifted(of, &sides[i].to_result);
-                let most = alpha.largest_over(sides[0].batch_in_result());
-                cross(&mut kappa, da, db, |u, w| {
+                let [u, w] = [0, 1].map(moves);
+                let [u, w] = [(0, &u), (1, &w)].map(|(i, moves)| Moving {
+                    most: &state(i).d,
+                    moves,
+                });
+                let alpha = Moving {
+                    most: &alpha,
+                    moves: &alpha_moves,
+                };
+                sums.add(alpha, u, w, Order::Both, |alpha, u, w| {
+                    let most = alpha.largest_over(sides[0].batch_in_result());
                     let (u_most, w_most) = (sides[0].one_of_batch(u), sides[1].one_of_batch(w));
                     let (u, w) = (lift(0, u), lift(1, w));
                     let (u_most, w_most) = (lift(0, &u_most), lift(1, &w_most));
@@ -241,9 +329,16 @@ pub(crate) fn reverse(
                     });
                     give(i, factor.times(&alpha), beta);
                 }
-                cross(&mut kappa, &state(0).d, &state(1).d, |u, w| {
-                    product(&alpha, u, w)
+                let [u, w] = [0, 1].map(moves);
+                let [u, w] = [(0, &u), (1, &w)].map(|(i, moves)| Moving {
+                    most: &state(i).d,
+                    moves,
                 });
+                let alpha = Moving {
+                    most: &alpha,
+                    moves: &alpha_moves,
+                };
+                sums.add(alpha, u, w, Order::Both, product);
             }
             Rule::Div => {
                 // q = u/w: the adjoint of u is that of q over w, the adjoint of w the former times -q.
@@ -265,9 +360,29 @@ pub(crate) fn reverse(
                 });
                 give(1, q.times(&share), second);
                 give(0, share.clone(), first);
-                cross(&mut kappa, &states[node].d, &state(1).d, |u, w| {
-                    product(&share, u, w)
+                // 1/w moves by radius |d(w)| / w^2.
+                let slope = state(1).slope(&subsets[inputs[1]]);
+                let slope = slope.unwrap_or_else(|| Lattice::constant(of, 0.0));
+                let by = state(1).range.iter().zip(slope.entries()).map(|(w, d)| {
+                    let inverse = least(*w);
+                    up::mul(up::mul(inverse, inverse), up::mul(radius, *d))
                 });
+                let by = Lattice::maxima(of, &by.collect::<Vec<_>>());
+                let share_moves = inverse.times(&alpha_moves).plus(&by.times(&alpha));
+                let (q, w) = (moves_of(node), moves(1));
+                let q = Moving {
+                    most: &states[node].d,
+                    moves: &q,
+                };
+                let w = Moving {
+                    most: &state(1).d,
+                    moves: &w,
+                };
+                let share = Moving {
+                    most: &share,
+                    moves: &share_moves,
+                };
+                sums.add(share, q, w, Order::Both, product);
             }
             Rule::Map(f) => {
                 let u = state(0);
@@ -292,18 +407,35 @@ pub(crate) fn reverse(
                     plus(carried, moved)
                 });
                 give(0, first.times(&alpha), beta);
-                for b in 0..blocks {
-                    for c in 0..blocks {
-                        let (Some(db), Some(dc), Some(sb), Some(sc)) =
-                            (&u.d[b], &u.d[c], &steep[b], &steep[c])
-                        else {
-                            continue;
-                        };
-                        let one = bent.times(db).times(dc);
-                        let (two, three) = (sb.times(dc), sc.times(db));
-                        let x = one.min(&alpha.times(&two)).min(&alpha.times(&three));
-                        kappa[(b, c)] = up::add(kappa[(b, c)], total(x));
-                    }
+                // Of the factors v', phi'', u and u' the second one is a number for each entry.
+                let X = |second: &[f64], alpha: &Lattice, u: &Lattice, w: &Lattice| {
+                    let by = |x: &Lattice| {
+                        let entries = second.iter().zip(x.entries());
+                        maxima(&entries.map(|(s, x)| up::mul(*s, *x)).collect::<Vec<_>>())
+                    };
+                    let one = by(alpha).times(u).times(w);
+                    let (two, three) = (by(u).times(w), by(w).times(u));
+                    one.min(&alpha.times(&two)).min(&alpha.times(&three))
+                };
+                let second = entries(&|_, s| s.second);
+                let moves = moves(0);
+                let d = Moving {
+                    most: &u.d,
+                    moves: &moves,
+                };
+                let factor = Moving {
+                    most: &alpha,
+                    moves: &alpha_moves,
+                };
+                sums.add(factor, d, d, Order::One, |a, u, w| X(&second, a, u, w));
+                if let (Some(moves), Some(slope)) = (&mut sums.moves, u.slope(&subsets[inputs[0]])) {
+                    let bend = |e: usize, s: &Slopes| {
+                        let by = up::mul(radius, slope.entries()[e]);
+                        up::mul(s.third, by).min(2.0 * s.second)
+                    };
+                    let bend = entries(&bend);
+                    let X = |a: &Lattice, u: &Lattice, w: &Lattice| X(&bend, a, u, w);
+                    add_products(moves, &alpha, &u.d, &u.d, Order::One, &X);
                 }
             }
             Rule::Softmax(rows) => {
@@ -315,7 +447,7 @@ pub(crate) fn reverse(
                     &change,
                     radius,
                 );
-                let centred = found.centred(rows, &adjoints.centred[node], alpha.entries());
+                let (centred, moved) = found.centred(rows, &adjoints.centred[node], alpha.entries());
                 let R = &rows.of;
                 let by_row = |number: &dyn Fn(&[usize]) -> f64| {
                     let numbers: Vec<f64> = rows.entries.iter().map(|row| number(row)).collect();
@@ -337,18 +469,24 @@ pub(crate) fn reverse(
                     plus(carried, moved).map(|x| lift(&x))
                 });
                 give(0, a, beta);
-                for b in 0..blocks {
-                    for c in 0..blocks {
-                        if let (Some(sb), Some(sc)) = (&sigma[b], &sigma[c]) {
-                            let x = total(most.times(sb).times(sc));
-                            kappa[(b, c)] = up::add(kappa[(b, c)], x);
-                        }
-                    }
-                }
+                let sigma_moves = match moving {
+                    true => sigma_moves(rows, sigma, state(0), &subsets[inputs[0]], &root, radius),
+                    false => vec![None; blocks],
+                };
+                let moved = by_row(&|row| row.iter().fold(0.0f64, |most, e| most.max(moved[*e])));
+                let sigma = Moving {
+                    most: sigma,
+                    moves: &sigma_moves,
+                };
+                let most = Moving {
+                    most: &most,
+                    moves: &moved,
+                };
+                sums.add(most, sigma, sigma, Order::One, |a, u, w| a.times(u).times(w));
             }
         }
     }
-    kappa
+    sums
 }
 
 /// The source axis of each axis of a result of this rank.
@@ -376,22 +514,29 @@ fn total(mut x: Lattice) -> f64 {
     x.whole()
 }
 
-/// Adds X + X' to the matrix.
-fn cross(
-    kappa: &mut DMatrix<f64>,
-    u: &ByBlock,
-    w: &ByBlock,
-    X: impl Fn(&Lattice, &Lattice) -> Lattice,
-) {
-    for (b, u) in u.iter().enumerate() {
-        for (c, w) in w.iter().enumerate() {
-            if let (Some(u), Some(w)) = (u, w) {
-                let x = total(X(u, w));
-                kappa[(b, c)] = up::add(kappa[(b, c)], x);
-                kappa[(c, b)] = up::add(kappa[(c, b)], x);
-            }
-        }
-    }
+/// Lemma 7: how far (sum_j p_j (z_j - mean)^2)^{1/2} is from that of the centre, as a vector of the terms under the root.
+fn sigma_moves(
+    rows: &Rows,
+    sigma: &ByBlock,
+    z: &State,
+    of_z: &Rc<Subsets>,
+    root_lambda: &Lattice,
+    radius: f64,
+) -> ByBlock {
+    let (R, half) = (&rows.of, up::root(0.5));
+    let all = together(R, sigma.iter().flatten());
+    let slope = z.slope(of_z).map(|d| d.without(R, rows.axis).by(half));
+    let of = |b: usize| {
+        let own = sigma[b].as_ref()?;
+        let turned = plus(
+            Some(crossed(own, &all)),
+            slope.as_ref().map(|slope| crossed(own, slope)),
+        );
+        let carried = z.row(of_z, b);
+        let carried = carried.map(|row| root_lambda.times(&row.without(R, rows.axis)));
+        plus(turned, carried).map(|x| x.by(radius))
+    };
+    (0..sigma.len()).map(of).collect()
 }
 
 /// How far softmax weights and adjoints move within the ball.
@@ -430,9 +575,10 @@ fn spread(
 impl Spread {
     /// The norm of w -> p_a's adjoint less the row's mean of adjoints, over the ball: with p = p(C) + pi, sum pi = 0,
     /// and adjoints moved by Delta it is that at the centre, less sum_l pi_l (adjoint_l - mean)(C), plus Delta_a -
-    /// sum_l p_l Delta_l. Also at most the adjoint itself and the mean of them.
-    fn centred(&self, rows: &Rows, at_centre: &[f64], alpha: &[f64]) -> Vec<f64> {
-        let mut out = vec![0.0; alpha.len()];
+    /// sum_l p_l Delta_l. Also at most the adjoint itself and the mean of them. And the norm of what it differs by from that at
+    /// the centre.
+    fn centred(&self, rows: &Rows, at_centre: &[f64], alpha: &[f64]) -> (Vec<f64>, Vec<f64>) {
+        let (mut out, mut moves) = (vec![0.0; alpha.len()], vec![0.0; alpha.len()]);
         for row in &rows.entries {
             let mean = |x: &[f64]| up::sum(row.iter().map(|e| up::mul(self.most[*e], x[*e])));
             let (moved, crude) = (mean(&self.adjoints), mean(alpha));
@@ -444,11 +590,11 @@ impl Spread {
             }));
             for e in row {
                 let own = at_centre.get(*e).copied().unwrap_or(f64::INFINITY);
-                let better = up::add(up::add(own, shifted), up::add(self.adjoints[*e], moved));
-                out[*e] = better.min(up::add(alpha[*e], crude));
+                moves[*e] = up::add(shifted, up::add(self.adjoints[*e], moved));
+                out[*e] = up::add(own, moves[*e]).min(up::add(alpha[*e], crude));
             }
         }
-        out
+        (out, moves)
     }
 }
 

@@ -542,3 +542,73 @@ fn norms_of_sparse_rows_are_spectral_norms() {
         }
     }
 }
+
+/// scratch
+#[test]
+fn compare_bounds() {
+    for name in GALLERY {
+        for seed in 0..2 {
+            let graph = gallery(name, seed).unwrap();
+            let start = graph.start();
+            let mut draw = Draw::new(seed);
+            let clock = std::time::Instant::now();
+            let bounds = Bounds::new(&graph, &start).unwrap();
+            let made = clock.elapsed();
+            let clock = std::time::Instant::now();
+            let h = bounds.curvature_by_rules(0.0);
+            let rules = clock.elapsed();
+            let clock = std::time::Instant::now();
+            let second = super::second::norm(&graph, &bounds.rules, &bounds.centre.values, &start);
+            let took = clock.elapsed();
+            let found = adversary(&graph, &start, &mut draw, 4);
+            let mut line = format!("{name:14} m {} P {:4} | {:6.2} {:6.2} |", graph.m(), graph.P(), h/found, second.unwrap_or(f64::NAN)/found);
+            for radius in [0.001, 0.01, 0.03, 0.1] {
+                let (rules, h) = (bounds.curvature_by_rules(radius), bounds.curvature(radius));
+                let mut found = found;
+                    for _ in 0..3 {
+                        let M = drawn(&mut draw, &start, radius);
+                        found = found.max(adversary(&graph, &M, &mut draw, 1));
+                    }
+                if h < found * (1.0 - 1e-10) { println!("BAD {name} {radius} {h} {found} second {second:?} rules {rules}"); }
+                let cube = sweeps(&graph, &start, radius);
+                line += &format!(" {:7.2} {:7.2} {:7.2} |", rules / found, h / found, cube / found);
+            }
+            let clock = std::time::Instant::now();
+            let _ = bounds.curvature(0.1);
+            let whole = clock.elapsed();
+            println!("{line} | {made:.1?} {rules:.1?} second {took:.1?} with moves {whole:.1?}");
+        }
+    }
+}
+
+/// The same as `second::norm` by m reverse sweeps in dual intervals for each parameter, over the cube of this radius.
+fn sweeps(graph: &Graph, at: &[f64], radius: f64) -> f64 {
+    let (m, P) = (graph.m(), graph.P());
+    if P > 150 { return f64::NAN; }
+    let number = Interval::from_f64;
+    let mut there = Evaluation::<Dual<Interval>>::new(graph);
+    for (x, at) in there.parameters_mut().iter_mut().zip(at) {
+        *x = Dual::from_f64(*at);
+        x.re += Interval::new(-radius, radius);
+    }
+    let mut middles = Vec::with_capacity(m * P * P);
+    let mut off = number(0.0);
+    for j in 0..P {
+        there.parameters_mut()[j].eps = number(1.0);
+        there.forward();
+        let rows = there.jacobian();
+        there.parameters_mut()[j].eps = number(0.0);
+        for x in rows {
+            if !x.eps.magnitude().is_finite() {
+                return f64::INFINITY;
+            }
+            let (middle, radius) = x.eps.mid_radius();
+            middles.push(middle);
+            off += number(radius).square();
+        }
+    }
+    gdcert_numbers::verified::sigma_max(
+        gdcert_numbers::linalg::view(&DMatrix::from_vec(m * P, P, middles)),
+        off.sqrt().hi(),
+    )
+}
