@@ -114,7 +114,7 @@ impl orbit::Bounds for Around<'_> {
     fn curvature(&self, radius: f64) -> f64 {
         self.0
             .as_ref()
-            .map_or(f64::INFINITY, |bounds| bounds.curvature(radius))
+            .map_or(f64::INFINITY, |bounds| bounds.curvature_by_rules(radius))
     }
 }
 

@@ -47,6 +47,15 @@ impl Rows {
         Rows { width, numbers: numbers.collect(), parts, error, size }
     }
 
+    /// `count` of the unit vectors, from one on.
+    pub(crate) fn units(width: usize, first: usize, count: usize) -> Rows {
+        let mut numbers = vec![0.0; count * width];
+        (0..count).for_each(|a| numbers[a * width + first + a] = 1.0);
+        let parts = (0..count).map(|a| vec![(first + a) / PART]).collect();
+        let (error, size) = (vec![0.0; count], vec![1.0; count]);
+        Rows { width, numbers, parts, error, size }
+    }
+
     pub(crate) fn of(width: usize, balls: &[Ball]) -> Rows {
         let parts: Vec<(f64, f64)> = balls.iter().map(|x| coefficient(*x)).collect();
         let numbers: Vec<f64> = parts.iter().map(|part| part.0).collect();
@@ -64,13 +73,18 @@ impl Rows {
         &row[part * PART..self.width.min(part * PART + PART)]
     }
 
-    /// Row a times row b: the sum over the parts in which neither is 0.
+    /// Row a times row b.
     fn product(&self, a: usize, b: usize) -> f64 {
-        let (mut of_a, mut of_b) = (&self.parts[a][..], &self.parts[b][..]);
+        self.product_with(a, self, b)
+    }
+
+    /// Row a times row b of others: the sum over the parts in which neither is 0.
+    fn product_with(&self, a: usize, other: &Rows, b: usize) -> f64 {
+        let (mut of_a, mut of_b) = (&self.parts[a][..], &other.parts[b][..]);
         let mut sum = 0.0;
         while let ([i, rest_a @ ..], [j, rest_b @ ..]) = (of_a, of_b) {
             if i == j {
-                sum += dot(self.part(a, *i), self.part(b, *i));
+                sum += dot(self.part(a, *i), other.part(b, *i));
             }
             (of_a, of_b) = (if i <= j { rest_a } else { of_a }, if j <= i { rest_b } else { of_b });
         }
@@ -137,7 +151,7 @@ impl Rows {
             }
         }
         let off = mul(gamma::<f64>(depth(PART) + self.width / PART + 2), mul(frobenius, frobenius));
-        let square = add(largest_eigenvalue(&G, n), add(off, power(-1000)));
+        let square = add(largest_eigenvalue(&G, n, 80), add(off, power(-1000)));
         add(root(square), norm(rows.iter().map(|a| self.error[*a]))).min(frobenius)
     }
 
@@ -173,15 +187,64 @@ impl Rows {
     }
 }
 
+/// A A' for a matrix whose rows come in parts, one beside the other.
+pub(crate) struct Gram {
+    n: usize,
+    G: Vec<f64>,
+    /// The sums of squares of what the numbers are off by, and of the numbers; and how many parts there are.
+    errors: f64,
+    squares: f64,
+    parts: usize,
+    width: usize,
+}
+
+impl Gram {
+    /// Of n rows.
+    pub(crate) fn new(n: usize) -> Gram {
+        Gram { n, G: vec![0.0; n * n], errors: 0.0, squares: 0.0, parts: 0, width: 0 }
+    }
+
+    /// One more part of the rows: some of them from each of these places on, the others are 0.
+    pub(crate) fn add(&mut self, rows: &[(usize, &Rows)]) {
+        for (first, of) in rows {
+            for i in 0..of.size.len() {
+                self.errors = add(self.errors, mul(of.error[i], of.error[i]));
+                self.squares = add(self.squares, mul(of.size[i], of.size[i]));
+                let to = first + i;
+                for (other_first, others) in rows {
+                    for j in (0..others.size.len()).filter(|j| other_first + j <= to) {
+                        self.G[to * self.n + other_first + j] += of.product_with(i, others, j);
+                    }
+                }
+            }
+            self.width = of.width;
+        }
+        self.parts += 1;
+    }
+
+    /// At least the norm of A. A product of two rows goes through at most as many roundings as one part's, and one for each part.
+    pub(crate) fn norm(mut self) -> f64 {
+        let n = self.n;
+        for i in 0..n {
+            for j in 0..i {
+                self.G[j * n + i] = self.G[i * n + j];
+            }
+        }
+        let roundings = depth(PART) + self.width / PART + 2 + self.parts;
+        let off = add(mul(gamma::<f64>(roundings), self.squares), power(-1000));
+        add(root(add(largest_eigenvalue(&self.G, n, 240), off)), root(self.errors))
+    }
+}
+
 /// At least the largest eigenvalue of a symmetric matrix with trace > 0: c with a completed decomposition of c I - G, by
 /// (2) of `gram.rs`, and what its diagonal lost.
-pub(crate) fn largest_eigenvalue(G: &[f64], n: usize) -> f64 {
+pub(crate) fn largest_eigenvalue(G: &[f64], n: usize, steps: usize) -> f64 {
     let trace = (0..n).fold(0.0, |sum, a| add(sum, G[a * n + a].abs()));
     if !(trace > power(-900) && trace < power(900)) || G.iter().any(|x| !x.is_finite()) {
         // The trace of a positive matrix is at least its largest eigenvalue; what is not positive is rounding.
         return if trace.is_finite() { mul(2.0, add(trace, power(-900))) } else { f64::INFINITY };
     }
-    let estimate = estimate(G, n);
+    let estimate = estimate(G, n, steps);
     for margin in [-30, -24, -20, -17, -14, -12, -10, -8, -6, -4, -2] {
         let c = estimate * (1.0 + power(margin));
         let mut S: Vec<f64> = G.iter().map(|x| -x).collect();
@@ -201,7 +264,7 @@ pub(crate) fn largest_eigenvalue(G: &[f64], n: usize) -> f64 {
 }
 
 /// About the largest eigenvalue: the power method, from a few squares of the matrix where these are cheap.
-fn estimate(G: &[f64], n: usize) -> f64 {
+fn estimate(G: &[f64], n: usize, steps: usize) -> f64 {
     let times = |M: &[f64], v: &[f64]| -> Vec<f64> { M.chunks(n).map(|row| dot(row, v)).collect() };
     let scale = |v: &mut Vec<f64>| {
         let size = length(v.iter().copied());
@@ -221,7 +284,7 @@ fn estimate(G: &[f64], n: usize) -> f64 {
         power = square;
     }
     let mut v: Vec<f64> = (0..n).map(|i| 1.0 + 0.3 * ((7 * i + 3) as f64).sin()).collect();
-    for _ in 0..if n <= 48 { 3 } else { 80 } {
+    for _ in 0..if n <= 48 { 3 } else { steps } {
         v = times(&power, &v);
         scale(&mut v);
     }

@@ -267,8 +267,8 @@ impl<'m> Site<'m> {
         }
     }
 
-    /// A bound of |D^2F| over the ball of this radius around the centre.
-    pub(crate) fn curvature(&self, radius: f64) -> Bound {
+    /// A bound of |D^2F| over the ball of this radius around the centre, given one at the centre, if it is to be used (Lemma 7).
+    pub(crate) fn curvature(&self, radius: f64, at_centre: Option<f64>) -> Bound {
         let blocks = self.model.blocks.len();
         let mut states: Vec<State> = Vec::new();
         for n in 0..self.model.nodes.len() {
@@ -283,11 +283,14 @@ impl<'m> Site<'m> {
             let x = last.pairs[b * blocks + c].as_ref().map_or(0.0, |(H, _)| H.whole());
             (H[b * blocks + c], H[c * blocks + b]) = (x, x);
         }
-        if self.alpha[self.model.output].is_some() {
-            let kappa = self.reverse(&states, radius);
-            H.iter_mut().zip(kappa).for_each(|(h, k)| *h = h.min(k));
+        if self.alpha[self.model.output].is_none() {
+            return Bound::Number(norm_of(&H, blocks));
         }
-        Bound::Number(norm_of(&H, blocks))
+        let sums = self.reverse(&states, radius, at_centre.is_some());
+        H.iter_mut().zip(sums.kappa).for_each(|(h, k)| *h = h.min(k));
+        let moved = |at_centre: f64| add(at_centre, norm_of(&sums.apart, blocks));
+        let moved = at_centre.map_or(f64::INFINITY, moved);
+        Bound::Number(norm_of(&H, blocks).min(moved))
     }
 
     fn state(&self, n: usize, states: &[State], radius: f64) -> Option<State> {
@@ -516,11 +519,19 @@ impl<'m> Site<'m> {
         state
     }
 
-    /// Section 3: the matrix over blocks, row by row.
-    fn reverse(&self, states: &[State], radius: f64) -> Vec<f64> {
+    /// Section 3: the matrices over blocks, row by row; how far their terms move only if `moving`.
+    fn reverse(&self, states: &[State], radius: f64, moving: bool) -> Sums {
         let blocks = self.model.blocks.len();
         let nodes = &self.model.nodes;
-        let mut kappa = vec![0.0; blocks * blocks];
+        let zeros = || vec![0.0; blocks * blocks];
+        let mut sums = Sums { blocks, moving, kappa: zeros(), apart: zeros() };
+        // D_b v at the centre, and how far from it.
+        let near = |n: usize| -> [Blocks; 2] {
+            let (axes, state) = (&self.axes[n], &states[n]);
+            let centre = self.slopes[n].iter().zip(&state.d).map(least).collect();
+            let apart = |b| state.row(axes, b).map(|row| row.by(radius));
+            [centre, if moving { (0..blocks).map(apart).collect() } else { vec![None; blocks] }]
+        };
         let mut all: Vec<(Option<Table>, Blocks)> = vec![(None, vec![None; blocks]); nodes.len()];
         all[self.model.output].0 = Some(Table::new(&self.axes[self.model.output], 1.0));
         for n in (0..nodes.len()).rev().filter(|n| nodes[*n].varies) {
@@ -534,6 +545,8 @@ impl<'m> Site<'m> {
             if let Some(centre) = &self.alpha[n] {
                 alpha = alpha.min(&centre.plus(&change.by(radius))).settle(true);
             }
+            let alpha_apart = change.by(radius);
+            let alpha_centre = self.alpha[n].as_ref().map_or(alpha.clone(), |x| x.min(&alpha));
             let node = &nodes[n];
             let of = |i: usize| &states[node.inputs[i]];
             let mut give = |i: usize, a: Table, b: Blocks| {
@@ -578,8 +591,12 @@ impl<'m> Site<'m> {
                         });
                         give(i, size.times(&a), beta);
                     }
-                    let most = alpha.largest_part(factors.batch[2]);
-                    add_cross(&mut kappa, blocks, &of(0).d, &of(1).d, &|u, w| {
+                    let [near_u, near_w] = [0, 1].map(|i| near(node.inputs[i]));
+                    let u = Factor::new(&of(0).d, &near_u);
+                    let w = Factor::new(&of(1).d, &near_w);
+                    let a = Factor { ball: &alpha, centre: &alpha_centre, apart: &alpha_apart };
+                    sums.add(a, u, w, true, &|alpha, u, w| {
+                        let most = alpha.largest_part(factors.batch[2]);
                         let see = |i: usize, x: &Table| factors.from_result[i].see(x);
                         let one = |i: usize, x: &Table| see(i, &x.largest_part(factors.batch[i]));
                         let all = most.times(&see(0, u)).times(&see(1, w));
@@ -596,7 +613,11 @@ impl<'m> Site<'m> {
                         });
                         give(i, most.times(&alpha), beta);
                     }
-                    add_cross(&mut kappa, blocks, &of(0).d, &of(1).d, &|u, w| three(&alpha, u, w));
+                    let [near_u, near_w] = [0, 1].map(|i| near(node.inputs[i]));
+                    let u = Factor::new(&of(0).d, &near_u);
+                    let w = Factor::new(&of(1).d, &near_w);
+                    let a = Factor { ball: &alpha, centre: &alpha_centre, apart: &alpha_apart };
+                    sums.add(a, u, w, true, &three);
                 }
                 Kind::Over => {
                     // The adjoint of u is that of q = u / w over w, that of w the same times -q.
@@ -614,9 +635,22 @@ impl<'m> Site<'m> {
                     });
                     give(0, share.clone(), first);
                     give(1, q.times(&share), second);
-                    add_cross(&mut kappa, blocks, &states[n].d, &of(1).d, &|u, w| {
-                        three(&share, u, w)
+                    // 1/w is within radius |d(w)| / w^2 of that at the centre.
+                    let slope = of(1).slope(&self.axes[node.inputs[1]]);
+                    let apart = of(1).range.iter().enumerate().map(|(e, w)| {
+                        let d = slope.as_ref().map_or(0.0, |slope| slope.entries()[e]);
+                        over(over(mul(radius, d), w.least()), w.least())
                     });
+                    let apart = Table::largest_of(axes, apart);
+                    let apart = inverse.times(&alpha_apart).plus(&apart.times(&alpha));
+                    let at_centre =
+                        self.values[node.inputs[1]].iter().map(|w| over(1.0, w.least()));
+                    let centre = Table::largest_of(axes, at_centre).times(&alpha_centre);
+                    let a = Factor { ball: &share, centre: &centre.min(&share), apart: &apart };
+                    let (near_q, near_w) = (near(n), near(node.inputs[1]));
+                    let q = Factor::new(&states[n].d, &near_q);
+                    let w = Factor::new(&of(1).d, &near_w);
+                    sums.add(a, q, w, true, &three);
                 }
                 Kind::Map(f) => {
                     let u = of(0);
@@ -638,22 +672,54 @@ impl<'m> Site<'m> {
                         plus(carried(c, &|beta| first.times(beta)), moved)
                     });
                     give(0, first.times(&alpha), beta);
-                    for b in 0..blocks {
-                        for c in 0..blocks {
-                            let (Some(db), Some(dc)) = (&u.d[b], &u.d[c]) else { continue };
-                            let (Some(sb), Some(sc)) = (&steep[b], &steep[c]) else { continue };
-                            let x = bent.times(db).times(dc);
-                            let x =
-                                x.min(&alpha.times(sb).times(dc)).min(&alpha.times(sc).times(db));
-                            let to = &mut kappa[b * blocks + c];
-                            *to = add(*to, x.settle(false).whole());
-                        }
-                    }
+                    // Four factors: adjoint, phi'' (a number an entry), and u' twice.
+                    let product = |second: &[f64], a: &Table, u: &Table, w: &Table| {
+                        let bend = |by: &Table| {
+                            let entries =
+                                second.iter().zip(by.entries()).map(|(s, x)| mul(*s, *x));
+                            Table::largest_of(axes, entries)
+                        };
+                        let x = bend(a).times(u).times(w).min(&a.times(&bend(u)).times(w));
+                        x.min(&a.times(&bend(w)).times(u))
+                    };
+                    let second: Vec<f64> = found.iter().map(|s| s.second).collect();
+                    let over_ball = |a: &Table, u: &Table, w: &Table| product(&second, a, u, w);
+                    Sums::put(&mut sums.kappa, blocks, [&u.d, &u.d], false, &|u, w| {
+                        over_ball(&alpha, u, w)
+                    });
+                    let Some(slope) = u.slope(&self.axes[node.inputs[0]]).filter(|_| moving)
+                    else {
+                        continue;
+                    };
+                    let bent: Vec<f64> = found
+                        .iter()
+                        .zip(slope.entries())
+                        .map(|(s, d)| mul(s.third, mul(radius, *d)))
+                        .collect();
+                    let at_centre: Vec<f64> = self.values[node.inputs[0]]
+                        .iter()
+                        .zip(&second)
+                        .map(|(x, most)| {
+                            let there = slopes(&self.functions, *f, *x);
+                            there.map_or(*most, |there| there.second.min(*most))
+                        })
+                        .collect();
+                    let [centre, apart] = near(node.inputs[0]);
+                    let mut put = |u: &Blocks, w: &Blocks, a: &Table, second: &[f64]| {
+                        Sums::put(&mut sums.apart, blocks, [u, w], false, &|u, w| {
+                            product(second, a, u, w)
+                        });
+                    };
+                    put(&u.d, &u.d, &alpha_apart, &second);
+                    put(&u.d, &u.d, &alpha_centre, &bent);
+                    put(&apart, &u.d, &alpha_centre, &at_centre);
+                    put(&centre, &apart, &alpha_centre, &at_centre);
                 }
                 Kind::Softmax(weights) => {
                     let sigma = &states[n].sigma;
                     let range = &states[n].range;
-                    let centred = self.centred_over(n, weights, range, &change, &alpha, radius);
+                    let (centred, centred_apart) =
+                        self.centred_over(n, weights, range, &change, &alpha, radius);
                     let R = &weights.axes;
                     let rows = |x: &Table| weights.from_array.see(x);
                     let array = |x: &Table| weights.to_array.see(x);
@@ -678,23 +744,52 @@ impl<'m> Site<'m> {
                         plus(carried, moved).map(|x| array(&x))
                     });
                     give(0, a, beta);
-                    for b in 0..blocks {
-                        for c in 0..blocks {
-                            if let (Some(sb), Some(sc)) = (&sigma[b], &sigma[c]) {
-                                let x = most.times(sb).times(sc).settle(false).whole();
-                                kappa[b * blocks + c] = add(kappa[b * blocks + c], x);
-                            }
-                        }
-                    }
+                    let apart = match moving {
+                        true => self.sigma_apart(n, weights, states, &root_lambda, radius),
+                        false => vec![None; blocks],
+                    };
+                    let centre = self.sigma[n].iter().zip(sigma).map(least).collect();
+                    let s = Factor { ball: sigma, centre: &centre, apart: &apart };
+                    let at_centre = |e| self.centred[n].get(e).copied().unwrap_or(f64::INFINITY);
+                    let centre = by_row(&at_centre).min(&most);
+                    let apart = by_row(&|e| centred_apart[e]);
+                    let a = Factor { ball: &most, centre: &centre, apart: &apart };
+                    sums.add(a, s, s, false, &|a, u, w| a.times(u).times(w));
                 }
             }
         }
-        kappa
+        sums
+    }
+
+    /// How far (sum_j p_j (z_j - mean)^2)^{1/2}, as the vector of what is squared, is from that of the centre. With directions
+    /// z' and z'' its derivative has the terms p_j^{1/2} times ((z'_j - mean') (z''_j - mean'') / 2 - Cov(z', z'') + D^2z_j -
+    /// mean of D^2z), and |z''_j - mean''| <= 2^{1/2} |z''|.
+    fn sigma_apart(
+        &self,
+        n: usize,
+        weights: &Weights,
+        states: &[State],
+        root_lambda: &Table,
+        radius: f64,
+    ) -> Blocks {
+        let input = self.model.nodes[n].inputs[0];
+        let (z, axes, sigma) = (&states[input], &self.axes[input], &states[n].sigma);
+        let rows = |x: &Table| weights.from_array.see(x);
+        let all = together(&weights.axes, sigma.iter().flatten());
+        let half = z.slope(axes).map(|d| rows(&d).by(0.707_106_782));
+        let of = |b: usize| {
+            let own = sigma[b].as_ref()?;
+            let turned = half.as_ref().map(|half| crossed(own, half));
+            let carried = z.row(axes, b).map(|row| root_lambda.times(&rows(&row)));
+            let sum = plus(plus(Some(crossed(own, &all)), turned), carried);
+            sum.map(|x| x.by(radius))
+        };
+        (0..sigma.len()).map(of).collect()
     }
 
     /// For every entry a of a softmax the norm of the adjoint less the row's mean, over the ball. With p = p(C) + pi, where
     /// pi adds up to 0, and adjoints that move by D: what it is at C, less sum_l pi_l times what that is for l, plus D_a less
-    /// sum_l p_l D_l.
+    /// sum_l p_l D_l. And what it differs by from that at C.
     fn centred_over(
         &self,
         n: usize,
@@ -703,10 +798,10 @@ impl<'m> Site<'m> {
         change: &Table,
         alpha: &Table,
         radius: f64,
-    ) -> Vec<f64> {
+    ) -> (Vec<f64>, Vec<f64>) {
         let at_centre = |e: usize| self.centred[n].get(e).copied().unwrap_or(f64::INFINITY);
         let moves = |e: usize| mul(radius, change.entries()[e]);
-        let mut found = vec![0.0; range.len()];
+        let (mut found, mut apart) = (vec![0.0; range.len()], vec![0.0; range.len()]);
         for row in &weights.entries {
             let total = |of: &dyn Fn(usize) -> f64| row.iter().fold(0.0, |sum, e| add(sum, of(*e)));
             let shift = total(&|e| {
@@ -717,11 +812,12 @@ impl<'m> Site<'m> {
             let mean = total(&|e| mul(range[e].hi, moves(e)));
             let crude = total(&|e| mul(range[e].hi, alpha.entries()[e]));
             for e in row {
-                let moved = add(add(at_centre(*e), shift), add(moves(*e), mean));
+                apart[*e] = add(shift, add(moves(*e), mean));
+                let moved = add(at_centre(*e), apart[*e]);
                 found[*e] = moved.min(add(alpha.entries()[*e], crude));
             }
         }
-        found
+        (found, apart)
     }
 }
 
@@ -819,21 +915,82 @@ fn three(a: &Table, u: &Table, w: &Table) -> Table {
     first.min(&a.times(&u.largest()).times(w)).min(&a.times(u).times(&w.largest()))
 }
 
-fn add_cross(
-    kappa: &mut [f64],
+/// The less of what is known at the centre and over the ball.
+fn least((centre, ball): (&Option<Table>, &Option<Table>)) -> Option<Table> {
+    match (centre, ball) {
+        (Some(centre), Some(ball)) => Some(centre.min(ball)),
+        _ => ball.clone(),
+    }
+}
+
+/// A factor of a product: at least its norm over the ball, that at the centre, and that of what these differ by.
+struct Factor<'a, T> {
+    ball: &'a T,
+    centre: &'a T,
+    apart: &'a T,
+}
+
+impl<'a> Factor<'a, Blocks> {
+    fn new(ball: &'a Blocks, [centre, apart]: &'a [Blocks; 2]) -> Self {
+        Factor { ball, centre, apart }
+    }
+}
+
+impl<T> Clone for Factor<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Factor<'_, T> {}
+
+/// Of the sum of Theorem 4, by blocks: at least the norm over the ball, and of what it differs by from that at the centre.
+struct Sums {
     blocks: usize,
-    u: &Blocks,
-    w: &Blocks,
-    of: &dyn Fn(&Table, &Table) -> Table,
-) {
-    for b in 0..blocks {
-        for c in 0..blocks {
-            if let (Some(u), Some(w)) = (&u[b], &w[c]) {
-                let x = of(u, w).settle(false).whole();
-                for at in [b * blocks + c, c * blocks + b] {
-                    kappa[at] = add(kappa[at], x);
+    moving: bool,
+    kappa: Vec<f64>,
+    apart: Vec<f64>,
+}
+
+impl Sums {
+    fn put(
+        to: &mut [f64],
+        blocks: usize,
+        [u, w]: [&Blocks; 2],
+        both: bool,
+        of: &dyn Fn(&Table, &Table) -> Table,
+    ) {
+        for b in 0..blocks {
+            for c in 0..blocks {
+                if let (Some(u), Some(w)) = (&u[b], &w[c]) {
+                    let x = of(u, w).settle(false).whole();
+                    to[b * blocks + c] = add(to[b * blocks + c], x);
+                    if both {
+                        to[c * blocks + b] = add(to[c * blocks + b], x);
+                    }
                 }
             }
+        }
+    }
+
+    /// Products of three, and these the other way round if `both`. a u w - A U W = (a - A) u w + A (u - U) w + A U (w - W).
+    fn add(
+        &mut self,
+        a: Factor<Table>,
+        u: Factor<Blocks>,
+        w: Factor<Blocks>,
+        both: bool,
+        of: &dyn Fn(&Table, &Table, &Table) -> Table,
+    ) {
+        let blocks = self.blocks;
+        let put = |to: &mut [f64], a: &Table, u: &Blocks, w: &Blocks| {
+            Sums::put(to, blocks, [u, w], both, &|u, w| of(a, u, w));
+        };
+        put(&mut self.kappa, a.ball, u.ball, w.ball);
+        if self.moving {
+            put(&mut self.apart, a.apart, u.ball, w.ball);
+            put(&mut self.apart, a.centre, u.apart, w.ball);
+            put(&mut self.apart, a.centre, u.centre, w.apart);
         }
     }
 }
@@ -950,7 +1107,7 @@ fn exp_above(x: f64) -> f64 {
 }
 
 /// What stands before the derivatives of the inputs in that of entry e of a node.
-fn terms_of(at: &Values<Ball>, n: usize, node: &Node, e: usize) -> Vec<Term> {
+pub(crate) fn terms_of(at: &Values<Ball>, n: usize, node: &Node, e: usize) -> Vec<Term> {
     let value = |i: usize, e: usize| at.values[node.inputs[i]][e];
     let own = &at.values[n];
     let one = |sign: f64, i: usize, e: usize| (sign, 0.0, i, e);

@@ -8,6 +8,7 @@
 //! | [`file`] | what stands in a model's files? |
 //! | [`values`], [`functions`] | values and gradients, in balls or in numbers of many bits |
 //! | [`curvature`] | how large is D^2F over a ball? |
+//! | [`second`] | how large is it at the centre? |
 //! | [`centre`], [`slopes`], [`table`] | rows of derivatives, functions over intervals, numbers for parts of arrays |
 
 pub(crate) mod centre;
@@ -16,6 +17,7 @@ pub(crate) mod file;
 pub(crate) mod functions;
 pub(crate) mod orbit;
 pub(crate) mod proof;
+pub(crate) mod second;
 pub(crate) mod slopes;
 pub(crate) mod standstill;
 pub(crate) mod table;

@@ -36,7 +36,7 @@ impl Subject for Model {
         let at = Values::<Ball>::new(self, &exactly(centre));
         let site = Site::new(&at);
         let at_centre = gram::<f64>(&jacobian(&at)).norm_upper();
-        choose(at_centre, &|radius| match site.curvature(radius) {
+        choose(at_centre, &|radius| match site.curvature(radius, None) {
             Bound::Number(h) if h.is_finite() => Some(ball(h)),
             _ => None,
         })

@@ -3,6 +3,7 @@
 use super::curvature::{Bound, Site};
 use super::file::Model;
 use super::orbit::{exactly, gram, jacobian, term};
+use super::second;
 use super::values::Values;
 use crate::Unreadable;
 use crate::ball::{Ball, ball, norm};
@@ -64,11 +65,13 @@ pub(crate) fn rate(c: &ModelRate, files: &Files) -> Proof {
     let site = Site::new(&at);
     let widened =
         |radius: f64| if distance.is_zero() { radius } else { (ball(radius) + distance).upper() };
-    let h = curvature(&site, widened(c.rho))?;
+    let at_centre = second::norm(&at);
+    let curvature = |radius: f64| curvature(&site, radius, at_centre);
+    let h = curvature(widened(c.rho))?;
     at_most("h(rho)", h, "h_rho_upper", ball(c.h_rho_upper))?;
     let change = match distance.is_zero() {
         true => Ball::ZERO,
-        false => (curvature(&site, distance.upper())? * distance).upper_ball(),
+        false => (curvature(distance.upper())? * distance).upper_ball(),
     };
     drop(site);
     let residual = norm(at.residual().iter().copied()) + ball(c.jacobian_norm_upper) * distance;
@@ -93,8 +96,8 @@ pub(crate) fn rate(c: &ModelRate, files: &Files) -> Proof {
 }
 
 /// h over the ball, or what is in the way.
-fn curvature(site: &Site, radius: f64) -> Proof<Ball> {
-    match site.curvature(radius) {
+fn curvature(site: &Site, radius: f64, at_centre: Option<f64>) -> Proof<Ball> {
+    match site.curvature(radius, at_centre) {
         Bound::Number(h) if h.is_finite() => Ok(ball(h)),
         Bound::Number(_) => Err(Stop::Unproven("h(rho) is not bounded".to_owned())),
         Bound::Stop(node) => Err(Stop::Unproven(format!(

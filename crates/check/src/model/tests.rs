@@ -257,7 +257,7 @@ pub(super) fn certificate(
     let r = norm(at.residual().iter().copied()).upper() * 1.01 + 1e-12;
     let site = Site::new(&at);
     for rho in [0.3, 0.1, 0.03, 0.01, 0.003, 0.001] {
-        let Bound::Number(h) = site.curvature(rho + distance) else { continue };
+        let Bound::Number(h) = site.curvature(rho + distance, super::second::norm(&at)) else { continue };
         let h = h * 1.001;
         let alpha_lower = alpha * 0.99 - h * distance;
         let inner = alpha_lower - rho * h * 1.001;

@@ -127,6 +127,7 @@ pub(crate) struct Sums {
 /// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
 struct Moving<'a, T> {
     most: &'a T,
+    centre: &'a T,
     moves: &'a T,
 }
 
@@ -139,7 +140,8 @@ impl<T> Clone for Moving<'_, T> {
 impl<T> Copy for Moving<'_, T> {}
 
 impl Sums {
-    /// Adds X(alpha, u_b, w_c), and by telescoping what a product's factors move it by, one after the other.
+    /// Adds X(alpha, u_b, w_c), and by telescoping what a product's factors move it by, one after the other: those before have
+    /// moved back to the centre.
     fn add(
         &mut self,
         alpha: Moving<Lattice>,
@@ -151,8 +153,8 @@ impl Sums {
         add_products(&mut self.kappa, alpha.most, u.most, w.most, order, &X);
         let Some(moves) = &mut self.moves else { return };
         add_products(moves, alpha.moves, u.most, w.most, order, &X);
-        add_products(moves, alpha.most, u.moves, w.most, order, &X);
-        add_products(moves, alpha.most, u.most, w.moves, order, &X);
+        add_products(moves, alpha.centre, u.moves, w.most, order, &X);
+        add_products(moves, alpha.centre, u.centre, w.moves, order, &X);
     }
 }
 
@@ -240,7 +242,18 @@ pub(crate) fn reverse(
             true => states[node].moves(&subsets[node], radius),
             false => vec![None; blocks],
         };
-        let moves = |i: usize| moves_of(inputs[i]);
+        let centre_of = |node: usize| -> ByBlock {
+            let d = centre.slopes[node].iter().zip(&states[node].d);
+            d.map(|(centre, d)| match (centre, d) {
+                (Some(centre), Some(d)) => Some(centre.min(d)),
+                (_, d) => d.clone(),
+            })
+            .collect()
+        };
+        let [moves, centres]: [&dyn Fn(usize) -> ByBlock; 2] =
+            [&|i| moves_of(inputs[i]), &|i| centre_of(inputs[i])];
+        let alpha_centre = adjoints.alpha[node].as_ref();
+        let alpha_centre = alpha_centre.map_or_else(|| alpha.clone(), |centre| centre.min(&alpha));
         let varies = |i: usize| graph.nodes()[inputs[i]].varies;
         let mut give = |i: usize, alpha: Lattice, beta: ByBlock| {
             if varies(i) {
@@ -301,13 +314,15 @@ pub(crate) fn reverse(
                     give(i, norm.times(&a), beta);
                 }
                 let lift = |i: usize, u: &Lattice| u.lifted(of, &sides[i].to_result);
-                let [u, w] = [0, 1].map(moves);
-                let [u, w] = [(0, &u), (1, &w)].map(|(i, moves)| Moving {
+                let both = [0, 1].map(|i| (centres(i), moves(i)));
+                let [u, w] = [0, 1].map(|i| Moving {
                     most: &state(i).d,
-                    moves,
+                    centre: &both[i].0,
+                    moves: &both[i].1,
                 });
                 let alpha = Moving {
                     most: &alpha,
+                    centre: &alpha_centre,
                     moves: &alpha_moves,
                 };
                 sums.add(alpha, u, w, Order::Both, |alpha, u, w| {
@@ -329,13 +344,15 @@ pub(crate) fn reverse(
                     });
                     give(i, factor.times(&alpha), beta);
                 }
-                let [u, w] = [0, 1].map(moves);
-                let [u, w] = [(0, &u), (1, &w)].map(|(i, moves)| Moving {
+                let both = [0, 1].map(|i| (centres(i), moves(i)));
+                let [u, w] = [0, 1].map(|i| Moving {
                     most: &state(i).d,
-                    moves,
+                    centre: &both[i].0,
+                    moves: &both[i].1,
                 });
                 let alpha = Moving {
                     most: &alpha,
+                    centre: &alpha_centre,
                     moves: &alpha_moves,
                 };
                 sums.add(alpha, u, w, Order::Both, product);
@@ -369,17 +386,21 @@ pub(crate) fn reverse(
                 });
                 let by = Lattice::maxima(of, &by.collect::<Vec<_>>());
                 let share_moves = inverse.times(&alpha_moves).plus(&by.times(&alpha));
-                let (q, w) = (moves_of(node), moves(1));
+                let inverse_centre = largest(of, &centre.values[inputs[1]], least);
+                let share_centre = inverse_centre.times(&alpha_centre).min(&share);
                 let q = Moving {
                     most: &states[node].d,
-                    moves: &q,
+                    centre: &centre_of(node),
+                    moves: &moves_of(node),
                 };
                 let w = Moving {
                     most: &state(1).d,
-                    moves: &w,
+                    centre: &centres(1),
+                    moves: &moves(1),
                 };
                 let share = Moving {
                     most: &share,
+                    centre: &share_centre,
                     moves: &share_moves,
                 };
                 sums.add(share, q, w, Order::Both, product);
@@ -418,24 +439,22 @@ pub(crate) fn reverse(
                     one.min(&alpha.times(&two)).min(&alpha.times(&three))
                 };
                 let second = entries(&|_, s| s.second);
-                let moves = moves(0);
-                let d = Moving {
-                    most: &u.d,
-                    moves: &moves,
-                };
-                let factor = Moving {
-                    most: &alpha,
-                    moves: &alpha_moves,
-                };
-                sums.add(factor, d, d, Order::One, |a, u, w| X(&second, a, u, w));
-                if let (Some(moves), Some(slope)) = (&mut sums.moves, u.slope(&subsets[inputs[0]])) {
-                    let bend = |e: usize, s: &Slopes| {
-                        let by = up::mul(radius, slope.entries()[e]);
-                        up::mul(s.third, by).min(2.0 * s.second)
-                    };
-                    let bend = entries(&bend);
-                    let X = |a: &Lattice, u: &Lattice, w: &Lattice| X(&bend, a, u, w);
-                    add_products(moves, &alpha, &u.d, &u.d, Order::One, &X);
+                let X_second = |a: &Lattice, u: &Lattice, w: &Lattice| X(&second, a, u, w);
+                add_products(&mut sums.kappa, &alpha, &u.d, &u.d, Order::One, &X_second);
+                if let (Some(to), Some(slope)) = (&mut sums.moves, u.slope(&subsets[inputs[0]])) {
+                    let pairs = centre.values[inputs[0]].iter().zip(&centre.values[node]);
+                    let at_centre: Vec<f64> = pairs
+                        .zip(&second)
+                        .map(|((x, y), most)| f.second(*x, *y).magnitude().min(*most))
+                        .collect();
+                    let bend = entries(&|e, s| up::mul(s.third, up::mul(radius, slope.entries()[e])));
+                    let X_bend = |a: &Lattice, u: &Lattice, w: &Lattice| X(&bend, a, u, w);
+                    let X_centre = |a: &Lattice, u: &Lattice, w: &Lattice| X(&at_centre, a, u, w);
+                    let (u_moves, u_centre) = (moves(0), centres(0));
+                    add_products(to, &alpha_moves, &u.d, &u.d, Order::One, &X_second);
+                    add_products(to, &alpha_centre, &u.d, &u.d, Order::One, &X_bend);
+                    add_products(to, &alpha_centre, &u_moves, &u.d, Order::One, &X_centre);
+                    add_products(to, &alpha_centre, &u_centre, &u_moves, Order::One, &X_centre);
                 }
             }
             Rule::Softmax(rows) => {
@@ -474,12 +493,23 @@ pub(crate) fn reverse(
                     false => vec![None; blocks],
                 };
                 let moved = by_row(&|row| row.iter().fold(0.0f64, |most, e| most.max(moved[*e])));
+                let at_centre = by_row(&|row| {
+                    let numbers = row.iter().map(|e| adjoints.centred[node].get(*e));
+                    numbers.fold(0.0f64, |most, x| most.max(*x.unwrap_or(&f64::INFINITY)))
+                });
+                let sigma_centre = centre.sigma[node].iter().zip(sigma);
+                let sigma_centre = sigma_centre.map(|(centre, sigma)| match (centre, sigma) {
+                    (Some(centre), Some(sigma)) => Some(centre.min(sigma)),
+                    (_, sigma) => sigma.clone(),
+                });
                 let sigma = Moving {
                     most: sigma,
+                    centre: &sigma_centre.collect(),
                     moves: &sigma_moves,
                 };
                 let most = Moving {
                     most: &most,
+                    centre: &at_centre.min(&most),
                     moves: &moved,
                 };
                 sums.add(most, sigma, sigma, Order::One, |a, u, w| a.times(u).times(w));

@@ -543,40 +543,95 @@ fn norms_of_sparse_rows_are_spectral_norms() {
     }
 }
 
-/// scratch
+/// Lemma 7: the second derivatives at the centre by the sum over nodes are those of dual intervals through reverse sweeps, and
+/// with what they move by h is never more than by the rules.
 #[test]
-fn compare_bounds() {
+fn second_derivatives_at_the_centre_sharpen_h() {
+    println!("model, P: at the centre by the rules and of the flattening, then at four radii by the rules, h (and over a cube), all / adversary");
     for name in GALLERY {
-        for seed in 0..2 {
-            let graph = gallery(name, seed).unwrap();
-            let start = graph.start();
-            let mut draw = Draw::new(seed);
-            let clock = std::time::Instant::now();
-            let bounds = Bounds::new(&graph, &start).unwrap();
-            let made = clock.elapsed();
-            let clock = std::time::Instant::now();
-            let h = bounds.curvature_by_rules(0.0);
-            let rules = clock.elapsed();
-            let clock = std::time::Instant::now();
-            let second = super::second::norm(&graph, &bounds.rules, &bounds.centre.values, &start);
-            let took = clock.elapsed();
-            let found = adversary(&graph, &start, &mut draw, 4);
-            let mut line = format!("{name:14} m {} P {:4} | {:6.2} {:6.2} |", graph.m(), graph.P(), h/found, second.unwrap_or(f64::NAN)/found);
-            for radius in [0.001, 0.01, 0.03, 0.1] {
-                let (rules, h) = (bounds.curvature_by_rules(radius), bounds.curvature(radius));
-                let mut found = found;
-                    for _ in 0..3 {
-                        let M = drawn(&mut draw, &start, radius);
-                        found = found.max(adversary(&graph, &M, &mut draw, 1));
-                    }
-                if h < found * (1.0 - 1e-10) { println!("BAD {name} {radius} {h} {found} second {second:?} rules {rules}"); }
-                let cube = sweeps(&graph, &start, radius);
-                line += &format!(" {:7.2} {:7.2} {:7.2} |", rules / found, h / found, cube / found);
+        let graph = gallery(name, 1).unwrap();
+        let start = graph.start();
+        let mut draw = Draw::new(5);
+        let clock = std::time::Instant::now();
+        let bounds = Bounds::new(&graph, &start).unwrap();
+        let made = clock.elapsed();
+        let clock = std::time::Instant::now();
+        let values = &bounds.centre.values;
+        let second = second::norm(&graph, &bounds.rules, values, &start).unwrap();
+        let took = clock.elapsed();
+        let by_rules = bounds.curvature_by_rules(0.0);
+        let found = adversary(&graph, &start, &mut draw, 4);
+        assert!(
+            second >= found * (1.0 - 1e-10),
+            "{name}: {second} < {found}"
+        );
+        let small = graph.P() <= 120;
+        if small {
+            // Both are at least the same norm, which each may take 1e-3 too large.
+            let other = sweeps(&graph, &start, 0.0);
+            assert!(
+                (second / other - 1.0).abs() < 2e-3,
+                "{name}: {second}, {other}"
+            );
+        }
+        let mut line = format!("{:8.2} {:6.2}", by_rules / found, second / found);
+        for radius in [0.001, 0.01, 0.03, 0.1] {
+            let (by_rules, h) = (bounds.curvature_by_rules(radius), bounds.curvature(radius));
+            assert!(h <= by_rules);
+            let mut found = found;
+            for _ in 0..if h.is_finite() { 3 } else { 0 } {
+                let M = drawn(&mut draw, &start, radius);
+                found = found.max(adversary(&graph, &M, &mut draw, 1));
             }
-            let clock = std::time::Instant::now();
-            let _ = bounds.curvature(0.1);
-            let whole = clock.elapsed();
-            println!("{line} | {made:.1?} {rules:.1?} second {took:.1?} with moves {whole:.1?}");
+            assert!(
+                h >= found * (1.0 - 1e-10),
+                "{name} {radius}: {h} < {found}"
+            );
+            line += &format!(" | {:7.2} {:7.2}", by_rules / found, h / found);
+            if small {
+                line += &format!(" {:7.2}", sweeps(&graph, &start, radius) / found);
+            }
+        }
+        println!("{name:14} {:4}: {line} | {made:.1?}, {took:.1?}", graph.P());
+    }
+}
+
+/// |phi'''| is at most its bound, and hardly less where the interval has no width.
+#[test]
+fn third_derivatives_are_below_their_bounds() {
+    use crate::Function as F;
+    let mut draw = Draw::new(11);
+    let powers = [-3, 0, 1, 2, 3, 5].map(F::IntegerPow);
+    let others = [-1.3, 0.5, 2.7].map(F::Pow);
+    for f in F::PLAIN.into_iter().chain(powers).chain(others) {
+        for case in 0..200 {
+            let mut middle = [0.3, 1.0, 3.0][case % 3] * draw.normal();
+            let width = [0.0, 1e-3, 0.3][case / 3 % 3] * draw.uniform();
+            if matches!(f, F::Log | F::Sqrt | F::Rsqrt | F::Pow(_) | F::Log1p) {
+                middle = middle.abs() + 0.4;
+            }
+            if f.is_kinked() || f == F::IntegerPow(-3) {
+                middle += 0.4_f64.copysign(middle);
+            }
+            let range = Interval::new(middle - width, middle + width);
+            let (slopes, _) = forward::map(0, f, &[range]).unwrap();
+            let bound = slopes[0].third;
+            for _ in 0..4 {
+                let x = middle + width * (2.0 * draw.uniform() - 1.0);
+                let x = Dual {
+                    re: x.clamp(range.lo(), range.hi()),
+                    eps: 1.0,
+                };
+                let found = f.second(x, f.value(x)).eps.abs();
+                assert!(
+                    found <= bound * (1.0 + 1e-9) + 1e-13,
+                    "{f:?} at {x:?}: {found} > {bound}"
+                );
+                assert!(
+                    width > 0.0 || bound <= found * 1.01 + 1e-2,
+                    "{f:?} at {x:?}: {bound}, {found}"
+                );
+            }
         }
     }
 }
@@ -584,7 +639,6 @@ fn compare_bounds() {
 /// The same as `second::norm` by m reverse sweeps in dual intervals for each parameter, over the cube of this radius.
 fn sweeps(graph: &Graph, at: &[f64], radius: f64) -> f64 {
     let (m, P) = (graph.m(), graph.P());
-    if P > 150 { return f64::NAN; }
     let number = Interval::from_f64;
     let mut there = Evaluation::<Dual<Interval>>::new(graph);
     for (x, at) in there.parameters_mut().iter_mut().zip(at) {
