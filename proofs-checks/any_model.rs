@@ -127,7 +127,7 @@ fn unit(mut v: Vec<f64>) -> Vec<f64> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Theorem 4, Lemmas 1 to 5: at drawn points of balls, along drawn and single directions.
+    /// Theorem 4, Lemmas 1 to 5 and 7: at drawn points of balls, along drawn and single directions.
     #[test]
     fn second_derivatives_are_below_h(seed in any::<u64>()) {
         let mut draw = Draw(seed);
@@ -138,7 +138,8 @@ proptest! {
         for radius in [0.0, 0.01, 0.1, 0.5] {
             let h = bounds.curvature(radius);
             prop_assert!(h >= last * (1.0 - 1e-9), "h({}) = {} is below {}", radius, h, last);
-            prop_assert!(bounds.forward_curvature(radius) >= h);
+            let by_rules = bounds.curvature_by_rules(radius);
+            prop_assert!(by_rules >= h && bounds.forward_curvature(radius) >= by_rules);
             last = h;
             for _ in 0..8 {
                 let single = |draw: &mut Draw| {

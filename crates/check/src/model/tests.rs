@@ -601,3 +601,114 @@ fn standstills_are_proven() {
     // Of a held parameter it has a value.
     assert!(stuck(&line("relu", 0.0, 0.0, x, y), &["c"], 0.2499));
 }
+
+/// Every operation once: a softmax, products of two kinds, a quotient, all functions.
+fn all_operations(draw: &mut Draw) -> (Model, usize) {
+    let shape = json!([2, 3]);
+    let mut nodes = vec![
+        json!({"op": "parameter", "name": "a", "array": "parameter/a", "shape": [2, 3]}),
+        json!({"op": "parameter", "name": "c", "array": "parameter/c", "shape": [3, 3]}),
+        json!({"op": "constant", "array": "constant/0", "shape": [2, 3]}),
+        json!({"op": "constant", "array": "constant/1", "shape": [2, 3]}),
+        json!({"op": "dot_general", "inputs": [0, 1], "contract": [[1], [0]], "batch": [[], []], "shape": [2, 3]}),
+    ];
+    let mut node = |op: &str, inputs: &[usize], more: Value| {
+        let mut node = json!({"op": op, "inputs": inputs, "shape": shape});
+        let more = more.as_object().cloned().unwrap_or_default();
+        node.as_object_mut().unwrap().extend(more);
+        nodes.push(node);
+        nodes.len() - 1
+    };
+    let mut two = |op: &str, u: usize, w: usize| node(op, &[u, w], Value::Null);
+    let mul = two("mul", 4, 2);
+    let square = two("mul", 4, 0);
+    let square = two("mul", square, square);
+    let above_1 = two("add", square, 3);
+    let over = two("div", mul, above_1);
+    let max = two("max", above_1, over);
+    let mut sum = two("sub", over, max);
+    for op in ["tanh", "logistic", "softplus", "erf", "erfc", "sin", "cos", "exp", "expm1"] {
+        let u = node(op, &[mul], Value::Null);
+        sum = node("add", &[sum, u], Value::Null);
+        sum = node("mul", &[sum, 2], Value::Null);
+    }
+    for op in ["log", "log1p", "sqrt", "rsqrt", "abs", "relu"] {
+        let u = node(op, &[above_1], Value::Null);
+        sum = node("sub", &[sum, u], Value::Null);
+    }
+    for (u, exponent) in [(mul, 3), (above_1, -2), (mul, 2)] {
+        let u = node("integer_pow", &[u], json!({"exponent": exponent}));
+        sum = node("add", &[sum, u], Value::Null);
+    }
+    let power = node("pow", &[above_1], json!({"exponent": 0.7}));
+    sum = node("add", &[sum, power], Value::Null);
+    let p = node("softmax", &[sum], json!({"axis": 1}));
+    let batched = json!({"contract": [[], []], "batch": [[0, 1], [0, 1]]});
+    let last = node("dot_general", &[p, sum], batched);
+    let both = node("add", &[last, p], Value::Null);
+    let a = ("parameter/a", vec![2, 3], draw.numbers(6, 0.6));
+    let c = ("parameter/c", vec![3, 3], draw.numbers(9, 0.6));
+    let x = ("constant/0", vec![2, 3], draw.numbers(6, 0.8));
+    let some = ("constant/1", vec![2, 3], vec![1.5; 6]);
+    let tensors = safetensors(&[a, c, x, some]);
+    let model = json!({
+        "schema": "gdcert.model/1", "nodes": nodes, "output": both,
+        "arrays": {"file": "model.safetensors", "sha256": sha256(&tensors)},
+    });
+    let json = serde_json::to_vec(&model).unwrap();
+    let names = ["a", "c"].map(str::to_owned);
+    (Model::read(&json, &tensors, &names).unwrap(), both)
+}
+
+/// D^2F[u, w] at a point, nearly: a difference of J w over 2e-4 u.
+fn second_difference(model: &Model, point: &[f64], u: &[f64], w: &[f64]) -> f64 {
+    let along = |by: f64| -> Vec<f64> {
+        let there: Vec<f64> = point.iter().zip(u).map(|(x, u)| x + by * u).collect();
+        let J = jacobian(&Values::<Ball>::new(model, &exactly(&there)));
+        (0..J.rows)
+            .map(|a| J.row(a).iter().zip(w).map(|(x, w)| x.upper() * w).sum())
+            .collect()
+    };
+    let (ahead, behind) = (along(1e-4), along(-1e-4));
+    let squares = ahead.iter().zip(behind).map(|(a, b)| ((a - b) / 2e-4).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+/// Lemma 7: no difference of derivatives in the ball is above the bound, and at the centre the best of some is near it.
+#[test]
+fn second_derivatives_are_below_their_bounds() {
+    for seed in 0..12 {
+        let mut draw = draw(seed);
+        let model = match seed % 2 {
+            0 => network(&mut draw, 0.5).model(),
+            _ => all_operations(&mut draw).0,
+        };
+        let start = model.start();
+        let at = Values::<Ball>::new(&model, &exactly(&start));
+        let (site, second) = (Site::new(&at), super::second::norm(&at));
+        let direction = |draw: &mut Draw| {
+            let v = draw.numbers(start.len(), 1.0);
+            let size = v.iter().map(|x| x * x).sum::<f64>().sqrt();
+            v.into_iter().map(|x| x / size).collect::<Vec<_>>()
+        };
+        let mut best = 0.0f64;
+        for radius in [0.0, 1e-3, 0.02] {
+            let Bound::Number(h) = site.curvature(radius, second) else { panic!("no bound") };
+            let Bound::Number(by_rules) = site.curvature(radius, None) else { panic!("no bound") };
+            assert!(h <= by_rules, "{seed}: {h} > {by_rules}");
+            for _ in 0..60 {
+                let [step, u, w] = [0; 3].map(|_| direction(&mut draw));
+                let by = radius * draw.uniform();
+                let point: Vec<f64> = start.iter().zip(step).map(|(x, s)| x + by * s).collect();
+                let found = second_difference(&model, &point, &u, &w);
+                // The difference is off by some 1e-8 of third derivatives of D F.
+                assert!(found <= h * (1.0 + 1e-4) + 1e-6, "{seed} {radius}: {found} > {h}");
+                if radius == 0.0 {
+                    best = best.max(found);
+                }
+            }
+        }
+        let second = second.unwrap();
+        assert!(best > 0.05 * second, "{seed}: {best} of {second}");
+    }
+}
