@@ -29,6 +29,7 @@ LOGIC = MOVES | {"and", "or", "not", "xor", "convert_element_type"}
 # What the model may hold in float64 only; of others the name says enough.
 TYPED = PLAIN | PAIRS | MOVES | BY_NUMBER | set(JOINED)
 TYPED |= {"convert_element_type", "dot_general", "integer_pow", "pow", "select_n", "reduce_sum", "concatenate"}
+TYPED |= {"conv_general_dilated", "reduce_window_sum", "reduce_window_max"}
 # jnp.logaddexp, of which softplus is made.
 LOGADDEXP = ["max", "sub", "ne", "add", "abs", "neg", "exp", "log1p", "add", "select_n"]
 
@@ -43,14 +44,14 @@ class Node:
 class Part:
     """A part of a softmax of node z along an axis, or a condition on parameters, at a place of the program.
 
-    kind: "shift", the maximum of each row; "shifted", z - shift; "exp" of that; "sum" of those over each row; "log" of that.
+    kind: "shift", the maximum of each row ("stopped" if no gradient is to go through it); "shifted", z - shift; "exp" of that; "sum" of those over each row; "log" of that.
     Entries of shift, sum and log are told apart by the row they belong to. z may be "masked": a node with -inf where the mask is 0.
     Of a condition z > 0 or z >= 0 the side is 1, of z < 0 or z <= 0 it is 0.
     """
 
-    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None, side=None):
+    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None, side=None, stopped=False):
         self.kind, self.place, self.z, self.axis, self.rows, self.mask = kind, place, z, axis, rows, mask
-        self.side = side
+        self.side, self.stopped = side, stopped
         self.shape = rows.shape if rows is not None else z.shape if z is not None else None
 
 
@@ -120,8 +121,10 @@ class Tracer:
                 what = "a comparison of parameters used as a number"
             elif value.kind == "masked":
                 self.refuse("-inf outside of a softmax; take a finite number such as -1e9", value.place)
+            elif value.kind == "shift" and not value.stopped and isinstance(value.z, Node):
+                return self.node(self.row_maximum(value), shape)
             elif value.kind == "shift":
-                what = "a maximum (reduce_max), or its stop_gradient, outside of a softmax or logsumexp"
+                what = "the stop_gradient of a maximum outside of a softmax or logsumexp"
             else:
                 what = f"the {value.kind} of a softmax that is not finished as one"
             self.refuse(f"{what}: it has no derivative that is the function's", value.place)
@@ -259,9 +262,12 @@ class Tracer:
                     return found
             self.refuse(f"{name} on a condition that depends on parameters; take a smooth function, or maximum")
         if part.rows is not None and name in MOVES and len(inputs) == 1:
-            return Part(part.kind, part.place, part.z, part.axis, self.moved(eqn, part.rows))
+            rows = self.moved(eqn, part.rows)
+            return Part(part.kind, part.place, part.z, part.axis, rows, stopped=part.stopped)
         if part.kind == "shift":
-            if name in ("stop_gradient", "convert_element_type"):
+            if name == "stop_gradient":
+                return Part(part.kind, part.place, part.z, part.axis, part.rows, stopped=True)
+            if name == "convert_element_type":
                 return part
             other = b if part is a else a
             if name == "max" and not isinstance(other, (Node, Part)) and np.all(other == -np.inf):
@@ -315,6 +321,12 @@ class Tracer:
         first, share = (self.add("gather", part.shape, [x, places]) for x in (z, p))
         return self.pair("sub", first, self.add("log", part.shape, [share]), part.shape)
 
+    def row_maximum(self, part):
+        """The largest of each row outside of a softmax: maxima of two, which are kinked."""
+        z, axis = part.z, part.axis
+        rows = self.reduced(self.split_off(z, axis), "max")
+        return self.add("gather", part.shape, [rows, self.constant(part.rows)])
+
     # Single operations.
 
     def moved(self, eqn, numbers):
@@ -354,6 +366,20 @@ class Tracer:
             return [self.add(name, shape, [self.node(one)], axes=sorted(int(i) for i in settings["axes"]))]
         if name == "cumsum":
             return [self.cumulative(self.node(one), settings)]
+        if name == "cumlogsumexp":
+            sums = self.cumulative(self.add("exp", shape, [self.node(one)]), settings)
+            return [self.add("log", shape, [sums])]
+        if name == "cumprod":
+            return [self.cumulative_product(self.node(one), settings)]
+        if name == "conv_general_dilated":
+            return [self.convolution(settings, *inputs, shape)]
+        if name in ("reduce_window_sum", "reduce_window_max"):
+            return [self.window(name, settings, self.node(one), shape)]
+        if name == "reduce_min":
+            turned = self.add("neg", one.shape, [self.node(one)])
+            for axis in sorted(int(i) for i in settings["axes"])[::-1]:
+                turned = self.reduced(self.split_off(turned, axis), "max")
+            return [self.add("neg", shape, [turned])]
         if name in ("copy", "copy_p", "convert_element_type", "reduce_precision", "optimization_barrier"):
             if name == "reduce_precision":
                 self.refuse("reduce_precision rounds; the model's arithmetic is exact")
@@ -393,6 +419,19 @@ class Tracer:
             both = [self.add("exp", shape, [x]) for x in (rise, fall)]
             both = self.add("sub" if name == "sinh" else "add", shape, both)
             return [self.pair("mul", both, 0.5, shape)]
+        if name == "cbrt":
+            # Of a number above 0.
+            third = self.pair("div", self.add("log", shape, [self.node(one)]), 3.0, shape)
+            return [self.add("exp", shape, [third])]
+        if name in ("asinh", "acosh"):
+            x = self.node(one)
+            square = self.add("integer_pow", shape, [x], exponent=2)
+            inner = self.pair("add" if name == "asinh" else "sub", square, 1.0, shape)
+            return [self.add("log", shape, [self.add("add", shape, [x, self.add("sqrt", shape, [inner])])])]
+        if name == "atanh":
+            x = self.node(one)
+            both = [self.add("log1p", shape, [u]) for u in (x, self.add("neg", shape, [x]))]
+            return [self.pair("mul", self.add("sub", shape, both), 0.5, shape)]
         if name == "exp2":
             return [self.power(np.float64(2.0), one, shape)]
         if name == "select_n":
@@ -428,6 +467,10 @@ class Tracer:
             return None
         if which.side == 0:
             no, yes = yes, no
+        if x.shape == tuple(shape) and no is x and not isinstance(yes, (Node, Part)) and not np.any(yes):
+            return self.below(x)
+        if x.shape == tuple(shape) and yes is x and self.ends_at_0(no, x):
+            return self.add("add", shape, [self.add("relu", shape, [x]), no])
         slope = 0.0 if not isinstance(no, (Node, Part)) and not np.any(no) else self.multiple_of(no, x)
         if yes is not x or x.shape != tuple(shape) or slope is None:
             return None
@@ -437,6 +480,19 @@ class Tracer:
         # 1 - s is formed in the model, whose arithmetic is exact.
         rest = self.pair("sub", 1.0, slope, shape)
         return self.pair("add", self.pair("mul", slope, x, shape), self.pair("mul", rest, relu, shape), shape)
+
+    def below(self, x):
+        """min(x, 0)."""
+        return self.add("neg", x.shape, [self.add("relu", x.shape, [self.add("neg", x.shape, [x])])])
+
+    def ends_at_0(self, node, x):
+        """Whether a node is a multiple of e^min(x, 0) - 1, which is 0 for x > 0: the other side of an elu."""
+        made = self.nodes[node.number] if isinstance(node, Node) else {"op": None}
+        if made["op"] == "mul":
+            inputs = [Node(i, self.nodes[i]["shape"]) for i in made["inputs"]]
+            constants = [i for i in inputs if self.nodes[i.number]["op"] == "constant"]
+            return len(constants) == 1 and any(self.ends_at_0(i, x) for i in inputs)
+        return made["op"] == "expm1" and made["inputs"] == [self.below(x).number]
 
     def multiple_of(self, node, x):
         """The number s if a node is s x."""
@@ -473,6 +529,98 @@ class Tracer:
         order = [*rest[:axis], axis, *rest[axis:]]
         back = [len(rest) if i == axis else rest.index(i) for i in order]
         return self.add("transpose", x.shape, [moved], axes=back)
+
+    def cumulative_product(self, x, settings):
+        axis = settings["axis"]
+        parts = self.split_off(x, axis)
+        for i in range(1, len(parts)):
+            at, before = (-1 - i, -i) if settings["reverse"] else (i, i - 1)
+            parts[at] = self.add("mul", parts[at].shape, [parts[before], parts[at]])
+        return self.stacked(parts, axis, x.shape)
+
+    def split_off(self, x, axis):
+        """The parts of an array along an axis, without it."""
+        one = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
+        rest = x.shape[:axis] + x.shape[axis + 1 :]
+        return [self.add("reshape", rest, [part]) for part in self.split(x, axis, [one] * x.shape[axis])]
+
+    def reduced(self, nodes, op):
+        """Two at a time, so that no entry goes through more operations than need be."""
+        while len(nodes) > 1:
+            pairs = [self.add(op, a.shape, [a, b]) for a, b in zip(nodes[::2], nodes[1::2])]
+            nodes = pairs + nodes[len(pairs) * 2 :]
+        return nodes[0]
+
+    def patches(self, sizes, window, settings):
+        """The numbers from 1 on of the entries [batch, channel, places...] in each window, 0 for what is added around:
+        [batch, channel and place in the window, windows...]."""
+        numbers = np.arange(1.0, 1.0 + np.prod(sizes)).reshape(sizes)
+        found = self.jax.lax.conv_general_dilated_patches(numbers, filter_shape=window, **settings)
+        return np.rint(np.asarray(found))
+
+    def taken(self, x, numbers):
+        """The entries of x with these numbers, 0 for 0."""
+        if not isinstance(x, Node):
+            flat = np.concatenate([[0.0], np.ravel(x)])
+            return self.constant(flat[numbers.astype(int)])
+        flat = self.add("reshape", (int(np.prod(x.shape)),), [x])
+        if np.any(numbers == 0):
+            flat = self.add("pad", (flat.shape[0] + 1,), [flat], low=[1], high=[0], value=0.0)
+        else:
+            numbers = numbers - 1
+        return self.add("gather", numbers.shape, [flat, self.constant(numbers)])
+
+    def convolution(self, settings, x, kernel, shape):
+        """Of the entries in each window, which are moved there, with the kernel: a product."""
+        if settings["batch_group_count"] != 1:
+            self.refuse("conv_general_dilated with batch_group_count; take feature_group_count")
+        x, kernel = (v if isinstance(v, Node) else self.node(v) if isinstance(v, Part) else np.asarray(v) for v in (x, kernel))
+        of_x, of_kernel, of_out = settings["dimension_numbers"]
+        groups, out = int(settings["feature_group_count"]), int(kernel.shape[of_kernel[0]])
+        window = [int(kernel.shape[i]) for i in of_kernel[2:]]
+        # The numbers of x's entries, in the order [batch, channel, places...].
+        sizes = [int(x.shape[i]) for i in of_x]
+        places = np.arange(1.0, 1.0 + np.prod(x.shape)).reshape(x.shape).transpose(of_x).ravel()
+        how = {
+            "window_strides": settings["window_strides"],
+            "padding": settings["padding"],
+            "lhs_dilation": settings["lhs_dilation"],
+            "rhs_dilation": settings["rhs_dilation"],
+        }
+        found = self.patches(sizes, window, how).astype(int)
+        found = np.concatenate([[0.0], places])[found]
+        batch, windows = sizes[0], found.shape[2:]
+        count = int(np.prod(windows))
+        entries = self.taken(x, found.reshape(batch, groups, -1, count))
+        numbers = np.arange(1.0, 1.0 + np.prod(kernel.shape)).reshape(kernel.shape).transpose(of_kernel)
+        factors = self.taken(kernel, numbers.reshape(groups, out // groups, -1))
+        product = self.add(
+            "dot_general",
+            (groups, batch, count, out // groups),
+            [entries, factors],
+            contract=[[2], [2]],
+            batch=[[1], [0]],
+        )
+        turned = self.add("transpose", (batch, groups, out // groups, count), [product], axes=[1, 0, 3, 2])
+        whole = self.add("reshape", (batch, out, *windows), [turned])
+        return self.add("transpose", shape, [whole], axes=[of_out.index(i) for i in range(len(shape))])
+
+    def window(self, name, settings, x, shape):
+        """The sum or the largest of the entries in each window."""
+        sizes = (1, 1, *x.shape)
+        how = {
+            "window_strides": settings["window_strides"],
+            "padding": settings["padding"],
+            "lhs_dilation": settings["base_dilation"],
+            "rhs_dilation": settings["window_dilation"],
+        }
+        found = self.patches(sizes, settings["window_dimensions"], how)[0]
+        if name == "reduce_window_sum":
+            entries = self.taken(x, found)
+            return self.add("reduce_sum", shape, [entries], axes=[0])
+        if np.any(found == 0):
+            self.refuse("a maximum over windows that reach over the edge; take windows that fit (padding VALID)")
+        return self.reduced(self.split_off(self.taken(x, found), 0), "max")
 
     def split(self, x, axis, shapes):
         found, at = [], 0
@@ -544,10 +692,8 @@ class Tracer:
 
     def product(self, x, axes):
         for axis in axes[::-1]:
+            parts = self.split_off(x, axis)
             rest = x.shape[:axis] + x.shape[axis + 1 :]
-            one = x.shape[:axis] + (1,) + x.shape[axis + 1 :]
-            parts = self.split(x, axis, [one] * x.shape[axis])
-            parts = [self.add("reshape", rest, [part]) for part in parts]
             x = self.constant(np.ones(rest)) if not parts else parts[0]
             for part in parts[1:]:
                 x = self.add("mul", rest, [x, part])
