@@ -6,7 +6,7 @@ use gdcert::descent::Steps;
 use gdcert::graph::{Goal, Graph, Settings, Verification, certify, model_files, verify};
 use gdcert::numbers::{Fixed, Interval, Scalar};
 use gdcert::verdict::Verdict;
-use gdcert_graph::{Builder, Function, Motion, random};
+use gdcert_graph::{Builder, Evaluation, Function, Motion, random};
 
 /// As many models as GDCERT_MODELS says.
 fn count() -> usize {
@@ -187,4 +187,90 @@ fn what_stands_still_is_seen_to() {
             assert!(matches!(found.unwrap(), Certified::Obstructed(_)), "{seed}");
         }
     }
+}
+
+/// r = relu(X W + b) v - y on 3 samples, and the node of X W + b.
+fn relu_net(seed: usize) -> gdcert::Result<(Graph, usize)> {
+    let mut numbers = bytes(seed).into_iter().map(|x| f64::from(x) / 64.0 - 2.0);
+    let mut draw = |n: usize| -> Vec<f64> { numbers.by_ref().take(n).collect() };
+    let width = 5;
+    let mut b = Builder::new();
+    let W = b.parameter("W", &[2, width], &draw(2 * width))?;
+    let c = b.parameter("b", &[width], &draw(width))?;
+    let v = b.parameter("v", &[width], &draw(width))?;
+    let X = b.constant(&[3, 2], &draw(6))?;
+    let y = b.constant(&[3], &draw(3))?;
+    let z = b.matmul(X, W)?;
+    let c = b.broadcast_in_dim(c, &[3, width], &[1])?;
+    let z = b.add(z, c)?;
+    let features = b.relu(z)?;
+    let outputs = b.dot_general(features, v, [&[1], &[0]], [&[], &[]])?;
+    let r = b.sub(outputs, y)?;
+    Ok((b.finish(r)?, z))
+}
+
+/// An orbit may step over a kink: the balls around M_t and M_{t + 1} lie in windows of their own, each with one side decided.
+#[test]
+fn orbits_step_over_kinks() {
+    let goal = Goal {
+        reading: Some("slow".to_owned()),
+        claims: vec!["slow=rate:1e-5".parse().unwrap()],
+        tail: 2000,
+        ..Goal::default()
+    };
+    let settings = Settings {
+        steps: Steps::Exactly(STEPS),
+        ..Settings::default()
+    };
+    // How many orbits, refutations and proofs lead over a kink.
+    let (mut enclosed, mut refuted, mut rates) = (0, 0, 0);
+    for seed in 0..16 {
+        let (graph, z) = relu_net(seed).unwrap();
+        let found = verify(&graph, &settings).unwrap();
+        let checked = proven_again(&graph, &found);
+        assert!(checked >= found.refutations.len());
+        let eta = found.trajectory.eta;
+        let mut motion = Motion::<Fixed<12>>::new(&graph);
+        let mut at = Evaluation::<f64>::new(&graph);
+        // The first step at which the side of an entry is another than at M_0.
+        let mut sides = |motion: &Motion<Fixed<12>>| -> Vec<bool> {
+            for (x, w) in at.parameters_mut().iter_mut().zip(motion.weights()) {
+                *x = w.near().0;
+            }
+            at.forward();
+            at.value(z).iter().map(|x| *x > 0.0).collect()
+        };
+        let first = sides(&motion);
+        let mut moved = |_: &usize| {
+            motion.evaluate();
+            motion.step(eta);
+            sides(&motion) != first
+        };
+        let over = (1..2000).find(|t| moved(t)).unwrap_or(usize::MAX);
+        let exact = losses(&graph, eta);
+        if let Some(orbit) = &found.orbit {
+            enclosed += usize::from(over <= orbit.steps);
+            for (ends, loss) in orbit.losses.iter().zip(&exact) {
+                assert!(ends[0] <= loss.hi() && loss.lo() <= ends[1], "{seed}");
+            }
+        }
+        let turned = found
+            .claims
+            .iter()
+            .filter_map(|claim| claim.first_violation);
+        refuted += turned.filter(|t| over <= *t).count();
+        // The check of the certificate is part of certify.
+        if let Certified::Rate {
+            proven, stopped, ..
+        } = certify(&graph, &goal).unwrap()
+            && stopped.is_none()
+        {
+            rates += usize::from(over <= proven.t);
+        }
+    }
+    println!("over kinks: {enclosed} orbits, {refuted} refutations, {rates} rates");
+    assert!(
+        enclosed >= 8 && refuted >= 2 && rates >= 2,
+        "{enclosed} {refuted} {rates}"
+    );
 }

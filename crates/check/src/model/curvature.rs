@@ -675,8 +675,7 @@ impl<'m> Site<'m> {
                     // Four factors: adjoint, phi'' (a number an entry), and u' twice.
                     let product = |second: &[f64], a: &Table, u: &Table, w: &Table| {
                         let bend = |by: &Table| {
-                            let entries =
-                                second.iter().zip(by.entries()).map(|(s, x)| mul(*s, *x));
+                            let entries = second.iter().zip(by.entries()).map(|(s, x)| mul(*s, *x));
                             Table::largest_of(axes, entries)
                         };
                         let x = bend(a).times(u).times(w).min(&a.times(&bend(u)).times(w));
@@ -687,8 +686,7 @@ impl<'m> Site<'m> {
                     Sums::put(&mut sums.kappa, blocks, [&u.d, &u.d], false, &|u, w| {
                         over_ball(&alpha, u, w)
                     });
-                    let Some(slope) = u.slope(&self.axes[node.inputs[0]]).filter(|_| moving)
-                    else {
+                    let Some(slope) = u.slope(&self.axes[node.inputs[0]]).filter(|_| moving) else {
                         continue;
                     };
                     let bent: Vec<f64> = found

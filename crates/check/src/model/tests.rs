@@ -257,7 +257,9 @@ pub(super) fn certificate(
     let r = norm(at.residual().iter().copied()).upper() * 1.01 + 1e-12;
     let site = Site::new(&at);
     for rho in [0.3, 0.1, 0.03, 0.01, 0.003, 0.001] {
-        let Bound::Number(h) = site.curvature(rho + distance, super::second::norm(&at)) else { continue };
+        let Bound::Number(h) = site.curvature(rho + distance, super::second::norm(&at)) else {
+            continue;
+        };
         let h = h * 1.001;
         let alpha_lower = alpha * 0.99 - h * distance;
         let inner = alpha_lower - rho * h * 1.001;
@@ -665,9 +667,7 @@ fn second_difference(model: &Model, point: &[f64], u: &[f64], w: &[f64]) -> f64 
     let along = |by: f64| -> Vec<f64> {
         let there: Vec<f64> = point.iter().zip(u).map(|(x, u)| x + by * u).collect();
         let J = jacobian(&Values::<Ball>::new(model, &exactly(&there)));
-        (0..J.rows)
-            .map(|a| J.row(a).iter().zip(w).map(|(x, w)| x.upper() * w).sum())
-            .collect()
+        (0..J.rows).map(|a| J.row(a).iter().zip(w).map(|(x, w)| x.upper() * w).sum()).collect()
     };
     let (ahead, behind) = (along(1e-4), along(-1e-4));
     let squares = ahead.iter().zip(behind).map(|(a, b)| ((a - b) / 2e-4).powi(2));

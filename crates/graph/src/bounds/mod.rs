@@ -196,7 +196,9 @@ impl<'g> Bounds<'g> {
             return Ok(norm_of_nonnegative(&H));
         };
         let at_centre = match second {
-            true => *self.second.get_or_init(|| second::norm(self.graph, &self.rules, &self.centre.values, &self.at)),
+            true => *self.second.get_or_init(|| {
+                second::norm(self.graph, &self.rules, &self.centre.values, &self.at)
+            }),
             false => None,
         };
         let sums = reverse(

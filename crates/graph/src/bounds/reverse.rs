@@ -447,14 +447,22 @@ pub(crate) fn reverse(
                         .zip(&second)
                         .map(|((x, y), most)| f.second(*x, *y).magnitude().min(*most))
                         .collect();
-                    let bend = entries(&|e, s| up::mul(s.third, up::mul(radius, slope.entries()[e])));
+                    let bend =
+                        entries(&|e, s| up::mul(s.third, up::mul(radius, slope.entries()[e])));
                     let X_bend = |a: &Lattice, u: &Lattice, w: &Lattice| X(&bend, a, u, w);
                     let X_centre = |a: &Lattice, u: &Lattice, w: &Lattice| X(&at_centre, a, u, w);
                     let (u_moves, u_centre) = (moves(0), centres(0));
                     add_products(to, &alpha_moves, &u.d, &u.d, Order::One, &X_second);
                     add_products(to, &alpha_centre, &u.d, &u.d, Order::One, &X_bend);
                     add_products(to, &alpha_centre, &u_moves, &u.d, Order::One, &X_centre);
-                    add_products(to, &alpha_centre, &u_centre, &u_moves, Order::One, &X_centre);
+                    add_products(
+                        to,
+                        &alpha_centre,
+                        &u_centre,
+                        &u_moves,
+                        Order::One,
+                        &X_centre,
+                    );
                 }
             }
             Rule::Softmax(rows) => {
@@ -466,7 +474,8 @@ pub(crate) fn reverse(
                     &change,
                     radius,
                 );
-                let (centred, moved) = found.centred(rows, &adjoints.centred[node], alpha.entries());
+                let (centred, moved) =
+                    found.centred(rows, &adjoints.centred[node], alpha.entries());
                 let R = &rows.of;
                 let by_row = |number: &dyn Fn(&[usize]) -> f64| {
                     let numbers: Vec<f64> = rows.entries.iter().map(|row| number(row)).collect();
@@ -512,7 +521,9 @@ pub(crate) fn reverse(
                     centre: &at_centre.min(&most),
                     moves: &moved,
                 };
-                sums.add(most, sigma, sigma, Order::One, |a, u, w| a.times(u).times(w));
+                sums.add(most, sigma, sigma, Order::One, |a, u, w| {
+                    a.times(u).times(w)
+                });
             }
         }
     }

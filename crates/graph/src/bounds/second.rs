@@ -17,7 +17,12 @@ const AFFORDABLE: usize = 1 << 28;
 
 /// At least |D^2F| at this point: the norm of the matrix of P rows, row j being all that D_j J holds. `None` where that takes
 /// too much work, or nothing is known.
-pub(crate) fn norm(graph: &Graph, rules: &[Rule], values: &[Vec<Interval>], point: &[f64]) -> Option<f64> {
+pub(crate) fn norm(
+    graph: &Graph,
+    rules: &[Rule],
+    values: &[Vec<Interval>],
+    point: &[f64],
+) -> Option<f64> {
     let (m, P) = (graph.m(), graph.P());
     if P > LARGEST {
         return None;
@@ -54,7 +59,9 @@ pub(crate) fn norm(graph: &Graph, rules: &[Rule], values: &[Vec<Interval>], poin
                 }
             }
             // D^2 q = (D^2 u - q D^2 w - q' w'' - q'' w') / w.
-            Kernel::Pair(pair @ (Pair::Mul | Pair::Div), ..) if varies(1) && (varies(0) || *pair == Pair::Div) => {
+            Kernel::Pair(pair @ (Pair::Mul | Pair::Div), ..)
+                if varies(1) && (varies(0) || *pair == Pair::Div) =>
+            {
                 let w = rows(1)?;
                 let (u, by) = match pair {
                     Pair::Mul => (rows(0)?, None),
@@ -111,7 +118,10 @@ fn adjoints(graph: &Graph, rules: &[Rule], point: &[f64]) -> Option<Vec<Vec<Inte
     at.forward();
     let bent = |node: &usize| {
         let rule = &rules[*node];
-        let bent = matches!(rule, Rule::Map(_) | Rule::Mul | Rule::Div | Rule::Dot(_) | Rule::Softmax(_));
+        let bent = matches!(
+            rule,
+            Rule::Map(_) | Rule::Mul | Rule::Div | Rule::Dot(_) | Rule::Softmax(_)
+        );
         graph.nodes()[*node].varies && bent
     };
     let mut all = vec![Vec::new(); rules.len()];
@@ -141,7 +151,10 @@ impl Row {
     fn all(graph: &Graph, of: &Derivative) -> Option<Vec<Row>> {
         let sizes = graph.blocks().iter().map(|block| block.start.values.len());
         let starts = sizes.scan(0, |at, n| Some(std::mem::replace(at, *at + n)));
-        let blocks: Vec<(usize, &Rowwise)> = starts.zip(of).filter_map(|(s, rows)| Some((s, rows.as_ref()?))).collect();
+        let blocks: Vec<(usize, &Rowwise)> = starts
+            .zip(of)
+            .filter_map(|(s, rows)| Some((s, rows.as_ref()?)))
+            .collect();
         let (_, first) = blocks.first()?;
         let row = |e: usize| {
             let (mut at, mut numbers) = (Vec::new(), Vec::new());
@@ -226,7 +239,10 @@ impl Sum {
         let rounding = up::mul(gamma_up(self.count + 3), self.moduli);
         // Products that underflow are off by less than 2^-1074 each, and that times a number of y.
         let products = (self.count * P * P) as f64;
-        let tiny = up::mul(products, up::mul(f64::MIN_POSITIVE, up::add(1.0, self.largest)));
+        let tiny = up::mul(
+            products,
+            up::mul(f64::MIN_POSITIVE, up::add(1.0, self.largest)),
+        );
         let off = up::add(self.carried, up::add(rounding, tiny));
         (both, 2.0 * off)
     }

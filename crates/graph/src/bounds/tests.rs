@@ -547,7 +547,9 @@ fn norms_of_sparse_rows_are_spectral_norms() {
 /// with what they move by h is never more than by the rules.
 #[test]
 fn second_derivatives_at_the_centre_sharpen_h() {
-    println!("model, P: at the centre by the rules and of the flattening, then at four radii by the rules, h (and over a cube), all / adversary");
+    println!(
+        "model, P: at the centre by the rules and of the flattening, then at four radii by the rules, h (and over a cube), all / adversary"
+    );
     for name in GALLERY {
         let graph = gallery(name, 1).unwrap();
         let start = graph.start();
@@ -583,10 +585,7 @@ fn second_derivatives_at_the_centre_sharpen_h() {
                 let M = drawn(&mut draw, &start, radius);
                 found = found.max(adversary(&graph, &M, &mut draw, 1));
             }
-            assert!(
-                h >= found * (1.0 - 1e-10),
-                "{name} {radius}: {h} < {found}"
-            );
+            assert!(h >= found * (1.0 - 1e-10), "{name} {radius}: {h} < {found}");
             line += &format!(" | {:7.2} {:7.2}", by_rules / found, h / found);
             if small {
                 line += &format!(" {:7.2}", sweeps(&graph, &start, radius) / found);
