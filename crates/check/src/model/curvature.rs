@@ -8,13 +8,11 @@ use super::centre::{Rows, Term, coefficient};
 use super::file::{Function, Model, Node, Op};
 use super::functions::Functions;
 use super::slopes::{Range, Slopes, slopes};
+use super::sums::{Blocks, Factor, Sums, least};
 use super::table::{Axes, Table, View, add, mul, norm, over, root, settle_both};
 use super::values::{Places, Values, row_of, rows};
 use crate::ball::Ball;
 use std::rc::Rc;
-
-/// One table a block; `None` is 0.
-type Blocks = Vec<Option<Table>>;
 
 /// What a node does, for the rules.
 enum Kind {
@@ -523,8 +521,7 @@ impl<'m> Site<'m> {
     fn reverse(&self, states: &[State], radius: f64, moving: bool) -> Sums {
         let blocks = self.model.blocks.len();
         let nodes = &self.model.nodes;
-        let zeros = || vec![0.0; blocks * blocks];
-        let mut sums = Sums { blocks, moving, kappa: zeros(), apart: zeros() };
+        let mut sums = Sums::new(blocks, moving);
         // D_b v at the centre, and how far from it.
         let near = |n: usize| -> [Blocks; 2] {
             let (axes, state) = (&self.axes[n], &states[n]);
@@ -911,86 +908,6 @@ impl Made<'_> {
 fn three(a: &Table, u: &Table, w: &Table) -> Table {
     let first = a.largest().times(u).times(w);
     first.min(&a.times(&u.largest()).times(w)).min(&a.times(u).times(&w.largest()))
-}
-
-/// The less of what is known at the centre and over the ball.
-fn least((centre, ball): (&Option<Table>, &Option<Table>)) -> Option<Table> {
-    match (centre, ball) {
-        (Some(centre), Some(ball)) => Some(centre.min(ball)),
-        _ => ball.clone(),
-    }
-}
-
-/// A factor of a product: at least its norm over the ball, that at the centre, and that of what these differ by.
-struct Factor<'a, T> {
-    ball: &'a T,
-    centre: &'a T,
-    apart: &'a T,
-}
-
-impl<'a> Factor<'a, Blocks> {
-    fn new(ball: &'a Blocks, [centre, apart]: &'a [Blocks; 2]) -> Self {
-        Factor { ball, centre, apart }
-    }
-}
-
-impl<T> Clone for Factor<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Factor<'_, T> {}
-
-/// Of the sum of Theorem 4, by blocks: at least the norm over the ball, and of what it differs by from that at the centre.
-struct Sums {
-    blocks: usize,
-    moving: bool,
-    kappa: Vec<f64>,
-    apart: Vec<f64>,
-}
-
-impl Sums {
-    fn put(
-        to: &mut [f64],
-        blocks: usize,
-        [u, w]: [&Blocks; 2],
-        both: bool,
-        of: &dyn Fn(&Table, &Table) -> Table,
-    ) {
-        for b in 0..blocks {
-            for c in 0..blocks {
-                if let (Some(u), Some(w)) = (&u[b], &w[c]) {
-                    let x = of(u, w).settle(false).whole();
-                    to[b * blocks + c] = add(to[b * blocks + c], x);
-                    if both {
-                        to[c * blocks + b] = add(to[c * blocks + b], x);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Products of three, and these the other way round if `both`. a u w - A U W = (a - A) u w + A (u - U) w + A U (w - W).
-    fn add(
-        &mut self,
-        a: Factor<Table>,
-        u: Factor<Blocks>,
-        w: Factor<Blocks>,
-        both: bool,
-        of: &dyn Fn(&Table, &Table, &Table) -> Table,
-    ) {
-        let blocks = self.blocks;
-        let put = |to: &mut [f64], a: &Table, u: &Blocks, w: &Blocks| {
-            Sums::put(to, blocks, [u, w], both, &|u, w| of(a, u, w));
-        };
-        put(&mut self.kappa, a.ball, u.ball, w.ball);
-        if self.moving {
-            put(&mut self.apart, a.apart, u.ball, w.ball);
-            put(&mut self.apart, a.centre, u.apart, w.ball);
-            put(&mut self.apart, a.centre, u.centre, w.apart);
-        }
-    }
 }
 
 /// The norm of a symmetric matrix of numbers >= 0: at most the largest of (H v)_b / v_b for any v > 0 (Collatz).

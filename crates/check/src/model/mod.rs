@@ -9,6 +9,7 @@
 //! | [`values`], [`functions`] | values and gradients, in balls or in numbers of many bits |
 //! | [`curvature`] | how large is D^2F over a ball? |
 //! | [`second`] | how large is it at the centre? |
+//! | [`sums`] | how far is it from there over the ball? |
 //! | [`centre`], [`slopes`], [`table`] | rows of derivatives, functions over intervals, numbers for parts of arrays |
 
 pub(crate) mod centre;
@@ -20,6 +21,7 @@ pub(crate) mod proof;
 pub(crate) mod second;
 pub(crate) mod slopes;
 pub(crate) mod standstill;
+pub(crate) mod sums;
 pub(crate) mod table;
 #[cfg(test)]
 mod tests;

@@ -6,7 +6,7 @@
 //! | question | where |
 //! |---|---|
 //! | How large are derivatives of every subarray of every node? | [`forward`] |
-//! | How large is what they do to F? | [`reverse`] |
+//! | How large is what they do to F? | [`reverse`], [`sums`] |
 //! | What are the second derivatives at the centre? | [`second`] |
 //! | What is exact at the centre? | [`centre`] |
 //! | Which rule is a node's? | [`rules`], [`moved`], [`dot`], [`functions`] |
@@ -26,6 +26,7 @@ mod reverse;
 mod rules;
 mod second;
 mod small;
+mod sums;
 #[cfg(test)]
 mod tests;
 mod up;

@@ -9,10 +9,10 @@ use super::functions::{Slopes, mignitude};
 use super::lattice::{Lattice, Subsets};
 use super::moved::Moved;
 use super::rules::{Rows, Rule};
+use super::sums::{Moving, Order, Sums, add_products};
 use super::up;
 use crate::{Evaluation, Graph};
 use gdcert_numbers::{Interval, Scalar};
-use nalgebra::DMatrix;
 use std::rc::Rc;
 
 /// Numbers of adjoints that are kept for all nodes together.
@@ -115,77 +115,6 @@ fn crossed(u: &Lattice, w: &Lattice) -> Lattice {
     u.largest().times(w).min(&u.times(&w.largest()))
 }
 
-/// Matrices over blocks, times |delta_b| |epsilon_c|.
-pub(crate) struct Sums {
-    /// At least |D^2F[delta_b, epsilon_c]|.
-    pub(crate) kappa: DMatrix<f64>,
-    /// At least what that of a point of the ball differs by from that of the centre; where it is asked for.
-    pub(crate) moves: Option<DMatrix<f64>>,
-}
-
-/// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
-/// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
-struct Moving<'a, T> {
-    most: &'a T,
-    centre: &'a T,
-    moves: &'a T,
-}
-
-impl<T> Clone for Moving<'_, T> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<T> Copy for Moving<'_, T> {}
-
-impl Sums {
-    /// Adds X(alpha, u_b, w_c), and by telescoping what a product's factors move it by, one after the other: those before have
-    /// moved back to the centre.
-    fn add(
-        &mut self,
-        alpha: Moving<Lattice>,
-        u: Moving<ByBlock>,
-        w: Moving<ByBlock>,
-        order: Order,
-        X: impl Fn(&Lattice, &Lattice, &Lattice) -> Lattice,
-    ) {
-        add_products(&mut self.kappa, alpha.most, u.most, w.most, order, &X);
-        let Some(moves) = &mut self.moves else { return };
-        add_products(moves, alpha.moves, u.most, w.most, order, &X);
-        add_products(moves, alpha.centre, u.moves, w.most, order, &X);
-        add_products(moves, alpha.centre, u.centre, w.moves, order, &X);
-    }
-}
-
-/// Whether a node's sum is X, or X + X'.
-#[derive(Clone, Copy, PartialEq)]
-enum Order {
-    One,
-    Both,
-}
-
-fn add_products(
-    to: &mut DMatrix<f64>,
-    alpha: &Lattice,
-    u: &ByBlock,
-    w: &ByBlock,
-    order: Order,
-    X: &impl Fn(&Lattice, &Lattice, &Lattice) -> Lattice,
-) {
-    for (b, u) in u.iter().enumerate() {
-        for (c, w) in w.iter().enumerate() {
-            if let (Some(u), Some(w)) = (u, w) {
-                let x = total(X(alpha, u, w));
-                to[(b, c)] = up::add(to[(b, c)], x);
-                if order == Order::Both {
-                    to[(c, b)] = up::add(to[(c, b)], x);
-                }
-            }
-        }
-    }
-}
-
 /// The sums of Theorem 4, and what they move by if `moving`.
 pub(crate) fn reverse(
     graph: &Graph,
@@ -205,11 +134,7 @@ pub(crate) fn reverse(
     let mut all = vec![none; rules.len()];
     let output = graph.output();
     all[output].alpha = Some(Lattice::constant(&subsets[output], 1.0));
-    let zeros = || DMatrix::from_element(blocks, blocks, 0.0);
-    let mut sums = Sums {
-        kappa: zeros(),
-        moves: moving.then(zeros),
-    };
+    let mut sums = Sums::new(blocks, moving);
     for node in (0..rules.len()).rev() {
         let of = &subsets[node];
         let own = std::mem::replace(
@@ -547,12 +472,6 @@ fn product(alpha: &Lattice, u: &Lattice, w: &Lattice) -> Lattice {
     let one = alpha.largest().times(u).times(w);
     let two = alpha.times(&u.largest()).times(w);
     one.min(&two).min(&alpha.times(u).times(&w.largest()))
-}
-
-/// The whole array's number, which is at most the sum of those of its parts.
-fn total(mut x: Lattice) -> f64 {
-    x.close_sums();
-    x.whole()
 }
 
 /// Lemma 7: how far (sum_j p_j (z_j - mean)^2)^{1/2} is from that of the centre, as a vector of the terms under the root.
