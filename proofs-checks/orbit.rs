@@ -542,20 +542,14 @@ fn where_an_enclosure_stops_it_says_what_it_lacked() {
         ..Settings::QUICK
     });
     let stopped = frugal.stopped.unwrap();
-    assert!(
-        stopped.contains("of 4168") && stopped.contains("--orbit always"),
-        "{stopped}"
-    );
+    assert!(stopped.contains("--orbit always"), "{stopped}");
     assert!(frugal.steps > 100, "a second allows {}", frugal.steps);
     let short = within(Settings {
         bits: 256,
         ..Settings::QUICK
     });
     let stopped = short.stopped.unwrap();
-    assert!(
-        stopped.contains("of 4168") && stopped.contains("--bits"),
-        "{stopped}"
-    );
+    assert!(stopped.contains("--bits"), "{stopped}");
 }
 
 /// More bits enclose the same orbit: enclosures of the same losses meet.
