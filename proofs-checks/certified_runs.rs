@@ -76,8 +76,8 @@ fn agrees(instance: &Instance, certificate: &TheoremA, prefix: usize) {
         steps: Steps::UpTo(t + prefix),
         reading: Some(certificate.reading.clone()),
         orbit: Some(orbit::Settings {
-            bits: 4096,
             work: 1 << 26,
+            ..orbit::Settings::QUICK
         }),
         ..Settings::default()
     };

@@ -515,6 +515,43 @@ fn distances_hold() {
     }
 }
 
+/// What an orbit lacked is said: a multiple of the run's work, or bits. A second's work is always allowed.
+#[test]
+fn where_an_enclosure_stops_it_says_what_it_lacked() {
+    let dims = Dims {
+        N: 2,
+        n: 4,
+        D: 8,
+        d: 4,
+        H: 1,
+        p: 1,
+    };
+    // T = 4168 with 832 bits.
+    let instance = instance(dims, Kernel::Softmax, 4);
+    let trained = Trained::QKV;
+    let claims = [Claimed::reading(
+        Reading::PerHead,
+        Enclosure::new(&instance, trained).beta(Reading::PerHead),
+    )];
+    let within = |settings: Settings| {
+        let eta = step(&instance, trained);
+        orbit::enclose(&instance, trained, eta, &claims, 20_000, &settings).unwrap()
+    };
+    let frugal = within(Settings {
+        times_run: 0,
+        ..Settings::QUICK
+    });
+    let stopped = frugal.stopped.unwrap();
+    assert!(stopped.contains("--orbit always"), "{stopped}");
+    assert!(frugal.steps > 100, "a second allows {}", frugal.steps);
+    let short = within(Settings {
+        bits: 256,
+        ..Settings::QUICK
+    });
+    let stopped = short.stopped.unwrap();
+    assert!(stopped.contains("--bits"), "{stopped}");
+}
+
 /// More bits enclose the same orbit: enclosures of the same losses meet.
 #[test]
 fn more_bits_say_the_same() {

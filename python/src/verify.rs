@@ -104,11 +104,11 @@ pub fn orbit(
     mode: &str,
     bits: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<Option<gdcert::orbit::Settings>> {
-    let quick = gdcert::orbit::Settings::QUICK;
-    let bits = bits.map_or(Ok(quick.bits), |bits| size("bits", bits))?;
+    use gdcert::orbit::Settings;
+    let bits = bits.map_or(Ok(Settings::QUICK.bits), |bits| size("bits", bits))?;
     let work = match mode {
-        "auto" => quick.work,
-        "always" => u64::MAX,
+        "auto" => Settings::QUICK,
+        "always" => Settings::ANY_WORK,
         "never" => return Ok(None),
         other => {
             return Err(refused(format!(
@@ -116,7 +116,7 @@ pub fn orbit(
             )));
         }
     };
-    let settings = gdcert::orbit::Settings { bits, work };
+    let settings = Settings { bits, ..work };
     settings.check().map_err(raise)?;
     Ok(Some(settings))
 }

@@ -39,15 +39,33 @@ pub struct Settings {
     pub bits: usize,
     /// The largest number of products of two words; about 10^9 a second. The result does not depend on the machine.
     pub work: u64,
+    /// The same, as a multiple of the products of two f64 numbers in as many steps of a run as the orbit may have. A second's
+    /// work is always allowed.
+    pub times_run: u64,
 }
 
 impl Settings {
-    /// 4096 bits, two minutes at most: what a command spends without being asked where that certifies or refutes something, and
-    /// a hundredth of it where it does not.
+    /// 4096 bits, 256 times the run, two minutes at most: what a command spends without being asked where that certifies or
+    /// refutes something, and a second where it does not.
     pub const QUICK: Settings = Settings {
         bits: 4096,
         work: 1 << 37,
+        times_run: 256,
     };
+
+    /// Whatever it costs.
+    pub const ANY_WORK: Settings = Settings {
+        work: u64::MAX,
+        times_run: u64::MAX,
+        ..Settings::QUICK
+    };
+
+    /// How much of the work that the run of so many steps allows.
+    fn share_of_run(&self, model: &impl Model, steps: usize) -> u64 {
+        let step = model.work().into_iter().fold(0, u64::saturating_add);
+        let run = step.saturating_mul(steps as u64);
+        run.saturating_mul(self.times_run).max(SECOND)
+    }
 
     /// Whether an orbit can be enclosed at all with so many bits.
     ///
@@ -129,6 +147,9 @@ const FEW_WORDS: usize = 5;
 
 /// What settles nothing may cost this part of the work.
 const SCRAP: u64 = 128;
+
+/// Products of two words in about a second.
+const SECOND: u64 = 1 << 30;
 
 /// Encloses exact gradient descent from the instance's weights with step `eta`, as far as it takes to settle the claims
 /// f_t <= (1 - eta beta)^t f_0, but not beyond `limit` steps. The first claim is the
@@ -225,7 +246,7 @@ pub(crate) fn enclose_of(
     // Where the run settles nothing there is less to win: up to which step the bound held.
     let work = match ahead.open {
         Some(_) => settings.work / SCRAP,
-        None => settings.work,
+        None => settings.work.min(settings.share_of_run(model, limit)),
     };
     let cost = Cost {
         bits: settings.bits,
@@ -263,7 +284,7 @@ pub(crate) fn enclose_of(
     let to = |horizon: usize| cost.words(&growing, horizon).map(|words| (words, horizon));
     let cheap = |&(words, horizon): &(usize, usize)| {
         let own = to(deciding).map_or(0, |(words, horizon)| cost.of(words, horizon));
-        cost.of(words, horizon) <= own.saturating_mul(3).max(work / SCRAP)
+        cost.of(words, horizon) <= own.saturating_mul(3).max(scrap.work)
     };
     let (choice, cost) = match to(all).filter(cheap).or_else(|| to(deciding)) {
         Some(choice) => (Some(choice), &cost),
@@ -273,6 +294,16 @@ pub(crate) fn enclose_of(
         return Err(Error::Numerical(
             "not one step of the exact orbit can be enclosed within the work that is allowed (--orbit always allows any)".to_owned(),
         ));
+    };
+    let fit = |bits: usize| {
+        growing
+            .get(deciding)
+            .is_some_and(|growth| growth + GUARD <= bits as f64)
+    };
+    let lacking = match to(deciding) {
+        Some(_) => None,
+        None if !out_of_reach && !fit(settings.bits) => Some(Lacking::Bits),
+        None => Some(Lacking::Work),
     };
     let limit = limit.min(cost.steps(words));
     let plan = Plan {
@@ -298,7 +329,7 @@ pub(crate) fn enclose_of(
             _ => break walk,
         }
     };
-    let stopped = stopped(&walk, &plan, deciding, ahead.open);
+    let stopped = stopped(&walk, deciding, lacking, ahead.open);
     Ok(Orbit {
         steps: walk.steps,
         bits: walk.bits,
@@ -369,11 +400,18 @@ impl Cost {
     }
 }
 
+/// What more of would have let the orbit reach the step that settles the deciding claim.
+#[derive(Clone, Copy)]
+enum Lacking {
+    Bits,
+    Work,
+}
+
 /// Why the first claim is open, in a sentence.
-fn stopped<M>(
+fn stopped(
     walk: &Walk,
-    plan: &Plan<M>,
     wanted: usize,
+    lacking: Option<Lacking>,
     open: Option<&'static str>,
 ) -> Option<String> {
     if walk.claims[0].fate.is_some() {
@@ -394,9 +432,13 @@ fn stopped<M>(
         format!(
             "the orbit could be enclosed up to t = {steps}: by then errors may have grown by 2^{log2_growth:.0}{steep}, more than {bits} bits hold"
         )
-    } else if plan.horizon < wanted {
+    } else if let Some(lacking) = lacking {
+        let more = match lacking {
+            Lacking::Bits => "more bits than allowed (give a larger --bits)",
+            Lacking::Work => "more work than allowed (--orbit always allows any)",
+        };
         format!(
-            "the orbit was enclosed up to t = {steps} of {wanted}: errors may grow by 2^{log2_growth:.0} up to there{steep}, and what comes after would take more bits or work than allowed (--bits, --orbit always)"
+            "the orbit was enclosed up to t = {steps} of {wanted}: errors may grow by 2^{log2_growth:.0} up to there{steep}, and the rest would take {more}"
         )
     } else if let Some(open) = open {
         format!("the orbit was enclosed up to t = {steps}, and {open}")

@@ -985,7 +985,7 @@ fn numbers_of_every_size_are_readable() {
 #[test]
 fn a_forged_summary_is_held_against_its_cases() {
     let folder = Folder::new();
-    folder.fine(&["reproduce", "--only", "theorem-1-gaussian"]);
+    folder.fine(&["reproduce", "--only", "readings-of-beta"]);
     let file = folder.path("gdcert-out/reproduce/summary.json");
     let whole = folder.json("gdcert-out/reproduce/summary.json");
     let mut json = whole.clone();
@@ -1001,7 +1001,7 @@ fn a_forged_summary_is_held_against_its_cases() {
     assert!(html.contains("Not re-proven here: "), "{html}");
     // A case elsewhere.
     json = whole;
-    for outside in ["/etc", "../..", "theorem-1-gaussian/../.."] {
+    for outside in ["/etc", "../..", "readings-of-beta/../.."] {
         json["cases"][0]["folder"] = outside.into();
         std::fs::write(&file, json.to_string()).unwrap();
         let why = refused(&folder, &["report", "gdcert-out/reproduce"]);

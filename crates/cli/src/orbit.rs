@@ -6,8 +6,8 @@ use gdcert::orbit::Settings;
 
 #[derive(clap::Args)]
 pub(super) struct OrbitArgs {
-    /// Enclose exact gradient descent from M_0, which decides every reading for it: auto (two minutes at most, on small
-    /// instances below a second), always (whatever it costs) or never
+    /// Enclose exact gradient descent from M_0, which decides every reading for it: auto (at most 256 times the run's
+    /// work and two minutes, a second always), always (whatever it costs) or never
     #[arg(
         long,
         value_name = "auto|always|never",
@@ -25,8 +25,8 @@ impl OrbitArgs {
     /// How much an orbit may cost; `None`: none is wanted.
     pub(super) fn settings(&self) -> Result<Option<Settings>> {
         let work = match self.orbit.as_str() {
-            "auto" => Settings::QUICK.work,
-            "always" => u64::MAX,
+            "auto" => Settings::QUICK,
+            "always" => Settings::ANY_WORK,
             "never" => return Ok(None),
             other => {
                 return Err(Error::input(format!(
@@ -36,7 +36,7 @@ impl OrbitArgs {
         };
         let settings = Settings {
             bits: self.bits,
-            work,
+            ..work
         };
         settings.check()?;
         Ok(Some(settings))

@@ -22,8 +22,8 @@ pub(super) fn experiment(name: &'static str, kernel: Kernel) -> Experiment {
     let wide = Dims {
         N: 4,
         n: 8,
-        D: 32,
-        d: 16,
+        D: 24,
+        d: 8,
         H: 4,
         p: 1,
     };

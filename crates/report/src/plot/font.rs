@@ -10,6 +10,11 @@ use std::sync::OnceLock;
 pub(crate) const UPRIGHT: &[u8] = include_bytes!("font/DejaVuSans-subset.ttf");
 /// Slanted: variables in formulas.
 pub(crate) const SLANTED: &[u8] = include_bytes!("font/DejaVuSans-Oblique-subset.ttf");
+/// The same, for a document: the characters that most figures have, without the licence's text.
+const CORES: [&[u8]; 2] = [
+    include_bytes!("font/DejaVuSans-core.ttf"),
+    include_bytes!("font/DejaVuSans-Oblique-core.ttf"),
+];
 /// The family that a viewer looks for: Verdana has nearly the same widths.
 pub(super) const FAMILIES: &str = "DejaVu Sans, Verdana, sans-serif";
 
@@ -26,6 +31,19 @@ impl Face {
         match self {
             Face::Upright => UPRIGHT,
             Face::Slanted => SLANTED,
+        }
+    }
+
+    /// The smallest of its files that has every character of a text.
+    pub(super) fn file_for(self, text: &str) -> &'static [u8] {
+        let core = CORES[self as usize];
+        let Ok(font) = FontRef::new(core) else {
+            return self.file();
+        };
+        let has = |c: char| c.is_control() || font.charmap().map(c).is_some();
+        match self {
+            Face::Upright if !text.chars().all(has) => self.file(),
+            _ => core,
         }
     }
 
@@ -83,6 +101,15 @@ mod tests {
                 assert_ne!(face.glyph(c), GlyphId::new(0), "{c}");
                 assert!(face.advance(face.glyph(c)) > 0.0, "{c}");
             }
+        }
+        assert_eq!(
+            Face::Upright.file_for("η = 10⁻⁵ \u{2264} 1\n").len(),
+            CORES[0].len()
+        );
+        assert_eq!(Face::Upright.file_for("é").len(), UPRIGHT.len());
+        let [full, core] = [SLANTED, CORES[1]].map(|file| FontRef::new(file).unwrap());
+        for (c, _) in full.charmap().mappings() {
+            assert!(core.charmap().map(c).is_some(), "{c}");
         }
         // From the font's own table: 'n' is 1298 of 2048.
         assert!((width("nn", 10.0, Face::Upright) - 20.0 * 1298.0 / 2048.0).abs() < 1e-3);

@@ -154,7 +154,7 @@ pub(crate) fn fonts(svg: &str) -> String {
         }
         rules += &format!(
             "@font-face{{font-family:\"DejaVu Sans\";font-style:{style};src:url(data:font/ttf;base64,{})}}",
-            base64::engine::general_purpose::STANDARD.encode(face.file())
+            base64::engine::general_purpose::STANDARD.encode(face.file_for(svg))
         );
     }
     format!("<style>{rules}</style>\n")

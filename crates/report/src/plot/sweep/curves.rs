@@ -45,11 +45,11 @@ struct Charts<'a> {
     charts: Vec<Chart>,
 }
 
-/// log10, with what can not be told from 0 in the middle of the strip.
+/// log10, with what can not be told from 0 in the strip, beside its name.
 fn visible(x: f64) -> f64 {
     match x >= LOWEST {
         true => x.log10(),
-        false => LOWEST.log10() - 0.5 * STRIP,
+        false => LOWEST.log10() - 0.25 * STRIP,
     }
 }
 
@@ -385,7 +385,7 @@ impl Chart {
             let (x, _) = panel.at(edge, 0.0);
             canvas.fill_rect((left, top), (x, bottom), BLIND);
             if x - left >= 14.0 {
-                let at = (0.5 * (left + x) + 4.0, 0.5 * (top + bottom));
+                let at = (left + 0.35 * (x - left) + 4.0, 0.5 * (top + bottom));
                 canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Upwards);
             }
         }
@@ -393,7 +393,7 @@ impl Chart {
             let (_, y) = panel.at(0.0, edge);
             canvas.fill_rect((left, y), (right, bottom), BLIND);
             if bottom - y >= 12.0 {
-                let at = (left + 6.0, 0.5 * (y + bottom) + 4.0);
+                let at = (left + 6.0, bottom - 0.35 * (bottom - y) + 4.0);
                 canvas.text(BELOW_LOWEST, at, SMALL, GREY, Align::Left);
             }
         }
