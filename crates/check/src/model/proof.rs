@@ -63,28 +63,32 @@ pub(crate) fn rate(c: &ModelRate, files: &Files) -> Proof {
     let at = Values::<Ball>::new(&model, &exactly(&centre));
     // What is said of the centre is said of every point within the distance: see `Near` in `rate.rs`.
     let site = Site::new(&at);
+    let J = jacobian(&at);
     let widened =
         |radius: f64| if distance.is_zero() { radius } else { (ball(radius) + distance).upper() };
-    let at_centre = second::norm(&at);
-    let curvature = |radius: f64| curvature(&site, radius, at_centre);
-    let h = curvature(widened(c.rho))?;
-    at_most("h(rho)", h, "h_rho_upper", ball(c.h_rho_upper))?;
-    let change = match distance.is_zero() {
-        true => Ball::ZERO,
-        false => (curvature(distance.upper())? * distance).upper_ball(),
+    let derivatives = |at_centre: Option<f64>| -> Proof {
+        let h = curvature(&site, widened(c.rho), at_centre)?;
+        at_most("h(rho)", h, "h_rho_upper", ball(c.h_rho_upper))?;
+        let change = match distance.is_zero() {
+            true => Ball::ZERO,
+            false => (curvature(&site, distance.upper(), at_centre)? * distance).upper_ball(),
+        };
+        norm_at_most(&J, ball(c.jacobian_norm_upper), change)?;
+        let least = ball(c.alpha_lower) + change;
+        let resolved = gram::<f64>(&J).sigma_min_at_least(least).is_ok()
+            || gram::<Double>(&J).sigma_min_at_least(least).is_ok();
+        require(resolved, || format!("alpha_lower = {:?} is not proven", c.alpha_lower))
     };
+    // The second derivatives at the centre are made where the rules alone do not do.
+    derivatives(None).or_else(|stop| match second::norm(&at) {
+        Some(at_centre) => derivatives(Some(at_centre)),
+        None => Err(stop),
+    })?;
     drop(site);
     let residual = norm(at.residual().iter().copied()) + ball(c.jacobian_norm_upper) * distance;
     at_most("|r|", residual, "residual_norm_upper", ball(c.residual_norm_upper))?;
-    let J = jacobian(&at);
     drop(at);
-    norm_at_most(&J, ball(c.jacobian_norm_upper), change)?;
-    let least = ball(c.alpha_lower) + change;
-    let resolved = |least: Ball| {
-        gram::<f64>(&J).sigma_min_at_least(least).is_ok()
-            || gram::<Double>(&J).sigma_min_at_least(least).is_ok()
-    };
-    require(resolved(least), || format!("alpha_lower = {:?} is not proven", c.alpha_lower))?;
+    drop(J);
     if c.reading == Reading::Ntk {
         let start = Values::<Ball>::new(&model, &exactly(&start));
         beta(&jacobian(&start), c.beta, c.centre.t == 0)?;

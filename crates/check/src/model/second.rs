@@ -19,8 +19,9 @@ use super::slopes::bend;
 use super::values::{Values, row_of};
 use crate::ball::{Ball, ball};
 
-/// With more parameters than this, or more numbers in the gradients of all entries, it is not tried.
+/// With more parameters than this, more second derivatives, or more numbers in the gradients of all entries, it is not tried.
 const MOST_PARAMETERS: usize = 640;
+const MOST_DERIVATIVES: usize = 1 << 23;
 const MOST_NUMBERS: usize = 1 << 25;
 
 /// At least |D^2F|: the norm of the matrix whose row j has all of D_j J.
@@ -28,7 +29,8 @@ pub(crate) fn norm(at: &Values<Ball>) -> Option<f64> {
     let model = at.model;
     let (m, P) = (model.residuals(), model.parameters());
     let entries: usize = model.nodes.iter().filter(|node| node.varies).map(Node::size).sum();
-    if P > MOST_PARAMETERS || entries.saturating_mul(P) > MOST_NUMBERS {
+    let too_many = P > MOST_PARAMETERS || m.saturating_mul(P * P) > MOST_DERIVATIVES;
+    if too_many || entries.saturating_mul(P) > MOST_NUMBERS {
         return None;
     }
     let places = model.places();

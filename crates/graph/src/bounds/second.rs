@@ -11,8 +11,11 @@ use gdcert_numbers::verified::{gamma_up, sigma_max};
 use gdcert_numbers::{Interval, Scalar};
 use nalgebra::DMatrix;
 
-/// More parameters, or more numbers in all products x y', are not worth it.
+/// More parameters, second derivatives, numbers in the derivatives of all entries, or numbers in all products x y' are not worth
+/// it. The checker goes at least as far.
 const LARGEST: usize = 640;
+const DERIVATIVES: usize = 1 << 23;
+const NUMBERS: usize = 1 << 24;
 const AFFORDABLE: usize = 1 << 28;
 
 /// At least |D^2F| at this point: the norm of the matrix of P rows, row j being all that D_j J holds. `None` where that takes
@@ -24,7 +27,10 @@ pub(crate) fn norm(
     point: &[f64],
 ) -> Option<f64> {
     let (m, P) = (graph.m(), graph.P());
-    if P > LARGEST {
+    let varying = graph.nodes().iter().filter(|node| node.varies);
+    let entries: usize = varying.map(|node| node.len()).sum();
+    let too_many = P > LARGEST || m.saturating_mul(P * P) > DERIVATIVES;
+    if too_many || entries.saturating_mul(P) > NUMBERS {
         return None;
     }
     let adjoints = adjoints(graph, rules, point)?;
