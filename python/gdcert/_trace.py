@@ -42,31 +42,31 @@ class Node:
 
 
 class Part:
-    """A part of a softmax of node z along an axis, or a condition on parameters, at a place of the program.
+    """A part of a softmax of node z along some axes, or a condition on parameters, at a place of the program.
 
     kind: "shift", the maximum of each row ("stopped" if no gradient is to go through it); "shifted", z - shift; "exp" of that; "sum" of those over each row; "log" of that.
     Entries of shift, sum and log are told apart by the row they belong to. z may be "masked": a node with -inf where the mask is 0.
     Of a condition z > 0 or z >= 0 the side is 1, of z < 0 or z <= 0 it is 0.
     """
 
-    def __init__(self, kind, place, z=None, axis=None, rows=None, mask=None, side=None, stopped=False):
-        self.kind, self.place, self.z, self.axis, self.rows, self.mask = kind, place, z, axis, rows, mask
+    def __init__(self, kind, place, z=None, axes=None, rows=None, mask=None, side=None, stopped=False):
+        self.kind, self.place, self.z, self.axes, self.rows, self.mask = kind, place, z, axes, rows, mask
         self.side, self.stopped = side, stopped
         self.shape = rows.shape if rows is not None else z.shape if z is not None else None
 
 
-def reduced_rows(z, axis):
-    shape = z.shape[:axis] + z.shape[axis + 1 :]
+def reduced_rows(z, axes):
+    shape = [n for i, n in enumerate(z.shape) if i not in axes]
     return np.arange(int(np.prod(shape))).reshape(shape)
 
 
-def fits(part, z, axis):
+def fits(part, z, axes):
     """Whether part holds at each entry of z (with axes of length 1 or all of them) what belongs to its row."""
-    if part.z is not z or part.axis != axis or part.rows.ndim != len(z.shape):
+    if part.z is not z or part.axes != axes or part.rows.ndim != len(z.shape):
         return False
     return np.array_equal(
         np.broadcast_to(part.rows, z.shape),
-        np.broadcast_to(np.expand_dims(reduced_rows(z, axis), axis), z.shape),
+        np.broadcast_to(np.expand_dims(reduced_rows(z, axes), axes), z.shape),
     )
 
 
@@ -243,16 +243,14 @@ class Tracer:
         a = inputs[0]
         b = inputs[1] if len(inputs) > 1 else None
         if name == "reduce_max" and (isinstance(a, Node) or isinstance(a, Part) and a.kind == "masked"):
-            if len(settings["axes"]) != 1:
-                self.refuse(f"reduce_max over the axes {tuple(settings['axes'])}; a softmax is taken along one axis")
-            axis = int(settings["axes"][0])
-            return Part("shift", self.place, a, axis, reduced_rows(a, axis))
+            axes = tuple(sorted(int(i) for i in settings["axes"]))
+            return Part("shift", self.place, a, axes, reduced_rows(a, axes))
         parts = [x for x in inputs if isinstance(x, Part)]
         if not parts:
             return None
         part = parts[0]
-        if name == "sub" and isinstance(b, Part) and b.kind == "shift" and a is b.z and fits(b, a, b.axis):
-            return Part("shifted", self.place, a, b.axis)
+        if name == "sub" and isinstance(b, Part) and b.kind == "shift" and a is b.z and fits(b, a, b.axes):
+            return Part("shifted", self.place, a, b.axes)
         if any(p.kind == "condition" for p in parts):
             if name in LOGIC:
                 return Part("condition", self.place)
@@ -263,10 +261,10 @@ class Tracer:
             self.refuse(f"{name} on a condition that depends on parameters; take a smooth function, or maximum")
         if part.rows is not None and name in MOVES and len(inputs) == 1:
             rows = self.moved(eqn, part.rows)
-            return Part(part.kind, part.place, part.z, part.axis, rows, stopped=part.stopped)
+            return Part(part.kind, part.place, part.z, part.axes, rows, stopped=part.stopped)
         if part.kind == "shift":
             if name == "stop_gradient":
-                return Part(part.kind, part.place, part.z, part.axis, part.rows, stopped=True)
+                return Part(part.kind, part.place, part.z, part.axes, part.rows, stopped=True)
             if name == "convert_element_type":
                 return part
             other = b if part is a else a
@@ -277,18 +275,18 @@ class Tracer:
         if part.kind == "sum" and name in ("abs", "sign"):
             return part if name == "abs" else np.ones(part.shape)
         if part.kind == "shifted" and name == "exp":
-            return Part("exp", self.place, part.z, part.axis)
-        if part.kind == "exp" and name == "reduce_sum" and tuple(settings["axes"]) == (part.axis,):
-            return Part("sum", self.place, part.z, part.axis, reduced_rows(part.z, part.axis))
+            return Part("exp", self.place, part.z, part.axes)
+        if part.kind == "exp" and name == "reduce_sum" and tuple(sorted(settings["axes"])) == part.axes:
+            return Part("sum", self.place, part.z, part.axes, reduced_rows(part.z, part.axes))
         if part.kind == "sum" and name == "log":
-            return Part("log", self.place, part.z, part.axis, part.rows)
+            return Part("log", self.place, part.z, part.axes, part.rows)
         if name in ("div", "sub") and len(parts) == 2:
             kinds = {"div": ("exp", "sum"), "sub": ("shifted", "log")}[name]
-            if (parts[0].kind, parts[1].kind) == kinds and fits(parts[1], parts[0].z, parts[0].axis):
-                p = self.softmax(part.z, part.axis)
+            if (parts[0].kind, parts[1].kind) == kinds and fits(parts[1], parts[0].z, parts[0].axes):
+                p = self.softmax(part.z, part.axes)
                 return p if name == "div" else self.add("log", p.shape, [p])
         if name == "add" and len(parts) == 2 and {p.kind for p in parts} == {"log", "shift"}:
-            same = parts[0].z is parts[1].z and parts[0].axis == parts[1].axis
+            same = parts[0].z is parts[1].z and parts[0].axes == parts[1].axes
             if same and np.array_equal(parts[0].rows, parts[1].rows):
                 return self.log_sum_exp(part)
         if name == "select_n" and not isinstance(a, (Node, Part)):
@@ -302,29 +300,39 @@ class Tracer:
                     return part
         return None
 
-    def softmax(self, z, axis):
+    def softmax(self, z, axes):
+        rest = [i for i in range(len(z.shape)) if i not in axes]
+        if isinstance(z, Node) and len(axes) == 1:
+            return self.add("softmax", z.shape, [z], axis=axes[0])
         if isinstance(z, Node):
-            return self.add("softmax", z.shape, [z], axis=axis)
+            # Along one axis, of all entries that belong together.
+            order = [*rest, *axes]
+            shape = [z.shape[i] for i in order]
+            flat = [*shape[: len(rest)], int(np.prod(shape[len(rest) :]))]
+            rows = self.add("reshape", flat, [self.add("transpose", shape, [z], axes=order)])
+            p = self.add("reshape", shape, [self.softmax(rows, (len(rest),))])
+            return self.add("transpose", z.shape, [p], axes=[order.index(i) for i in range(len(order))])
         # The softmax over some entries is that over all of them, divided by its sum over those.
         mask = self.constant(z.mask)
-        p = self.pair("mul", self.softmax(z.z, axis), mask, z.shape)
-        rest = [i for i in range(len(z.shape)) if i != axis]
-        sums = self.add("reduce_sum", [z.shape[i] for i in rest], [p], axes=[axis])
+        p = self.pair("mul", self.softmax(z.z, axes), mask, z.shape)
+        sums = self.add("reduce_sum", [z.shape[i] for i in rest], [p], axes=list(axes))
         return self.pair("div", p, self.add("broadcast_in_dim", z.shape, [sums], axes=rest), z.shape)
 
     def log_sum_exp(self, part):
         """log(sum exp z) = z_0 - log(softmax(z)_0), for the first entry of each row."""
-        z, axis = self.node(part.z), part.axis
-        p = self.softmax(z, axis)
-        firsts = np.take(np.arange(int(np.prod(z.shape))).reshape(z.shape), 0, axis=axis)
-        places = self.constant(firsts.ravel()[part.rows])
+        z, axes = self.node(part.z), part.axes
+        p = self.softmax(z, axes)
+        entries = np.arange(int(np.prod(z.shape))).reshape(z.shape)
+        firsts = entries[tuple(0 if i in axes else slice(None) for i in range(len(z.shape)))]
+        places = self.constant(np.ravel(firsts)[part.rows])
         first, share = (self.add("gather", part.shape, [x, places]) for x in (z, p))
         return self.pair("sub", first, self.add("log", part.shape, [share]), part.shape)
 
     def row_maximum(self, part):
         """The largest of each row outside of a softmax: maxima of two, which are kinked."""
-        z, axis = part.z, part.axis
-        rows = self.reduced(self.split_off(z, axis), "max")
+        rows = part.z
+        for axis in part.axes[::-1]:
+            rows = self.reduced(self.split_off(rows, axis), "max")
         return self.add("gather", part.shape, [rows, self.constant(part.rows)])
 
     # Single operations.
@@ -574,7 +582,7 @@ class Tracer:
         """Of the entries in each window, which are moved there, with the kernel: a product."""
         if settings["batch_group_count"] != 1:
             self.refuse("conv_general_dilated with batch_group_count; take feature_group_count")
-        x, kernel = (v if isinstance(v, Node) else self.node(v) if isinstance(v, Part) else np.asarray(v) for v in (x, kernel))
+        x, kernel = (self.node(v) if isinstance(v, (Node, Part)) else np.asarray(v) for v in (x, kernel))
         of_x, of_kernel, of_out = settings["dimension_numbers"]
         groups, out = int(settings["feature_group_count"]), int(kernel.shape[of_kernel[0]])
         window = [int(kernel.shape[i]) for i in of_kernel[2:]]

@@ -1,4 +1,4 @@
-"""Models written with Flax, by both of its interfaces: residual, gradient and Jacobian against JAX, and a proof where one closes."""
+"""Models written with Flax, by both of its interfaces: residual, gradient and Jacobian against JAX, and a proof."""
 
 import numpy as np
 import pytest

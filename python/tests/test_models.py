@@ -147,13 +147,19 @@ TAKEN = {
     "loop with an index": lambda p: jax.lax.fori_loop(0, 3, lambda i, h: jnp.tanh(h + jnp.asarray(X)[i, :4] @ p), p),
     "printed": lambda p: (jax.debug.print("{}", p.sum()), p * p)[1],
     "leaves of one number": lambda p: p[0, 0] * jnp.ones(3),
-    "amax, amin": lambda p: (X @ p).max(1) * (X @ p).min(1) + p.max(0, keepdims=True)[:, :5] + p.min(),
+    "amax, amin": lambda p: (X @ p).max(1) * (X @ p).min(1) + p.max(0, keepdims=True)[:, :5] + p.min() * p.max(),
+    "softmax along two axes": lambda p: (
+        jax.nn.softmax(jnp.stack([p, p * p]), axis=(0, 2)) * p + jax.nn.log_softmax(p, axis=(0, 1))
+    ),
+    "logsumexp of all": lambda p: jax.nn.logsumexp(p) * p + jax.nn.logsumexp(p, axis=(0, 1), keepdims=True),
     "elu, selu, celu": lambda p: jax.nn.elu(p, 0.7) + jax.nn.selu(p) * jax.nn.celu(p) + jnp.where(p > 0, 0.0, p),
     "activations": lambda p: jax.nn.mish(p) * jax.nn.log_sigmoid(p) + jax.nn.soft_sign(p) + jax.nn.squareplus(p),
     "glu, standardize": lambda p: jax.nn.glu(p) + jax.nn.standardize(p)[:, :3],
     "cumulative": lambda p: jnp.cumprod(p, axis=1) + jax.lax.cumlogsumexp(p, axis=0, reverse=True),
     "cumulative product, reverse": lambda p: jax.lax.cumprod(p, axis=0, reverse=True),
-    "cbrt, inverse hyperbolic": lambda p: jnp.cbrt(1 + p * p) + jnp.arcsinh(p) * jnp.arctanh(0.2 * p) + jnp.arccosh(2 + p * p),
+    "cbrt, inverse hyperbolic": lambda p: (
+        jnp.cbrt(1 + p * p) + jnp.arcsinh(p) * jnp.arctanh(0.2 * p) + jnp.arccosh(2 + p * p)
+    ),
     "map": lambda p: jax.lax.map(lambda x: jnp.tanh(x @ p), X),
     "pools": lambda p: pooled(p, jax.lax.add, 0.0, "SAME") + pooled(p, jax.lax.max, -jnp.inf, "VALID")[0, 0],
     "convolve": lambda p: jnp.convolve(p[0], jnp.array([1.0, 2.0, 0.5])) * jnp.convolve(p[1], p[2, :3]),
@@ -165,7 +171,9 @@ TAKEN = {
     "convolution, channels last": lambda p: jax.lax.conv_general_dilated(
         images.transpose(0, 2, 3, 1), p.reshape(2, 2, 2, 3), (1, 2), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC")
     ),
-    "convolution of parameters": lambda p: jax.lax.conv(jnp.tanh(p).reshape(1, 1, 4, 6), p.reshape(3, 1, 4, 2), (1, 1), "SAME"),
+    "convolution of parameters": lambda p: jax.lax.conv(
+        jnp.tanh(p).reshape(1, 1, 4, 6), p.reshape(3, 1, 4, 2), (1, 1), "SAME"
+    ),
     "convolution, transposed": lambda p: jax.lax.conv_transpose(
         images.transpose(0, 2, 3, 1), p.reshape(2, 2, 2, 3), (2, 2), "SAME"
     ),
@@ -200,7 +208,9 @@ REFUSED = {
     "stop_gradient": lambda p: jax.lax.stop_gradient(p) * p,
     "stop_gradient of a maximum": lambda p: p - jax.lax.stop_gradient(p.max(1, keepdims=True)) * p,
     "over the edge": lambda p: pooled(p, jax.lax.max, -jnp.inf, "SAME"),
-    "batch_group_count": lambda p: jax.lax.conv_general_dilated(images, p.reshape(6, 2, 2, 1), (1, 1), "SAME", batch_group_count=2),
+    "batch_group_count": lambda p: jax.lax.conv_general_dilated(
+        images, p.reshape(6, 2, 2, 1), (1, 1), "SAME", batch_group_count=2
+    ),
     "atan": lambda p: jnp.arctan(p),
     "sort": lambda p: jnp.sort(p),
     "while": lambda p: jax.lax.while_loop(lambda x: x.sum() < 1e3, lambda x: 2 * x, p),

@@ -39,7 +39,7 @@ use gdcert_numbers::verified::{SigmaMin, sigma_max, sigma_min};
 use gdcert_numbers::{Interval, NotResolved, Scalar, sigma_max_upper};
 use lattice::Subsets;
 use nalgebra::DMatrix;
-use reverse::{Adjoints, reverse};
+use reverse::{Adjoints, Ball, reverse};
 use rules::Rule;
 use std::cell::OnceCell;
 use std::rc::Rc;
@@ -208,9 +208,11 @@ impl<'g> Bounds<'g> {
             &self.subsets,
             &self.centre,
             adjoints,
-            &states,
-            radius,
-            at_centre.is_some(),
+            Ball {
+                states: &states,
+                radius,
+                moving: at_centre.is_some(),
+            },
         );
         let by_rules = norm_of_nonnegative(&H.zip_map(&sums.kappa, f64::min));
         let moved = at_centre.zip(sums.moves);

@@ -115,17 +115,27 @@ fn crossed(u: &Lattice, w: &Lattice) -> Lattice {
     u.largest().times(w).min(&u.times(&w.largest()))
 }
 
-/// The sums of Theorem 4, and what they move by if `moving`.
+/// The nodes over the ball of this radius, and whether to see how far the sums move in it.
+pub(crate) struct Ball<'a> {
+    pub(crate) states: &'a [State],
+    pub(crate) radius: f64,
+    pub(crate) moving: bool,
+}
+
+/// The sums of Theorem 4 over a ball.
 pub(crate) fn reverse(
     graph: &Graph,
     rules: &[Rule],
     subsets: &[Rc<Subsets>],
     centre: &Centre,
     adjoints: &Adjoints,
-    states: &[State],
-    radius: f64,
-    moving: bool,
+    ball: Ball,
 ) -> Sums {
+    let Ball {
+        states,
+        radius,
+        moving,
+    } = ball;
     let blocks = graph.blocks().len();
     let none = Adjoint {
         alpha: None,

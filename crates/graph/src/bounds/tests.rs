@@ -279,25 +279,31 @@ fn drawn(draw: &mut Draw, centre: &[f64], radius: f64) -> Vec<f64> {
     centre.iter().zip(step).map(|(c, s)| c + by * s).collect()
 }
 
-/// The largest |D^2F[delta, epsilon]| that is found at M: each direction in turn is the best for the other.
-pub(super) fn adversary(graph: &Graph, M: &[f64], draw: &mut Draw, restarts: usize) -> f64 {
+/// D_v J at M.
+fn along(at: &mut Evaluation<Dual<f64>>, m: usize, M: &[f64], v: &[f64]) -> DMatrix<f64> {
+    for ((x, M), v) in at.parameters_mut().iter_mut().zip(M).zip(v) {
+        *x = Dual { re: *M, eps: *v };
+    }
+    at.forward();
+    let rows = at.jacobian();
+    DMatrix::from_fn(m, M.len(), |a, j| rows[a * M.len() + j].eps)
+}
+
+/// The largest |D^2F[delta, epsilon]| that is found at M, less that at another point: each direction in turn is the best for
+/// the other.
+fn search(graph: &Graph, M: &[f64], less: Option<&[f64]>, draw: &mut Draw, restarts: usize) -> f64 {
     let (m, P) = (graph.m(), graph.P());
-    let there = graph.with_start(M).unwrap();
-    let mut at = Evaluation::<Dual<f64>>::new(&there);
+    let mut at = Evaluation::<Dual<f64>>::new(graph);
     let mut best = 0.0f64;
     for _ in 0..restarts {
         let mut v = draw.normals(P, 1.0);
         for _ in 0..10 {
             let size = v.iter().map(|x| x * x).sum::<f64>().sqrt();
-            for ((x, M), v) in at.parameters_mut().iter_mut().zip(M).zip(&v) {
-                *x = Dual {
-                    re: *M,
-                    eps: v / size,
-                };
+            v.iter_mut().for_each(|x| *x /= size);
+            let mut rows = along(&mut at, m, M, &v);
+            if let Some(less) = less {
+                rows -= along(&mut at, m, less, &v);
             }
-            at.forward();
-            let rows = at.jacobian();
-            let rows = DMatrix::from_fn(m, P, |a, j| rows[a * P + j].eps);
             let svd = (&rows * rows.transpose()).symmetric_eigen();
             let top = svd.eigenvalues.imax();
             best = best.max(svd.eigenvalues[top].max(0.0).sqrt());
@@ -311,6 +317,57 @@ pub(super) fn adversary(graph: &Graph, M: &[f64], draw: &mut Draw, restarts: usi
         }
     }
     best
+}
+
+/// The largest |D^2F[delta, epsilon]| that is found at M.
+pub(super) fn adversary(graph: &Graph, M: &[f64], draw: &mut Draw, restarts: usize) -> f64 {
+    search(graph, M, None, draw, restarts)
+}
+
+/// Lemma 7: the second derivatives of no point of a ball differ by more from those of its centre than the sums move by.
+#[test]
+fn second_derivatives_move_no_further_than_the_sums() {
+    for name in GALLERY {
+        let graph = gallery(name, 2).unwrap();
+        let start = graph.start();
+        let mut draw = Draw::new(9);
+        let bounds = Bounds::new(&graph, &start).unwrap();
+        let mut line = String::new();
+        for radius in [1e-4, 0.003, 0.03] {
+            let Ok((_, states)) = bounds.forward_matrix(radius) else {
+                continue;
+            };
+            let sums = reverse(
+                &graph,
+                &bounds.rules,
+                &bounds.subsets,
+                &bounds.centre,
+                bounds.adjoints.as_ref().unwrap(),
+                Ball {
+                    states: &states,
+                    radius,
+                    moving: true,
+                },
+            );
+            let most = norm_of_nonnegative(&sums.moves.unwrap());
+            let mut found = 0.0f64;
+            for i in 0..12 {
+                let mut M = drawn(&mut draw, &start, radius);
+                if i > 1 {
+                    // One coordinate moves more than most directions.
+                    M = start.clone();
+                    M[draw.below(start.len())] += 0.999 * radius;
+                }
+                found = found.max(search(&graph, &M, Some(&start), &mut draw, 1));
+            }
+            assert!(
+                found <= most * (1.0 + 1e-9) + 1e-12,
+                "{name} {radius}: {found} > {most}"
+            );
+            line += &format!(" {:9.1}", most / found);
+        }
+        println!("{name:14} moves / what is found to move: {line}");
+    }
 }
 
 /// First and second derivatives of every node along two directions at M.
