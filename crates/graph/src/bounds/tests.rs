@@ -324,6 +324,22 @@ pub(super) fn adversary(graph: &Graph, M: &[f64], draw: &mut Draw, restarts: usi
     search(graph, M, None, draw, restarts)
 }
 
+/// How far the sums move in a ball.
+fn moves(bounds: &Bounds, radius: f64) -> f64 {
+    let Ok((_, states)) = bounds.forward_matrix(radius) else {
+        return f64::INFINITY;
+    };
+    let ball = Ball {
+        states: &states,
+        radius,
+        moving: true,
+    };
+    let (rules, subsets) = (&bounds.rules, &bounds.subsets);
+    let adjoints = bounds.adjoints.as_ref().unwrap();
+    let sums = reverse(bounds.graph, rules, subsets, &bounds.centre, adjoints, ball);
+    norm_of_nonnegative(&sums.moves.unwrap())
+}
+
 /// Lemma 7: the second derivatives of no point of a ball differ by more from those of its centre than the sums move by.
 #[test]
 fn second_derivatives_move_no_further_than_the_sums() {
@@ -334,22 +350,10 @@ fn second_derivatives_move_no_further_than_the_sums() {
         let bounds = Bounds::new(&graph, &start).unwrap();
         let mut line = String::new();
         for radius in [1e-4, 0.003, 0.03] {
-            let Ok((_, states)) = bounds.forward_matrix(radius) else {
+            if bounds.forward_matrix(radius).is_err() {
                 continue;
-            };
-            let sums = reverse(
-                &graph,
-                &bounds.rules,
-                &bounds.subsets,
-                &bounds.centre,
-                bounds.adjoints.as_ref().unwrap(),
-                Ball {
-                    states: &states,
-                    radius,
-                    moving: true,
-                },
-            );
-            let most = norm_of_nonnegative(&sums.moves.unwrap());
+            }
+            let most = moves(&bounds, radius);
             let mut found = 0.0f64;
             for i in 0..12 {
                 let mut M = drawn(&mut draw, &start, radius);
@@ -367,6 +371,63 @@ fn second_derivatives_move_no_further_than_the_sums() {
             line += &format!(" {:9.1}", most / found);
         }
         println!("{name:14} moves / what is found to move: {line}");
+    }
+}
+
+/// Models of one rule each, where the sums move little further than the second derivatives do: each factor of a product counts.
+#[test]
+fn each_factor_moves_the_sums() {
+    type Model = fn(&mut Builder, [usize; 2]) -> Result<usize>;
+    let models: [(&str, Model); 6] = [
+        ("map", |b, [u, _]| b.map(crate::Function::Exp, u)),
+        ("map of map", |b, [u, _]| {
+            let u = b.tanh(u)?;
+            b.sin(u)
+        }),
+        ("mul", |b, [u, w]| {
+            let u = b.mul(u, u)?;
+            b.mul(u, w)
+        }),
+        ("div", |b, [u, w]| {
+            let w = b.exp(w)?;
+            b.div(u, w)
+        }),
+        ("dot", |b, [u, w]| {
+            let (u, w) = (b.exp(u)?, b.reshape(w, &[2, 2])?);
+            let u = b.reshape(u, &[2, 2])?;
+            let product = b.matmul(u, w)?;
+            b.reshape(product, &[4])
+        }),
+        ("softmax", |b, [u, w]| {
+            let p = b.softmax(u, 0)?;
+            b.mul(p, w)
+        }),
+    ];
+    for (name, model) in models {
+        let mut make = Make::new(4);
+        let size = if name == "dot" || name == "softmax" {
+            4
+        } else {
+            1
+        };
+        let [u, w] = ["u", "w"].map(|name| make.weight(name, &[size], 1).unwrap());
+        let out = model(&mut make.of, [u, w]).unwrap();
+        let graph = make.of.finish(out).unwrap();
+        let start = graph.start();
+        let bounds = Bounds::new(&graph, &start).unwrap();
+        let radius = 1e-3;
+        let most = moves(&bounds, radius);
+        let mut found = 0.0f64;
+        for _ in 0..200 {
+            let M = drawn(&mut make.draw, &start, radius);
+            found = found.max(search(&graph, &M, Some(&start), &mut make.draw, 1));
+        }
+        println!(
+            "{name:12} moves / what is found to move: {:.2}",
+            most / found
+        );
+        assert!(found <= most * (1.0 + 1e-9), "{name}: {found} > {most}");
+        assert!(most <= 20.0 * found, "{name}: {most}, {found}");
     }
 }
 
