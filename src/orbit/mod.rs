@@ -295,14 +295,10 @@ pub(crate) fn enclose_of(
             "not one step of the exact orbit can be enclosed within the work that is allowed (--orbit always allows any)".to_owned(),
         ));
     };
-    let fit = |bits: usize| {
-        growing
-            .get(deciding)
-            .is_some_and(|growth| growth + GUARD <= bits as f64)
-    };
+    let grown = growing.get(deciding).copied().unwrap_or(f64::INFINITY);
     let lacking = match to(deciding) {
         Some(_) => None,
-        None if !out_of_reach && !fit(settings.bits) => Some(Lacking::Bits),
+        None if !out_of_reach && grown + GUARD > settings.bits as f64 => Some(Lacking::Bits),
         None => Some(Lacking::Work),
     };
     let limit = limit.min(cost.steps(words));

@@ -524,10 +524,13 @@ impl<'m> Site<'m> {
         let mut sums = Sums::new(blocks, moving);
         // D_b v at the centre, and how far from it.
         let near = |n: usize| -> [Blocks; 2] {
+            if !moving {
+                return [vec![None; blocks], vec![None; blocks]];
+            }
             let (axes, state) = (&self.axes[n], &states[n]);
             let centre = self.slopes[n].iter().zip(&state.d).map(least).collect();
             let apart = |b| state.row(axes, b).map(|row| row.by(radius));
-            [centre, if moving { (0..blocks).map(apart).collect() } else { vec![None; blocks] }]
+            [centre, (0..blocks).map(apart).collect()]
         };
         let mut all: Vec<(Option<Table>, Blocks)> = vec![(None, vec![None; blocks]); nodes.len()];
         all[self.model.output].0 = Some(Table::new(&self.axes[self.model.output], 1.0));

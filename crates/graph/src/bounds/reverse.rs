@@ -178,6 +178,9 @@ pub(crate) fn reverse(
             false => vec![None; blocks],
         };
         let centre_of = |node: usize| -> ByBlock {
+            if !moving {
+                return vec![None; blocks];
+            }
             let d = centre.slopes[node].iter().zip(&states[node].d);
             d.map(|(centre, d)| match (centre, d) {
                 (Some(centre), Some(d)) => Some(centre.min(d)),
@@ -189,6 +192,11 @@ pub(crate) fn reverse(
             [&|i| moves_of(inputs[i]), &|i| centre_of(inputs[i])];
         let alpha_centre = adjoints.alpha[node].as_ref();
         let alpha_centre = alpha_centre.map_or_else(|| alpha.clone(), |centre| centre.min(&alpha));
+        let whole = Moving {
+            most: &alpha,
+            centre: &alpha_centre,
+            moves: &alpha_moves,
+        };
         let varies = |i: usize| graph.nodes()[inputs[i]].varies;
         let mut give = |i: usize, alpha: Lattice, beta: ByBlock| {
             if varies(i) {
@@ -249,18 +257,9 @@ pub(crate) fn reverse(
                     give(i, norm.times(&a), beta);
                 }
                 let lift = |i: usize, u: &Lattice| u.lifted(of, &sides[i].to_result);
-                let both = [0, 1].map(|i| (centres(i), moves(i)));
-                let [u, w] = [0, 1].map(|i| Moving {
-                    most: &state(i).d,
-                    centre: &both[i].0,
-                    moves: &both[i].1,
-                });
-                let alpha = Moving {
-                    most: &alpha,
-                    centre: &alpha_centre,
-                    moves: &alpha_moves,
-                };
-                sums.add(alpha, u, w, Order::Both, |alpha, u, w| {
+                let near = [0, 1].map(|i| [centres(i), moves(i)]);
+                let [u, w] = [0, 1].map(|i| Moving::new(&state(i).d, &near[i]));
+                sums.add(whole, u, w, Order::Both, |alpha, u, w| {
                     let most = alpha.largest_over(sides[0].batch_in_result());
                     let (u_most, w_most) = (sides[0].one_of_batch(u), sides[1].one_of_batch(w));
                     let (u, w) = (lift(0, u), lift(1, w));
@@ -279,18 +278,9 @@ pub(crate) fn reverse(
                     });
                     give(i, factor.times(&alpha), beta);
                 }
-                let both = [0, 1].map(|i| (centres(i), moves(i)));
-                let [u, w] = [0, 1].map(|i| Moving {
-                    most: &state(i).d,
-                    centre: &both[i].0,
-                    moves: &both[i].1,
-                });
-                let alpha = Moving {
-                    most: &alpha,
-                    centre: &alpha_centre,
-                    moves: &alpha_moves,
-                };
-                sums.add(alpha, u, w, Order::Both, product);
+                let near = [0, 1].map(|i| [centres(i), moves(i)]);
+                let [u, w] = [0, 1].map(|i| Moving::new(&state(i).d, &near[i]));
+                sums.add(whole, u, w, Order::Both, product);
             }
             Rule::Div => {
                 // q = u/w: the adjoint of u is that of q over w, the adjoint of w the former times -q.

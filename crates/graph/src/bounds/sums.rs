@@ -14,11 +14,20 @@ pub(crate) struct Sums {
 }
 
 /// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
-/// A factor of a product over the ball, and how far it is there from what it is at the centre: Lemma 7.
 pub(super) struct Moving<'a, T> {
     pub(super) most: &'a T,
     pub(super) centre: &'a T,
     pub(super) moves: &'a T,
+}
+
+impl<'a> Moving<'a, ByBlock> {
+    pub(super) fn new(most: &'a ByBlock, [centre, moves]: &'a [ByBlock; 2]) -> Self {
+        Moving {
+            most,
+            centre,
+            moves,
+        }
+    }
 }
 
 impl<T> Clone for Moving<'_, T> {
