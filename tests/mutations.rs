@@ -551,6 +551,44 @@ fn mutation(whole: &[u8], kind: &Kind, seed: u64) -> Vec<u8> {
 
 #[test]
 fn no_file_brings_a_reader_down() {
+    std::thread::scope(|scope| {
+        let commands = scope.spawn(the_command_says_it_in_one_line);
+        readers();
+        commands.join().unwrap();
+    });
+}
+
+/// Beside the readers, in a folder of its own: the command says the same in one line, and exits as it should.
+fn the_command_says_it_in_one_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    for (k, kind) in kinds(&root).iter().enumerate() {
+        if kind.command.is_empty() {
+            continue;
+        }
+        let whole = std::fs::read(&kind.file).unwrap();
+        for i in 0..BY_COMMAND {
+            let seed = (k * 1_000_003 + i) as u64;
+            std::fs::write(&kind.file, mutation(&whole, kind, seed)).unwrap();
+            let words: Vec<&str> = kind.command.iter().map(String::as_str).collect();
+            let output = gdcert(&root, &words);
+            let said = String::from_utf8_lossy(&output.stderr);
+            let code = output.status.code();
+            assert!(
+                matches!(code, Some(0..=2)),
+                "{} {i}: {code:?}: {said}",
+                kind.name
+            );
+            if code == Some(2) {
+                assert_eq!(said.lines().count(), 1, "{} {i}: {said}", kind.name);
+            }
+            assert!(!said.contains("panicked"), "{} {i}: {said}", kind.name);
+        }
+        std::fs::write(&kind.file, &whole).unwrap();
+    }
+}
+
+fn readers() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let kinds = kinds(&root);
@@ -591,27 +629,6 @@ fn no_file_brings_a_reader_down() {
             let spent = begun.elapsed();
             slowest = slowest.max(spent);
             assert!(spent < PATIENCE, "{case}: {spent:?}; {}", kept().display());
-        }
-        // The command says the same in one line, and exits as it should.
-        for i in 0..BY_COMMAND {
-            if kind.command.is_empty() {
-                break;
-            }
-            let seed = (k * 1_000_003 + i) as u64;
-            std::fs::write(&kind.file, mutation(&whole, kind, seed)).unwrap();
-            let words: Vec<&str> = kind.command.iter().map(String::as_str).collect();
-            let output = gdcert(&root, &words);
-            let said = String::from_utf8_lossy(&output.stderr);
-            let code = output.status.code();
-            assert!(
-                matches!(code, Some(0..=2)),
-                "{} {i}: {code:?}: {said}",
-                kind.name
-            );
-            if code == Some(2) {
-                assert_eq!(said.lines().count(), 1, "{} {i}: {said}", kind.name);
-            }
-            assert!(!said.contains("panicked"), "{} {i}: {said}", kind.name);
         }
         std::fs::write(&kind.file, &whole).unwrap();
     }

@@ -66,26 +66,64 @@ fn exact(instance: &Instance, ranges: &[Range<usize>]) -> Vec<Vec<Big>> {
     (0..space.dimension()).map(column).collect()
 }
 
-/// How many eigenvalues lie below `shift`: the negative pivots of H - shift (Sylvester).
+/// A symmetric matrix with the eigenvalues of H, but for 1e-110 of its size: its diagonal, and the squares beside it.
+struct Tridiagonal {
+    diagonal: Vec<Big>,
+    squares: Vec<Big>,
+}
+
+/// By Householder's reflections, I - v v' / half with half = |v|^2 / 2, which make column after column short.
 #[allow(clippy::needless_range_loop)] // i and j are rows and columns
-fn below(H: &[Vec<Big>], shift: &Big) -> usize {
-    let mut A = H.to_vec();
+fn tridiagonal(mut A: Vec<Vec<Big>>) -> Tridiagonal {
     let n = A.len();
-    for (i, row) in A.iter_mut().enumerate() {
-        row[i] = &row[i] - shift;
-    }
-    let mut negative = 0;
-    for k in 0..n {
-        let pivot = A[k][k].clone();
-        assert!(pivot != big(0.0), "a pivot is 0");
-        negative += usize::from(pivot < big(0.0));
-        for i in k + 1..n {
-            let factor = &A[i][k] / &pivot;
-            for j in k + 1..=i {
-                let term = &factor * &A[j][k];
-                A[i][j] = &A[i][j] - &term;
+    let dot = |a: &[Big], b: &[Big]| {
+        let products = a.iter().zip(b).map(|(a, b)| a * b);
+        products.fold(big(0.0), |sum, x| sum + x)
+    };
+    let mut squares = Vec::new();
+    for k in 1..n {
+        let mut v: Vec<Big> = (k..n).map(|i| A[i][k - 1].clone()).collect();
+        let square = dot(&v, &v);
+        squares.push(square.clone());
+        if dot(&v[1..], &v[1..]) == big(0.0) {
+            continue;
+        }
+        let length = Oracle::new(square).sqrt().get();
+        Oracle::clear();
+        v[0] = if v[0] < big(0.0) {
+            &v[0] - &length
+        } else {
+            &v[0] + &length
+        };
+        let half = &dot(&v, &v) / &big(2.0);
+        let mut w: Vec<Big> = (k..n).map(|i| &dot(&A[i][k..], &v) / &half).collect();
+        let along = &dot(&w, &v) / &(&half * &big(2.0));
+        for (w, v) in w.iter_mut().zip(&v) {
+            *w = &*w - &(&along * v);
+        }
+        for i in k..n {
+            for j in k..n {
+                let change = &(&v[i - k] * &w[j - k]) + &(&w[i - k] * &v[j - k]);
+                A[i][j] = &A[i][j] - &change;
             }
         }
+    }
+    let diagonal = (0..n).map(|i| A[i][i].clone()).collect();
+    Tridiagonal { diagonal, squares }
+}
+
+/// How many eigenvalues lie below `shift`: the negative pivots of H - shift (Sylvester).
+fn below(H: &Tridiagonal, shift: &Big) -> usize {
+    let mut negative = 0;
+    let mut before: Option<Big> = None;
+    for (i, diagonal) in H.diagonal.iter().enumerate() {
+        let mut pivot = diagonal - shift;
+        if let Some(before) = before {
+            pivot = &pivot - &(&H.squares[i - 1] / &before);
+        }
+        assert!(pivot != big(0.0), "a pivot is 0");
+        negative += usize::from(pivot < big(0.0));
+        before = Some(pivot);
     }
     negative
 }
@@ -107,6 +145,7 @@ fn check(instance: &Instance, what: &str) -> usize {
         let entries = H.iter().flatten().map(|h| h.to_f64().value().abs());
         // Ends are moved by this, so that no pivot is exactly 0; far below what an error can be.
         let slack = &big(entries.fold(1e-300, f64::max)) * &big(1e-60);
+        let H = tridiagonal(H);
         for spectrum in found.iter().filter(|s| s.space == name) {
             for (i, node) in spectrum.nodes.iter().enumerate() {
                 assert!(

@@ -40,14 +40,18 @@ pub(crate) fn each_chunk<T: Send>(
     let count = data.len().div_ceil(length);
     let threads = threads(work.saturating_mul(count)).min(count);
     let queue = Mutex::new(data.chunks_mut(length).enumerate());
-    let run = || {
+    on_threads(threads, &|| {
         loop {
             // No thread panics while it holds the lock.
             let next = queue.lock().ok().and_then(|mut queue| queue.next());
             let Some((i, chunk)) = next else { return };
             part(i, chunk);
         }
-    };
+    });
+}
+
+/// Runs the same on so many threads, this one among them; `dyn`, so that it is compiled once.
+fn on_threads(threads: usize, run: &(dyn Fn() + Sync)) {
     #[cfg(feature = "threads")]
     if threads > 1 {
         std::thread::scope(|scope| {
