@@ -17,7 +17,9 @@ const STEPS: usize = 150;
 
 /// Bytes that look random.
 fn bytes(seed: usize) -> Vec<u8> {
-    let mut state = (seed as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let mut state = (seed as u64)
+        .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+        .wrapping_add(1);
     let mut next = || {
         state ^= state << 13;
         state ^= state >> 7;

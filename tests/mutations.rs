@@ -23,7 +23,6 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Mutations in one process, over all readers together; GDCERT_MUTATIONS asks for another number.
@@ -35,13 +34,10 @@ const MOST: usize = 256 << 20;
 /// No reading of a small file may take longer, on the slowest machine.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Refuses what is too much, and notes it: the process then aborts, as it would where the memory is not there.
+/// Refuses what is too much: the process then aborts, as it would where the memory is not there.
 struct Bounded;
 
-static LARGEST: AtomicUsize = AtomicUsize::new(0);
-
 fn allowed(size: usize) -> bool {
-    LARGEST.fetch_max(size, Ordering::Relaxed);
     size <= MOST
 }
 
@@ -549,16 +545,8 @@ fn mutation(whole: &[u8], kind: &Kind, seed: u64) -> Vec<u8> {
     bytes
 }
 
+/// The command says the same in one line, and exits as it should.
 #[test]
-fn no_file_brings_a_reader_down() {
-    std::thread::scope(|scope| {
-        let commands = scope.spawn(the_command_says_it_in_one_line);
-        readers();
-        commands.join().unwrap();
-    });
-}
-
-/// Beside the readers, in a folder of its own: the command says the same in one line, and exits as it should.
 fn the_command_says_it_in_one_line() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
@@ -588,7 +576,8 @@ fn the_command_says_it_in_one_line() {
     }
 }
 
-fn readers() {
+#[test]
+fn no_file_brings_a_reader_down() {
     let folder = tempfile::tempdir().unwrap();
     let root = folder.path().canonicalize().unwrap();
     let kinds = kinds(&root);
@@ -608,7 +597,6 @@ fn readers() {
             let bytes = mutation(&whole, kind, seed);
             std::fs::write(&kind.file, &bytes).unwrap();
             // Said beforehand: a process that aborts says nothing afterwards.
-            LARGEST.store(0, Ordering::Relaxed);
             let case = format!("{} {i} (seed {seed})", kind.name);
             std::fs::write(root.join("case"), &case).unwrap();
             let begun = Instant::now();
