@@ -184,7 +184,8 @@ impl<'g> Bounds<'g> {
         self.bound(radius, false).unwrap_or(f64::INFINITY)
     }
 
-    /// The forward calculus alone: at least as large as [`curvature_by_rules`](Self::curvature_by_rules).
+    /// The forward calculus alone: at least as large as [`curvature_by_rules`](Self::curvature_by_rules), but for the rounding
+    /// of two norms.
     pub fn forward_curvature(&self, radius: f64) -> f64 {
         self.forward_matrix(radius)
             .map_or(f64::INFINITY, |(H, _)| norm_of_nonnegative(&H))

@@ -568,7 +568,8 @@ fn h_is_above_what_a_search_finds() {
             let (plain, h) = (bounds.forward_curvature(0.0), bounds.curvature(0.0));
             let took = clock.elapsed() / 2;
             assert!(h >= found * (1.0 - 1e-10), "{name} {seed}: {h} < {found}");
-            assert!(plain >= h, "{name}");
+            // But for the rounding of two norms.
+            assert!(plain >= h * (1.0 - 1e-12), "{name}");
             let mut line = format!(
                 "{name:14} {:5} {found:9.3} {:8.2} {:8.2} |",
                 graph.P(),
