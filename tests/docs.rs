@@ -6,6 +6,7 @@
 //! command must succeed, unless the next one is `echo $?`. `DOCS=overwrite cargo test --test docs` writes what was printed into the blocks that
 //! differ; look at the difference, and put the elisions back.
 
+use rayon::prelude::*;
 use snapbox::Assert;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -102,50 +103,56 @@ fn copy(name: &str, folder: &Path) {
     }
 }
 
+/// Runs a page's commands: how many, and what is wrong.
+fn try_page(path: &Path, overwrite: bool) -> (usize, Vec<String>) {
+    let mut wrong = Vec::new();
+    let text = fs::read_to_string(path).unwrap();
+    let mut page: Vec<_> = text.lines().collect();
+    let folder = tempfile::tempdir().unwrap();
+    copy("configs", folder.path());
+    copy("examples/models", folder.path());
+    let steps = steps(&page);
+    let mut code = 0;
+    let mut printed = Vec::new();
+    for (k, step) in steps.iter().enumerate() {
+        let output = run(&step.command, code, folder.path());
+        code = output.status.code().expect("not killed");
+        let what = format!("{}: $ {}", path.display(), step.command);
+        let shown_next = steps
+            .get(k + 1)
+            .is_some_and(|next| next.command == "echo $?");
+        if code != 0 && !shown_next {
+            wrong.push(format!(
+                "{what}\nexit code {code}, which the page does not show"
+            ));
+        }
+        let mut found = String::from_utf8(output.stdout).unwrap();
+        if code != 0 {
+            found += &String::from_utf8_lossy(&output.stderr);
+        }
+        let shown = page[step.output.clone()].join("\n");
+        if let Err(e) = compare(&what, &found, shown) {
+            wrong.push(format!("{what}\n{e}"));
+            printed.push((step.output.clone(), found));
+        }
+    }
+    if overwrite && !printed.is_empty() {
+        for (lines, found) in printed.iter().rev() {
+            page.splice(lines.clone(), found.lines());
+        }
+        fs::write(path, page.join("\n") + "\n").unwrap();
+    }
+    (steps.len(), wrong)
+}
+
 #[test]
 fn every_console_block_prints_what_it_shows() {
     let overwrite = std::env::var("DOCS").is_ok_and(|how| how == "overwrite");
-    let mut wrong = Vec::new();
-    let mut number = 0;
-    for path in pages() {
-        let text = fs::read_to_string(&path).unwrap();
-        let mut page: Vec<_> = text.lines().collect();
-        let folder = tempfile::tempdir().unwrap();
-        copy("configs", folder.path());
-        copy("examples/models", folder.path());
-        let steps = steps(&page);
-        number += steps.len();
-        let mut code = 0;
-        let mut printed = Vec::new();
-        for (k, step) in steps.iter().enumerate() {
-            let output = run(&step.command, code, folder.path());
-            code = output.status.code().expect("not killed");
-            let what = format!("{}: $ {}", path.display(), step.command);
-            let shown_next = steps
-                .get(k + 1)
-                .is_some_and(|next| next.command == "echo $?");
-            if code != 0 && !shown_next {
-                wrong.push(format!(
-                    "{what}\nexit code {code}, which the page does not show"
-                ));
-            }
-            let mut found = String::from_utf8(output.stdout).unwrap();
-            if code != 0 {
-                found += &String::from_utf8_lossy(&output.stderr);
-            }
-            let shown = page[step.output.clone()].join("\n");
-            if let Err(e) = compare(&what, &found, shown) {
-                wrong.push(format!("{what}\n{e}"));
-                printed.push((step.output.clone(), found));
-            }
-        }
-        if overwrite && !printed.is_empty() {
-            for (lines, found) in printed.iter().rev() {
-                page.splice(lines.clone(), found.lines());
-            }
-            fs::write(&path, page.join("\n") + "\n").unwrap();
-        }
-    }
+    let (numbers, wrong): (Vec<_>, Vec<_>) = pages()
+        .par_iter()
+        .map(|path| try_page(path, overwrite))
+        .unzip();
+    let (number, wrong) = (numbers.iter().sum::<usize>(), wrong.concat());
     assert!(number > 30, "{number} commands: the pages were not found");
     assert!(
         wrong.is_empty(),

@@ -37,11 +37,12 @@ use crate::model::{self, Kernel, Trained};
 use crate::problem::{Dims, Instance};
 use crate::spectrum::Reading;
 use faer::linalg::matmul::matmul;
-use faer::{Accum, Mat, Par};
+use faer::{Accum, Mat};
 use gdcert_numbers::Bound;
 use gdcert_numbers::Scalar;
 use gdcert_numbers::U;
 use gdcert_numbers::interval::{Interval, add_down, add_up, exp_ball, sqrt_up};
+use gdcert_numbers::linalg::product_par;
 use gdcert_numbers::verified::{
     Extreme, NotResolved, SigmaMin, Symmetric, extreme, gamma_up, lower_product, norm_up,
     sigma_max, sigma_min, up, view,
@@ -584,11 +585,7 @@ fn times(A: &DMatrix<f64>, B: &DMatrix<f64>) -> DMatrix<f64> {
     let mut C = DMatrix::zeros(A.nrows(), B.ncols());
     let (rows, cols) = C.shape();
     let target = faer::MatMut::from_column_major_slice_mut(C.as_mut_slice(), rows, cols);
-    let par = if A.nrows() * A.ncols() * B.ncols() < 1 << 18 {
-        Par::Seq
-    } else {
-        Par::rayon(8)
-    };
+    let par = product_par(A.nrows(), A.ncols(), B.ncols());
     matmul(target, Accum::Replace, view(A), view(B), 1.0, par);
     C
 }

@@ -699,7 +699,7 @@ fn enclosures_are_tight() {
     }
 }
 
-/// The candidates come from faer and Lanczos, all with a fixed degree of parallelism.
+/// The candidates come from faer and Lanczos, all with a degree of parallelism that the size decides.
 #[test]
 fn bounds_do_not_depend_on_the_number_of_threads() {
     let dims = Dims {

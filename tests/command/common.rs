@@ -5,6 +5,7 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output};
+use std::sync::OnceLock;
 
 /// Sizes at which a run takes no time.
 pub const SIZES: [&str; 10] = ["-N", "2", "-n", "4", "-D", "8", "-d", "4", "-H", "3"];
@@ -15,6 +16,30 @@ pub struct Folder(pub tempfile::TempDir);
 impl Folder {
     pub fn new() -> Self {
         Folder(tempfile::tempdir().unwrap())
+    }
+
+    /// A folder in which `gdcert reproduce --only readings-of-beta --json` was run, and what that printed. It was run once for
+    /// all tests.
+    pub fn reproduced() -> (Self, &'static [u8]) {
+        static ONCE: OnceLock<(Vec<(PathBuf, Vec<u8>)>, Vec<u8>)> = OnceLock::new();
+        let (files, printed) = ONCE.get_or_init(|| {
+            let folder = Folder::new();
+            let output = folder.run(&["reproduce", "--only", "readings-of-beta", "--json"]);
+            assert_eq!(output.status.code(), Some(0), "{output:?}");
+            let contents = |file: PathBuf| {
+                let path = file.strip_prefix(folder.0.path()).unwrap().to_owned();
+                (path, std::fs::read(file).unwrap())
+            };
+            let files = all_files(folder.0.path()).into_iter();
+            (files.map(contents).collect(), output.stdout)
+        });
+        let folder = Folder::new();
+        for (path, contents) in files {
+            let path = folder.0.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, contents).unwrap();
+        }
+        (folder, printed)
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -54,6 +79,20 @@ impl Folder {
         names.sort();
         names
     }
+}
+
+/// All files below a folder.
+pub fn all_files(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(all_files(&path));
+        } else {
+            found.push(path);
+        }
+    }
+    found
 }
 
 /// Runs gdcert in a folder, to its end.

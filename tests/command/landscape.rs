@@ -656,7 +656,7 @@ fn the_centre_is_the_checkpoint_s_evaluation_loss() {
 #[test]
 fn interrupted_and_resumed_is_the_same_landscape() {
     let dir = trained("gaussian");
-    let args = with(&["--grid", "71", "--samples", "4", "--lanczos-steps", "5"]);
+    let args = with(&["--grid", "31", "--samples", "4", "--lanczos-steps", "5"]);
     done(dir.path(), &[&args[..], &["--out", "whole"]].concat());
     let pieces = dir.path().join("pieces");
     let args = [&args[..], &["--out", "pieces"]].concat();
@@ -693,8 +693,9 @@ fn interrupted_and_resumed_is_the_same_landscape() {
     other.extend(["--span", "2", "--resume"]);
     refused(dir.path(), &other, &["grid", "use the same flags"]);
 
-    let child = start(&["--resume"]);
-    std::thread::sleep(Duration::from_millis(400));
+    let before = rows();
+    let mut child = start(&["--resume"]);
+    wait(&mut child, before);
     signal(&child, "-INT");
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();

@@ -1,7 +1,8 @@
 //! Extreme singular values and eigenvalues, through faer.
 //!
 //! faer splits its work by the degree of parallelism it is told, not by the threads that happen to
-//! be free; a fixed degree makes results identical for any number of threads.
+//! be free; a degree that only the size decides makes results identical for any number of threads. Its threads wait for each
+//! other by spinning, which costs more than it saves on small sizes, and far more on a machine with other work.
 
 use crate::{Error, Result};
 use crate::{exponent, scale_by};
@@ -11,9 +12,19 @@ use faer::linalg::{evd, svd};
 use faer::{Accum, Mat, MatRef, Par, Spec};
 use nalgebra::DMatrix;
 
-/// The fixed degree of parallelism.
-pub fn par() -> Par {
-    Par::rayon(8)
+/// The degree of parallelism of an m x k by k x n product: two threads take half the time from about 128 rows on.
+pub fn product_par(m: usize, k: usize, n: usize) -> Par {
+    if m.saturating_mul(k).saturating_mul(n) < 1 << 20 {
+        Par::Seq
+    } else {
+        Par::rayon(8)
+    }
+}
+
+/// The degree of parallelism of a Cholesky, QR, singular value or eigenvalue decomposition of rank n: two threads need up to
+/// six times as long at n = 64 to 128, as long at 1024, half as long at 2048.
+pub fn decomposition_par(n: usize) -> Par {
+    if n <= 1024 { Par::Seq } else { Par::rayon(8) }
 }
 
 /// A view of a nalgebra matrix (both are column-major).
@@ -46,13 +57,14 @@ fn decompose(a: &DMatrix<f64>) -> Result<Vec<f64>> {
     let (rows, cols) = a.shape();
     let mut s = Diag::<f64>::zeros(rows.min(cols));
     let no = svd::ComputeSvdVectors::No;
-    let req = svd::svd_scratch::<f64>(rows, cols, no, no, par(), Spec::default());
+    let par = decomposition_par(rows.min(cols));
+    let req = svd::svd_scratch::<f64>(rows, cols, no, no, par, Spec::default());
     svd::svd(
         view(a),
         s.as_mut(),
         None,
         None,
-        par(),
+        par,
         MemStack::new(&mut MemBuffer::new(req)),
         Spec::default(),
     )
@@ -66,18 +78,15 @@ pub fn eigenvalues(a: &Mat<f64>) -> Result<Vec<f64>> {
         finite(a.col_as_slice(j))?;
     }
     let n = a.nrows();
+    let par = decomposition_par(n);
     let mut s = Diag::<f64>::zeros(n);
-    let req = evd::self_adjoint_evd_scratch::<f64>(
-        n,
-        evd::ComputeEigenvectors::No,
-        par(),
-        Spec::default(),
-    );
+    let req =
+        evd::self_adjoint_evd_scratch::<f64>(n, evd::ComputeEigenvectors::No, par, Spec::default());
     evd::self_adjoint_evd(
         a.as_ref(),
         s.as_mut(),
         None,
-        par(),
+        par,
         MemStack::new(&mut MemBuffer::new(req)),
         Spec::default(),
     )
@@ -89,13 +98,13 @@ pub fn eigenvalues(a: &Mat<f64>) -> Result<Vec<f64>> {
 pub fn eigen(a: &DMatrix<f64>) -> Result<(Vec<f64>, DMatrix<f64>)> {
     let n = a.nrows();
     let (mut s, mut vectors) = (Diag::<f64>::zeros(n), Mat::<f64>::zeros(n, n));
-    let yes = evd::ComputeEigenvectors::Yes;
-    let req = evd::self_adjoint_evd_scratch::<f64>(n, yes, par(), Spec::default());
+    let (yes, par) = (evd::ComputeEigenvectors::Yes, decomposition_par(n));
+    let req = evd::self_adjoint_evd_scratch::<f64>(n, yes, par, Spec::default());
     evd::self_adjoint_evd(
         view(a),
         s.as_mut(),
         Some(vectors.as_mut()),
-        par(),
+        par,
         MemStack::new(&mut MemBuffer::new(req)),
         Spec::default(),
     )
@@ -107,7 +116,8 @@ pub fn eigen(a: &DMatrix<f64>) -> Result<(Vec<f64>, DMatrix<f64>)> {
 /// a b.
 pub fn times(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> Mat<f64> {
     let mut c = Mat::zeros(a.nrows(), b.ncols());
-    faer::linalg::matmul::matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par());
+    let par = product_par(a.nrows(), a.ncols(), b.ncols());
+    faer::linalg::matmul::matmul(c.as_mut(), Accum::Replace, a, b, 1.0, par);
     c
 }
 

@@ -46,7 +46,7 @@
 //! good as long as gamma_m |A|_F |X|_F is below 1: condition numbers up to about 1e12 instead of 1e6.
 //!
 //! Every scalar below is rounded in the safe direction by [`up`], [`down`] or [`Interval`]. The products are split
-//! by a fixed degree of parallelism, so that results do not depend on the number of threads.
+//! by a degree of parallelism that their size decides, so that results do not depend on the number of threads.
 
 // !(a > b) is not a <= b: a NaN must take the branch that proves nothing.
 #![allow(clippy::neg_cmp_op_on_partial_ord)]
@@ -54,7 +54,7 @@
 use super::interval::{Interval, add_down, add_up, mul_up, sqrt_down, sqrt_up};
 use crate::Scalar;
 use crate::lanczos::{column, dot, lanczos, multiply, start_vector};
-use crate::linalg::dot_in_lanes;
+use crate::linalg::{decomposition_par, dot_in_lanes, product_par};
 use crate::{U, exponent, gamma, scale_by};
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{
@@ -67,11 +67,6 @@ use faer::linalg::triangular_solve::{
 use faer::linalg::{qr::no_pivoting::factor as qr, triangular_inverse::invert_upper_triangular};
 use faer::{Accum, ColRef, Mat, MatRef, Par, Spec};
 use nalgebra::DMatrix;
-
-/// The fixed degree of parallelism of every product.
-fn par() -> Par {
-    Par::rayon(8)
-}
 
 /// An upper bound of a sum that was computed as `x` from non-negative terms, each rounded at most `k` times
 /// (k < 2^30): the sum is at most x / (1 - gamma_k) plus underflows, fewer than 2^52 of them.
@@ -351,7 +346,7 @@ pub fn defect(S: &Mat<f64>) -> Option<f64> {
         L.transpose(),
         BlockStructure::TriangularUpper,
         1.0,
-        par(),
+        product_par(n, n, n),
     );
     let mut sum = 0.0;
     for j in 0..n {
@@ -368,11 +363,12 @@ pub fn defect(S: &Mat<f64>) -> Option<f64> {
 
 /// S = L L' in place; L in the lower triangle.
 fn cholesky(S: &mut Mat<f64>) -> bool {
-    let scratch = cholesky_in_place_scratch::<f64>(S.nrows(), par(), Spec::default());
+    let par = decomposition_par(S.nrows());
+    let scratch = cholesky_in_place_scratch::<f64>(S.nrows(), par, Spec::default());
     cholesky_in_place(
         S.as_mut(),
         LltRegularization::default(),
-        par(),
+        par,
         MemStack::new(&mut MemBuffer::new(scratch)),
         Spec::default(),
     )
@@ -396,7 +392,7 @@ pub fn lower_product(
         B,
         BlockStructure::Rectangular,
         alpha,
-        par(),
+        product_par(A.nrows(), A.ncols(), B.ncols()),
     );
 }
 
@@ -588,7 +584,7 @@ fn sigma_min_up(A: MatRef<'_, f64>, v: &[f64]) -> f64 {
         A.transpose(),
         column(v),
         1.0,
-        par(),
+        product_par(P, m, 1),
     );
     let top = norm_up(t.col_as_slice(0).iter().copied());
     let bottom = norm_down(v);
@@ -603,18 +599,19 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
     let mut QR = A.transpose().to_owned();
     let block = qr::recommended_block_size::<f64>(P, m);
     let mut coefficients = Mat::zeros(block, m);
-    let scratch = qr::qr_in_place_scratch::<f64>(P, m, block, par(), Spec::default());
+    let par = decomposition_par(m);
+    let scratch = qr::qr_in_place_scratch::<f64>(P, m, block, par, Spec::default());
     qr::qr_in_place(
         QR.as_mut(),
         coefficients.as_mut(),
-        par(),
+        par,
         MemStack::new(&mut MemBuffer::new(scratch)),
         Spec::default(),
     );
     let R = Mat::from_fn(m, m, |i, j| if i <= j { QR[(i, j)] } else { 0.0 });
     drop(QR);
     let mut X = Mat::zeros(m, m);
-    invert_upper_triangular(X.as_mut(), R.as_ref(), par());
+    invert_upper_triangular(X.as_mut(), R.as_ref(), par);
     if !X.is_all_finite() {
         return None;
     }
@@ -627,7 +624,7 @@ fn sigma_min_by_qr(A: MatRef<'_, f64>) -> Option<(f64, Vec<f64>)> {
         A.transpose(),
         X.as_ref(),
         1.0,
-        par(),
+        product_par(P, m, m),
     );
     let product = up(
         gamma_up(m) * mul_up(frobenius_up(A), frobenius_up(X.as_ref())),
