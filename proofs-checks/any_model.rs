@@ -52,7 +52,7 @@ fn random_graph(draw: &mut Draw) -> gdcert::Result<Graph> {
                     Function::Logistic,
                     Function::Erf,
                     Function::Sin,
-                    Function::Cos,
+                    Function::Atan,
                     Function::Softplus,
                     Function::IntegerPow(2),
                     Function::Erfc,

@@ -14,7 +14,8 @@ from ._gdcert import InputError
 
 # Functions of every entry that the graph has under the same name.
 PLAIN = {
-    *("neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "tanh", "logistic", "erf", "erfc", "sin", "cos", "abs")
+    *("neg", "exp", "log", "log1p", "expm1", "sqrt", "rsqrt", "tanh", "logistic", "erf", "erfc", "sin", "cos", "atan"),
+    "abs",
 }
 PAIRS = {"add", "sub", "mul", "div", "max"}
 # Operations that only move entries; one with settings of its own is worked out on the numbers of the entries.

@@ -121,6 +121,7 @@ TAKEN = {
     "gelu, erf": lambda p: jax.nn.gelu(X @ p, approximate=False),
     "powers": lambda p: (p**2 + 1.0) ** 1.5 + p**3 + 1.0 / (1.0 + p**2) + (2.0 + p * p) ** -2,
     "sin, cos, tan": lambda p: jnp.sin(p) * jnp.cos(2 * p) + jnp.tan(0.1 * p),
+    "atan": lambda p: jnp.arctan(p) * jnp.arctan(3 * p + 2.0),
     "log1p, expm1": lambda p: jnp.log1p(p * p) + jnp.expm1(0.1 * p),
     "indices": lambda p: p[np.array([0, 2, 2])] * p[1] + p[::2, 1:4].sum() + p[-1, -2],
     "take along": lambda p: jnp.take_along_axis(p, np.array([[0, 3], [1, 1], [2, 5], [4, 0]]), axis=1),
@@ -211,7 +212,7 @@ REFUSED = {
     "batch_group_count": lambda p: jax.lax.conv_general_dilated(
         images, p.reshape(6, 2, 2, 1), (1, 1), "SAME", batch_group_count=2
     ),
-    "atan": lambda p: jnp.arctan(p),
+    "atan2": lambda p: jnp.arctan2(p, 1.0 + p * p),
     "sort": lambda p: jnp.sort(p),
     "while": lambda p: jax.lax.while_loop(lambda x: x.sum() < 1e3, lambda x: 2 * x, p),
     "cond": lambda p: jax.lax.cond(p[0, 0] > 0, jnp.sin, jnp.cos, p),

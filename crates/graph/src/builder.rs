@@ -386,6 +386,8 @@ plain! {
     sin(a) = Operation::Map(Function::Sin);
     /// The cosine.
     cos(a) = Operation::Map(Function::Cos);
+    /// The inverse tangent.
+    atan(a) = Operation::Map(Function::Atan);
     /// max(a, 0).
     relu(a) = Operation::Map(Function::Relu);
 }

@@ -31,6 +31,8 @@ pub enum Function {
     Sin,
     /// The cosine.
     Cos,
+    /// The inverse tangent.
+    Atan,
     /// x^k for an integer k; x != 0 where k < 0.
     IntegerPow(i32),
     /// x^a, x > 0.
@@ -43,7 +45,7 @@ pub enum Function {
 
 impl Function {
     /// Those without an exponent.
-    pub const PLAIN: [Function; 15] = [
+    pub const PLAIN: [Function; 16] = [
         Function::Exp,
         Function::Log,
         Function::Log1p,
@@ -57,6 +59,7 @@ impl Function {
         Function::Erfc,
         Function::Sin,
         Function::Cos,
+        Function::Atan,
         Function::Relu,
         Function::Abs,
     ];
@@ -77,6 +80,7 @@ impl Function {
             Function::Erfc => "erfc",
             Function::Sin => "sin",
             Function::Cos => "cos",
+            Function::Atan => "atan",
             Function::IntegerPow(_) => "integer_pow",
             Function::Pow(_) => "pow",
             Function::Relu => "relu",
@@ -106,6 +110,7 @@ impl Function {
             Function::Erfc => x.erfc(),
             Function::Sin => x.sin(),
             Function::Cos => x.cos(),
+            Function::Atan => x.atan(),
             Function::IntegerPow(k) => integer_power(x, k),
             Function::Pow(a) => power(x, a),
             Function::Relu => match x.sign() {
@@ -138,6 +143,7 @@ impl Function {
             Function::Erfc => -(T::two_over_root_pi() * (-(x * x)).exp()),
             Function::Sin => x.cos(),
             Function::Cos => -x.sin(),
+            Function::Atan => one / (one + x * x),
             Function::IntegerPow(0) => number(0.0),
             Function::IntegerPow(k) => number(f64::from(k)) * integer_power(x, k - 1),
             Function::Pow(a) => number(a) * power(x, a) / x,
@@ -176,6 +182,10 @@ impl Function {
             Function::Erfc => two * x * gauss(),
             Function::Sin => -y,
             Function::Cos => -y,
+            Function::Atan => {
+                let slope = one / (one + x * x);
+                -(two * x * slope * slope)
+            }
             Function::IntegerPow(0 | 1) => number(0.0),
             Function::IntegerPow(k) => {
                 number(f64::from(k)) * number(f64::from(k) - 1.0) * integer_power(x, k - 2)

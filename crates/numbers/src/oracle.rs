@@ -173,6 +173,18 @@ impl Smooth for Oracle {
     fn cos(self) -> Self {
         self.wave(0)
     }
+    /// atan x = 2 atan(x / (1 + sqrt(1 + x^2))), four times; then Taylor's series.
+    fn atan(self) -> Self {
+        let one = Oracle::from_f64(1.0);
+        let half = |x: Oracle, _| x / (one + (one + x * x).sqrt());
+        let mut power = (0..4).fold(self, half).get();
+        let square = power.clone() * power.clone();
+        let sum = Oracle::series(power.clone(), |k, _| {
+            power = -power.clone() * square.clone();
+            power.clone() / big(f64::from(2 * k + 1))
+        });
+        Oracle::new(big(16.0) * sum)
+    }
     /// pi / 6 = arcsin(1/2) = sum_k (2k choose k) / ((2k + 1) 2^(4k + 1)).
     fn two_over_root_pi() -> Self {
         let mut term = big(0.5);

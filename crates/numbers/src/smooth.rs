@@ -41,6 +41,8 @@ pub trait Smooth: Scalar {
     fn sin(self) -> Self;
     /// The cosine.
     fn cos(self) -> Self;
+    /// The inverse tangent, between -pi/2 and pi/2.
+    fn atan(self) -> Self;
     /// 2 / sqrt(pi), the slope of erf at 0.
     fn two_over_root_pi() -> Self;
     /// The side of 0.
@@ -92,6 +94,9 @@ impl Smooth for f64 {
     }
     fn cos(self) -> Self {
         libm::cos(self)
+    }
+    fn atan(self) -> Self {
+        libm::atan(self)
     }
     fn two_over_root_pi() -> Self {
         std::f64::consts::FRAC_2_SQRT_PI
@@ -171,6 +176,12 @@ impl<T: Smooth> Smooth for Dual<T> {
         Dual {
             re: self.re.cos(),
             eps: -(self.eps * self.re.sin()),
+        }
+    }
+    fn atan(self) -> Self {
+        Dual {
+            re: self.re.atan(),
+            eps: self.eps / (T::from_f64(1.0) + self.re * self.re),
         }
     }
     fn two_over_root_pi() -> Self {

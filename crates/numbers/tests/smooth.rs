@@ -29,6 +29,7 @@ functions! {
     erfc(T::erfc, -15.0..15.0);
     sin(T::sin, -20.0..20.0);
     cos(T::cos, -20.0..20.0);
+    atan(T::atan, -30.0..30.0);
     cube(|x| x.powi(3), -5.0..5.0);
     eighth(|x| x.powi(8), -5.0..5.0);
 }
@@ -189,6 +190,10 @@ fn far_arguments_are_enclosed_or_unknown() {
             assert!(hold(y.erfc(), Smooth::erfc(z)), "{z:e}");
             assert!(hold(y.softplus(), z.softplus()), "{z:e}");
             assert!(y.sin().magnitude() <= 1.0 && y.cos().magnitude() <= 1.0);
+            let (enclosed, near) = (y.atan(), DoubleDouble::from_f64(z).atan());
+            assert!(hold(enclosed, near.hi()), "{z:e}");
+            let off = (near.hi() - z.atan()).abs();
+            assert!(off <= f64::EPSILON * z.atan().abs() + 2f64.powi(-180));
         }
         let log = both[0].log();
         assert!(

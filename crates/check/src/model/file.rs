@@ -23,6 +23,7 @@ pub(crate) enum Function {
     Erfc,
     Sin,
     Cos,
+    Atan,
     Relu,
     Abs,
     Whole(i32),
@@ -387,6 +388,7 @@ fn operation(
         ("erfc", Function::Erfc),
         ("sin", Function::Sin),
         ("cos", Function::Cos),
+        ("atan", Function::Atan),
         ("relu", Function::Relu),
         ("abs", Function::Abs),
     ];

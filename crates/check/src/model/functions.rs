@@ -327,6 +327,29 @@ impl<T: Number> Functions<T> {
         (sin, cos)
     }
 
+    /// atan x = y + atan d, d = (x cos y - sin y) / (cos y + x sin y) the tangent of what y is off; |atan d - d| <= |d|^3.
+    pub(crate) fn atan(&self, x: T) -> T {
+        let near = x.near();
+        if !near.is_finite() {
+            return T::unknown();
+        }
+        if near == 0.0 && x.to_ball().is_zero() {
+            return x;
+        }
+        let off = |y: T| {
+            let (sin, cos) = self.sin_cos(y);
+            self.over(x * cos - sin, cos + x * sin)
+        };
+        let mut y = T::of(near.atan());
+        let mut bits = 40;
+        while bits < T::BITS + 8 {
+            y = (y + off(y).point()).point();
+            bits *= 3;
+        }
+        let d = off(y);
+        y + d.widened(d * d * d)
+    }
+
     /// x^k.
     pub(crate) fn whole_power(&self, x: T, k: i32) -> T {
         let (mut power, mut square, mut rest) = (T::of(1.0), x, k.unsigned_abs());

@@ -149,6 +149,30 @@ pub(crate) fn slopes(of: &Functions<Ball>, f: Function, x: Range) -> Option<Slop
             let first = slope(Function::Erf, least);
             Slopes { range, first, second, third: mul(first, factor(least).max(factor(most))) }
         }
+        Function::Atan => {
+            // q = phi' = 1/(1 + x^2) falls with |x|; |phi''| = 2 |x| q^2 grows to 3 sqrt(3)/8 = 0.64951905... at 1 / sqrt 3 =
+            // 0.57735026918..., and falls; phi''' = -q^2 (8 q - 6) grows with |x| from -2 to 1/2 at 1, and falls to 0.
+            let (least, most) = (x.least(), x.most());
+            let limit = std::f64::consts::FRAC_PI_2.next_up();
+            let bend = |x: f64| {
+                let q = at(f, x).1;
+                (ball(2.0) * ball(x) * q * q).abs().upper()
+            };
+            let third = |x: f64| {
+                let q = at(f, x).1;
+                (q * q * (ball(8.0) * q - ball(6.0))).abs().upper()
+            };
+            let second = if least > 0.577_350_27 {
+                bend(least)
+            } else if most < 0.577_350_26 {
+                bend(most)
+            } else {
+                0.649_519_1
+            };
+            let third = third(least).max(third(most.min(least.max(1.0))));
+            let range = growing(f).and(Range { lo: -limit, hi: limit });
+            Slopes { range, first: slope(f, least), second, third }
+        }
         Function::Sin | Function::Cos => {
             // At the middle, and as far from it as a slope of 1 goes.
             let middle = 0.5 * x.lo + 0.5 * x.hi;
@@ -245,6 +269,7 @@ pub(crate) fn bend(of: &Functions<Ball>, f: Function, x: Ball) -> Ball {
         Function::Softplus => slope * (ball(1.0) - slope),
         Function::Erf | Function::Erfc => -(ball(2.0) * x * slope),
         Function::Sin | Function::Cos => -y,
+        Function::Atan => -(ball(2.0) * x * slope * slope),
         Function::Whole(k) => {
             let n = f64::from(k);
             let factor = ball(n) * ball(n - 1.0);

@@ -37,7 +37,7 @@ pub(super) fn draw(seed: u64) -> Draw {
     Draw(ChaCha8Rng::seed_from_u64(seed))
 }
 
-const FUNCTIONS: [Function; 17] = [
+const FUNCTIONS: [Function; 18] = [
     Function::Exp,
     Function::Log,
     Function::Log1p,
@@ -51,6 +51,7 @@ const FUNCTIONS: [Function; 17] = [
     Function::Erfc,
     Function::Sin,
     Function::Cos,
+    Function::Atan,
     Function::Relu,
     Function::Abs,
     Function::Whole(-3),
@@ -629,7 +630,8 @@ fn all_operations(draw: &mut Draw) -> (Model, usize) {
     let over = two("div", mul, above_1);
     let max = two("max", above_1, over);
     let mut sum = two("sub", over, max);
-    for op in ["tanh", "logistic", "softplus", "erf", "erfc", "sin", "cos", "exp", "expm1"] {
+    for op in ["tanh", "logistic", "softplus", "erf", "erfc", "sin", "cos", "atan", "exp", "expm1"]
+    {
         let u = node(op, &[mul], Value::Null);
         sum = node("add", &[sum, u], Value::Null);
         sum = node("mul", &[sum, 2], Value::Null);

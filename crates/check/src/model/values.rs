@@ -109,6 +109,7 @@ pub(crate) fn function<T: Number>(of: &Functions<T>, f: Function, x: T) -> (T, T
             let (sin, cos) = of.sin_cos(x);
             (cos, -sin)
         }
+        Function::Atan => (of.atan(x), of.over(one, one + x * x)),
         Function::Whole(0) => (one, zero),
         Function::Whole(k) => (of.whole_power(x, k), T::of(k.into()) * of.whole_power(x, k - 1)),
         Function::Power(a) => {

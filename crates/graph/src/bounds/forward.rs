@@ -493,6 +493,7 @@ pub(crate) fn map(
             Function::Logistic => functions::logistic(y),
             Function::Softplus => functions::softplus(x.logistic()),
             Function::Erf | Function::Erfc => functions::erf(x),
+            Function::Atan => functions::atan(x),
             Function::Sin | Function::Cos => {
                 let (sin, cos) = (x.sin().magnitude().min(1.0), x.cos().magnitude().min(1.0));
                 let (first, second) = if f == Function::Sin {

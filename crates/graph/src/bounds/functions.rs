@@ -182,6 +182,31 @@ pub(crate) fn erf(x: Interval) -> Slopes {
     }
 }
 
+/// phi = atan: phi' = q = 1 / (1 + x^2) falls with |x|; |phi''| = 2 |x| q^2 grows up to |x| = 1/sqrt 3, where it is 3 sqrt(3) / 8,
+/// and falls; phi''' = -q^2 (8 q - 6) grows with |x| from -2 to 1/2 at 1, and falls to 0.
+pub(crate) fn atan(x: Interval) -> Slopes {
+    let (least, most) = (mignitude(x), x.magnitude());
+    let slope = |x: f64| point(1.0) / (point(1.0) + point(x).square());
+    let second = |x: f64| up::mul(up::mul(2.0, x), slope(x).square().hi());
+    let third = |x: f64| {
+        let q = slope(x);
+        (q.square() * (point(8.0) * q - point(6.0))).magnitude()
+    };
+    let middle = (point(1.0) / point(3.0)).sqrt();
+    let largest = if least > middle.hi() {
+        second(least)
+    } else if most < middle.lo() {
+        second(most)
+    } else {
+        (point(3.0) * point(3.0).sqrt() / point(8.0)).hi()
+    };
+    Slopes {
+        first: slope(least).hi(),
+        second: largest,
+        third: third(least).max(third(most.min(least.max(1.0)))),
+    }
+}
+
 /// phi = ln(1 + e^x), given s = phi' = 1 / (1 + e^-x): phi'' = s (1 - s) = (1 - t^2)/4 with t = 2 s - 1,
 /// phi''' = -t (1 - t^2)/4.
 pub(crate) fn softplus(s: Interval) -> Slopes {

@@ -299,6 +299,36 @@ impl<const L: usize> Smooth for Fixed<L> {
         self.sin_cos().1.moved(self.radius, 1.0)
     }
 
+    /// y + atan(d) with y near atan(mid) and d = (mid cos y - sin y) / (cos y + mid sin y), the tangent of the difference, which is
+    /// tiny: the terms of atan(d) = d - d^3 / 3 + ... alternate and shrink. The slope is at most 1.
+    fn atan(self) -> Self {
+        let (mid, radius) = self.split();
+        let y = Self::from_f64(libm::atan(mid.value()));
+        let (sin, cos) = y.sin_cos();
+        let d = (mid * cos - sin) / (cos + mid * sin);
+        if d.magnitude() > 0.5 {
+            return Self::UNKNOWN;
+        }
+        let (_, negative, _) = d.parts();
+        let a = if negative { -d } else { d };
+        let square = a * a;
+        let (mut power, mut sum) = (a, a);
+        for k in 1..=u32::MAX / 4 {
+            if power.vanishes() {
+                break;
+            }
+            power = power * square;
+            let term = power.over(2 * k + 1);
+            if k % 2 == 1 {
+                sum -= term;
+            } else {
+                sum += term;
+            }
+        }
+        let sum = sum.with_rest(power, 1.0);
+        (y + if negative { -sum } else { sum }).moved(radius, 1.0)
+    }
+
     fn two_over_root_pi() -> Self {
         Self::shortened(&constants().two_over_root_pi)
     }

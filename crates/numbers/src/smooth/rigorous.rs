@@ -11,6 +11,9 @@ type Wide = Fixed<4>;
 /// Beyond this tanh, logistic and erf are within 2^-192 of their limits.
 const FAR: f64 = 200.0;
 
+/// Up to here a ball has room for an argument of atan; beyond it atan is within 2^-60 of its limit, and within 2^-180 of that minus 1 / x.
+const STEEP: f64 = (1u64 << 60) as f64;
+
 /// A ball's enclosure with an error of about one unit in the last place.
 fn narrow(y: Wide) -> Interval {
     let near = y.value();
@@ -204,6 +207,18 @@ impl Smooth for Interval {
         wave(self, Wide::cos)
     }
 
+    fn atan(self) -> Self {
+        if self.is_zero() {
+            return self;
+        }
+        let limit = std::f64::consts::FRAC_PI_2.next_up();
+        monotone(self, |x| match x {
+            x if x > STEEP => Interval::new(at(STEEP, Wide::atan).lo(), limit),
+            x if x < -STEEP => Interval::new(-limit, at(-STEEP, Wide::atan).hi()),
+            x => at(x, Wide::atan),
+        })
+    }
+
     fn two_over_root_pi() -> Self {
         narrow(Wide::two_over_root_pi())
     }
@@ -316,6 +331,13 @@ impl Smooth for DoubleDouble {
     }
     fn cos(self) -> Self {
         by_ball(self, Wide::cos)
+    }
+    fn atan(self) -> Self {
+        if !(self.hi().abs() > STEEP) {
+            return by_ball(self, Wide::atan);
+        }
+        let quarter = by_ball(Self::from_f64(1.0f64.copysign(self.hi())), Wide::atan);
+        quarter + quarter - Self::from_f64(1.0 / self.hi())
     }
     fn two_over_root_pi() -> Self {
         from_ball(Wide::two_over_root_pi())
