@@ -28,14 +28,28 @@ pub struct PyModel {
     pub inner: Arc<Graph>,
 }
 
-/// What a pickle holds.
-type Kept = (String, Vec<(String, Vec<usize>, Vec<f64>)>);
+/// What a pickle holds: the text of the model's file, and its arrays.
+pub type Kept = (String, Vec<(String, Vec<usize>, Vec<f64>)>);
 
 impl PyModel {
     fn of(inner: Graph) -> Self {
         PyModel {
             inner: Arc::new(inner),
         }
+    }
+
+    pub fn kept(&self) -> Kept {
+        let (model, arrays) = self.inner.to_parts();
+        let arrays = arrays.into_iter();
+        let arrays = arrays.map(|(name, a)| (name, a.shape.clone(), a.values.clone()));
+        (model.to_string(), arrays.collect())
+    }
+
+    pub fn restored((text, arrays): Kept) -> PyResult<Self> {
+        let arrays = arrays.into_iter();
+        let arrays = arrays.map(|(name, shape, values)| (name, Array { shape, values }));
+        let graph = Self::from_parts(&text, arrays.collect()).map_err(raise)?;
+        Ok(Self::of(graph))
     }
 
     fn from_parts(text: &str, mut arrays: HashMap<String, Array>) -> gdcert::Result<Graph> {
@@ -265,19 +279,11 @@ impl PyModel {
     }
 
     fn __reduce__<'py>(slf: &Bound<'py, Self>) -> PyResult<Pickled<'py>> {
-        let (model, arrays) = slf.get().inner.to_parts();
-        let arrays = arrays.into_iter();
-        let arrays = arrays.map(|(name, a)| (name, a.shape.clone(), a.values.clone()));
-        let kept: Kept = (model.to_string(), arrays.collect());
-        pickled(&slf.get_type(), &kept)
+        pickled(&slf.get_type(), &slf.get().kept())
     }
 
     #[staticmethod]
     fn _restore(bytes: &Bound<'_, PyBytes>) -> PyResult<Self> {
-        let (text, arrays): Kept = unpickled(bytes.as_bytes())?;
-        let arrays = arrays.into_iter();
-        let arrays = arrays.map(|(name, shape, values)| (name, Array { shape, values }));
-        let graph = Self::from_parts(&text, arrays.collect()).map_err(raise)?;
-        Ok(Self::of(graph))
+        Self::restored(unpickled(bytes.as_bytes())?)
     }
 }

@@ -1,8 +1,9 @@
 //! `gdcert.verify` and `gdcert.certify` of a `Model`.
 
 use crate::certificate::write;
-use crate::errors::{not_certified, raise};
-use crate::model::PyModel;
+use crate::errors::{not_certified, raise, refused};
+use crate::model::{Kept, PyModel};
+use crate::pickle::{Pickled, pickled, unpickled};
 use crate::verify::{PyClaim, object};
 use crate::work::{Asked, quiet, run};
 use gdcert::Certified;
@@ -19,6 +20,20 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 const TITLE: &str = "model";
+
+/// What a pickle holds of a model and of the blocks that are trained.
+type KeptModel = (Kept, Vec<String>);
+
+fn kept(model: &PyModel, graph: &Graph) -> KeptModel {
+    let names = graph.blocks().iter().map(|block| block.name.clone());
+    (model.kept(), names.collect())
+}
+
+fn restored((model, names): KeptModel) -> PyResult<(PyModel, Arc<Graph>)> {
+    let model = PyModel::restored(model)?;
+    let graph = model.inner.training(&names).map_err(raise)?;
+    Ok((model, Arc::new(graph)))
+}
 
 /// A proof about a model; made by gdcert.certify or found by gdcert.verify. str(c) is its statement.
 ///
@@ -114,6 +129,34 @@ impl PyModelCertificate {
     }
     fn __str__(&self) -> &str {
         self.certificate.statement()
+    }
+    fn __eq__(&self, other: &Self) -> bool {
+        let same = self.certificate == other.certificate && self.centre == other.centre;
+        same && self.graph == other.graph
+    }
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf // it never changes
+    }
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let model = kept(&self.model, &self.graph);
+        pickled(
+            &py.get_type::<Self>(),
+            &(model, &self.certificate, &self.centre),
+        )
+    }
+    #[staticmethod]
+    fn _restore(bytes: &[u8]) -> PyResult<Self> {
+        let (model, certificate, centre) = unpickled(bytes)?;
+        let (model, graph) = restored(model)?;
+        Ok(PyModelCertificate {
+            model,
+            graph,
+            certificate,
+            centre,
+        })
     }
 }
 
@@ -282,7 +325,7 @@ impl PyModelVerification {
         let file = VerdictFile::new(&self.graph, &self.found, &self.command, &self.deciding);
         let text = file.and_then(|file| file.to_text()).map_err(raise)?;
         let value = serde_json::from_str(&text)
-            .map_err(|e| crate::errors::refused(format!("cannot form the verdict: {e}")))?;
+            .map_err(|e| refused(format!("cannot form the verdict: {e}")))?;
         object(py, &value)
     }
     /// Writes the files of `gdcert verify --model` into a folder, which is made if need be.
@@ -322,6 +365,38 @@ impl PyModelVerification {
             self.loss0(),
             self.final_loss()
         )
+    }
+    fn __copy__(slf: Py<Self>) -> Py<Self> {
+        slf // it never changes
+    }
+    fn __deepcopy__(slf: Py<Self>, _memo: &Bound<'_, PyAny>) -> Py<Self> {
+        slf
+    }
+    fn __reduce__<'py>(&self, py: Python<'py>) -> PyResult<Pickled<'py>> {
+        let model = kept(&self.model, &self.graph);
+        let found: &Verification = &self.found;
+        pickled(
+            &py.get_type::<Self>(),
+            &(model, found, &self.deciding, &self.command),
+        )
+    }
+    #[staticmethod]
+    fn _restore(bytes: &[u8]) -> PyResult<Self> {
+        let (model, found, deciding, command): (_, Verification, String, _) = unpickled(bytes)?;
+        let (model, graph) = restored(model)?;
+        if found.trajectory.points.is_empty() || found.claims.iter().all(|c| c.name != deciding) {
+            return Err(refused(
+                "is no pickle of a verification: it has no point, or no claim",
+            ));
+        }
+        Ok(PyModelVerification {
+            found: Arc::new(found),
+            model,
+            graph,
+            deciding,
+            command,
+            drawn: OnceLock::new(),
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 """Models traced from JAX: residual, gradient and Jacobian against JAX's own, and what can not be taken."""
 
+import copy
 import importlib.util
 import pickle
 from pathlib import Path
@@ -71,6 +72,21 @@ def test_files_and_pickles_hold_all(tmp_path):
         model.save(tmp_path / "model.json")
         assert gdcert.Model.load(tmp_path / "model.json") == model
         assert pickle.loads(pickle.dumps(model)) == model
+
+
+def test_what_is_found_is_pickled_and_copied():
+    residual, params = gallery(next(p for p in GALLERY if p.stem == "matrix_factorisation"))()
+    model = gdcert.Model.from_jax(residual, params)
+    for v in (gdcert.verify(model), gdcert.verify(model, train=["A"], claims={"mine": 1e9}, reading="mine", steps=20)):
+        w = pickle.loads(pickle.dumps(v))
+        assert w.to_dict() == v.to_dict() and w.svg == v.svg and str(w) == str(v) and w.model == v.model
+        assert w.trajectory == v.trajectory and w.certificate == v.certificate == copy.copy(v).certificate
+        assert copy.deepcopy(v).to_dict() == v.to_dict()
+    c = gdcert.certify(model, tail=True)
+    d = pickle.loads(pickle.dumps(c))
+    assert c == d == copy.deepcopy(c) and d.to_dict() == c.to_dict() and gdcert.check(d)
+    with pytest.raises(gdcert.InputError):
+        gdcert.ModelVerification._restore(b"nonsense")
 
 
 def test_other_points():

@@ -11,6 +11,7 @@ use gdcert_base::files::sha256;
 use gdcert_check::CertificateFile;
 use gdcert_graph::{Bounds, standstill};
 use gdcert_numbers::{Interval, Scalar};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::path::Path;
 
@@ -18,9 +19,29 @@ use std::path::Path;
 pub(super) const STEM: &str = "model";
 const CENTRE: &str = "centre.safetensors";
 
-/// A certificate about a model, as its file has it.
-#[derive(Clone, Debug, PartialEq)]
+/// A certificate about a model, as its file has it; serialized as the text of that.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
 pub struct Certificate(Value);
+
+/// Nothing about its claims is looked at; an error names what no certificate about a model has.
+impl TryFrom<String> for Certificate {
+    type Error = String;
+    fn try_from(text: String) -> std::result::Result<Self, String> {
+        let file = CertificateFile::read(text.as_bytes()).map_err(|e| e.what)?;
+        let json = file.certificate.to_json();
+        match json["model"].is_object() {
+            true => Ok(Certificate(json)),
+            false => Err("is about an instance".to_owned()),
+        }
+    }
+}
+
+impl From<Certificate> for String {
+    fn from(certificate: Certificate) -> String {
+        certificate.0.to_string()
+    }
+}
 
 impl Certificate {
     /// With the sentence that belongs to the numbers: sentences about proofs have one maker, the checker.
@@ -52,12 +73,7 @@ impl Certificate {
             )
         };
         let text = gdcert_base::input::text(path).map_err(|what| Error::file(path, what))?;
-        let file = CertificateFile::read(text.as_bytes()).map_err(|e| fail(e.what))?;
-        let json = file.certificate.to_json();
-        match json["model"].is_object() {
-            true => Ok(Certificate(json)),
-            false => Err(fail("is about an instance".to_owned())),
-        }
+        Certificate::try_from(text).map_err(fail)
     }
 
     fn text_of(&self, field: &str) -> &str {

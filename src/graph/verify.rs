@@ -15,6 +15,7 @@ use crate::verdict::{Asserted, Claim, Verdict};
 use crate::{Error, Result};
 use gdcert_graph::{Bounds, Run};
 use gdcert_numbers::norm;
+use serde::{Deserialize, Serialize};
 use std::ops::ControlFlow;
 
 /// What to verify on a model.
@@ -56,7 +57,7 @@ impl Settings {
 }
 
 /// Everything found out about one model.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Verification {
     /// |r_0|.
     pub residual_norm: f64,
