@@ -5,7 +5,7 @@ mod subject;
 pub use crate::settle::{Certified, Unproven};
 pub(crate) use subject::AttentionClaims;
 
-use crate::bounds::{Obstruction, obstruction};
+use crate::bounds::{Obstruction, Reason, obstruction};
 use crate::certificate::{
     Centre, Certificate, Checked, Claimed, Constant, FileRef, Grounds, MARGIN, Obstructed,
     OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, recheck, statement,
@@ -107,11 +107,8 @@ pub fn certify_with(
     if let Some(found) = obstructed(instance, trained)? {
         return Ok(found);
     }
-    if let Some(missing) = reading.and_then(|r| r.missing_hypothesis(instance.dims(), trained)) {
-        return Ok(Certified::Refused(Unproven::at(
-            0,
-            format!("{} does not apply: it {missing}", called(&name)),
-        )));
+    if let Some(found) = inapplicable(&name, instance, trained) {
+        return Ok(found);
     }
     if tail > 0 && goal.eta == Eta::Certified {
         return Err(Error::input(
@@ -316,6 +313,20 @@ pub fn search_scale(
         eta: Eta::Certified,
         ..goal.clone()
     };
+    // What no scale mends.
+    if init.scale().is_some() {
+        let instance = Instance::random(dims, kernel, init.with_scale(1.0), seed)?;
+        let found = match obstruction(&instance, goal.trained) {
+            // A hull may grow with the scale; what is zero stays zero.
+            Some(found) if found.reason == Reason::ZeroGradient => {
+                obstructed(&instance, goal.trained)?
+            }
+            _ => inapplicable(&goal.deciding(), &instance, goal.trained),
+        };
+        if let Some(found) = found {
+            return Ok((instance, 1.0, found));
+        }
+    }
     let estimate = ScaleSearch::new(dims, kernel, init, goal.trained, seed)?.smallest(THETA)?;
     let mut scale = estimate;
     loop {
@@ -333,6 +344,13 @@ pub fn search_scale(
             false => 1.0 + 1.0 / 1024.0,
         };
     }
+}
+
+/// What is said of a reading whose hypothesis the sizes or the trained blocks do not meet.
+fn inapplicable(name: &str, instance: &Instance, trained: Trained) -> Option<Certified> {
+    let missing = Reading::named(name)?.missing_hypothesis(instance.dims(), trained)?;
+    let why = format!("{} does not apply: it {missing}", called(name));
+    Some(Certified::Refused(Unproven::at(0, why)))
 }
 
 /// The certificate of a proof, for files named as [`certificate_files`] names them.

@@ -110,8 +110,8 @@ impl ScaleSearch {
         }
         if unit.alpha.is_nan() || unit.alpha <= 0.0 {
             return Err(Error::input(format!(
-                "the Jacobian of --init {} does not have full row rank at {dims}, so no scale can close; \
-                 choose more heads or another seed",
+                "what grows with the scale of --init {} is a part of J without full row rank at {dims} (or too near to \
+                 that), so that no scale can be searched; choose more heads or another seed",
                 init.name()
             )));
         }

@@ -35,6 +35,14 @@ pub enum Steps {
 }
 
 impl Steps {
+    /// What is run at a step that is right only because nothing, or next to nothing, moves: no more than was asked for.
+    pub(crate) fn at_rest(self) -> Self {
+        match self {
+            Steps::Exactly(_) => self,
+            Steps::UpTo(_) => Steps::Exactly(0),
+        }
+    }
+
     /// The largest t the run can reach.
     pub fn limit(self) -> usize {
         match self {

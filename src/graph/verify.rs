@@ -127,8 +127,13 @@ pub fn verify_with(
     let obstruction = obstruction(graph);
     // Where nothing moves there may be no step to be had, and none is needed.
     let mut no_run = None;
-    let given = match step(graph, &bounds, settings.eta) {
-        Err(why) if obstruction.is_some() && !matches!(settings.eta, Eta::Fixed(_)) => {
+    let eta = match settings.eta {
+        // There is no proof to take the step of.
+        Eta::Certified if obstruction.is_some() => Eta::Auto,
+        eta => eta,
+    };
+    let given = match step(graph, &bounds, eta) {
+        Err(why) if obstruction.is_some() && !matches!(eta, Eta::Fixed(_)) => {
             no_run = Some(why);
             Some(ANY_STEP)
         }
@@ -148,7 +153,7 @@ pub fn verify_with(
     };
     let [sigma_min, jacobian_norm] = singular_ends(graph)?;
     let steps = match no_run {
-        Some(_) => Steps::Exactly(0),
+        Some(_) => settings.steps.at_rest(),
         None => settings.steps,
     };
     let trajectory = descend(graph, asked.eta, steps, observe)?;
@@ -185,7 +190,8 @@ pub fn verify_with(
                 found.loss_lower
             );
             if let Some(why) = &no_run {
-                claim.reason += &format!("; no step was taken ({why}), and eta = 1 stands for any");
+                claim.reason +=
+                    &format!("; there is no step to be had ({why}), and eta = 1 stands for any");
             }
         }
     }

@@ -426,7 +426,7 @@ fn stopped(
     };
     Some(if walk.end == End::Bits {
         format!(
-            "the orbit could be enclosed up to t = {steps}: by then errors may have grown by 2^{log2_growth:.0}{steep}, more than {bits} bits hold"
+            "the orbit could be enclosed up to t = {steps} only: there its numbers, with errors that may have grown by 2^{log2_growth:.0}{steep}, are more than {bits} bits hold"
         )
     } else if let Some(lacking) = lacking {
         let more = match lacking {

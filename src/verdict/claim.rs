@@ -212,24 +212,29 @@ impl Claim {
             };
             if too_large {
                 claim.reason += &format!(" ({diverged})");
+                if let Some(obstruction) = obstruction {
+                    claim.verdict = Verdict::Obstructed;
+                    claim.reason = format!("{}; {}", out_of_reach(obstruction), claim.reason);
+                }
             } else {
                 let step = trajectory.eta * jacobian_norm * jacobian_norm;
                 claim.verdict = Verdict::Diverged;
                 claim.reason = format!(
-                    "{diverged}, with eta |J_0|^2 = {}{}; choose a smaller --eta",
+                    "{diverged}, with eta |J_0|^2 = {}{}; {}",
                     short(step),
                     match step >= 2.0 {
                         true => ", and from 2 on no descent is to be expected whatever the reading",
                         false => "",
                     },
+                    match last.t {
+                        0 => "scale the instance down",
+                        _ => "choose a smaller --eta",
+                    },
                 );
             }
         } else if let Some(obstruction) = obstruction {
             claim.verdict = Verdict::Obstructed;
-            claim.reason = format!(
-                "no choice of the trained blocks brings the loss below {:.4e}",
-                obstruction.loss_lower
-            );
+            claim.reason = out_of_reach(obstruction);
         }
         claim
     }
@@ -397,6 +402,14 @@ impl Failing {
     }
 }
 
+/// What an obstruction says.
+fn out_of_reach(obstruction: &Obstruction) -> String {
+    format!(
+        "no choice of the trained blocks brings the loss below {:.4e}",
+        obstruction.loss_lower
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -537,6 +550,22 @@ mod tests {
         );
         assert_eq!(c.verdict, Verdict::Diverged);
         assert!(c.reason.contains("eta |J_0|^2 = 0.01"), "{}", c.reason);
+        // It is worse than a claim that the step makes meaningless.
+        let losses_up = [1.0, f64::NAN];
+        let c = judged(
+            2.0,
+            &losses_up,
+            1e-15,
+            0.0,
+            End::Diverged,
+            Some(&obstruction),
+        );
+        assert_eq!(c.verdict, Verdict::Obstructed);
+        assert!(
+            c.reason.contains("below 5.0000e-1; eta beta = 2"),
+            "{}",
+            c.reason
+        );
         // A step that leaves no claim is the first thing to say.
         let c = judged(2.0, &[1.0, f64::NAN], 1e-15, 0.0, End::Diverged, None);
         assert_eq!(c.verdict, Verdict::NotApplicable);

@@ -201,6 +201,8 @@ pub fn verify_with(
     };
     let eta = match settings.eta {
         Eta::Fixed(eta) => eta,
+        // There is no proof to take the step of.
+        Eta::Certified if obstruction(instance, trained).is_some() => relative(AUTO)?,
         Eta::Auto => relative(AUTO)?,
         Eta::Relative(multiple) => relative(multiple)?,
         Eta::Certified => {
@@ -222,6 +224,7 @@ pub fn verify_with(
         let computed = spectrum.sigma_min_B0.value;
         spectrum.sigma_min_B0 = Estimate::enclosed(computed, sigma.lo(), sigma.hi());
     }
+    let gentle = ANY_STEP * spectrum.jacobian_norm.upper() < 1.0;
     let start = Start::new(instance, trained, spectrum);
     let trajectory = descend_with(
         settings.precision,
@@ -229,6 +232,7 @@ pub fn verify_with(
         trained,
         eta,
         match no_run {
+            Some(_) if gentle => settings.steps.at_rest(),
             Some(_) => Steps::Exactly(0),
             None => settings.steps,
         },
@@ -317,8 +321,7 @@ pub(crate) fn verify_lanes(
     Ok(started.into_iter().map(conclude).collect())
 }
 
-/// The step; where there is none but the instance is obstructed, whatever the step, any: then no step is taken, and `no_run`
-/// says why.
+/// The step; where there is none but the instance is obstructed, whatever the step, any: then `no_run` says why.
 fn step_or_obstruction(
     eta: Result<f64>,
     instance: &Instance,
@@ -427,7 +430,8 @@ impl Verification {
     fn explain_no_run(&mut self, no_run: Option<Error>) {
         if let Some(why) = no_run {
             for claim in &mut self.claims {
-                claim.reason += &format!("; no step was taken ({why}), and eta = 1 stands for any");
+                claim.reason +=
+                    &format!("; there is no step to be had ({why}), and eta = 1 stands for any");
             }
         }
     }

@@ -806,6 +806,50 @@ fn exit_codes_follow_the_deciding_reading() {
     crate::common::refused(folder.0.path(), &args, &["proved", "certified_tail"]);
 }
 
+/// Whatever the step, and where there is none; with --steps T the run has its rows.
+#[test]
+fn an_obstructed_instance_is_so_at_any_step() {
+    let folder = Folder::new();
+    let hull = "verify -N 2 -n 2 -D 4 -d 2 -H 1 --train QK --expect obstructed";
+    let still =
+        "verify -N 2 -n 4 -D 16 -d 4 -H 4 --theorem 2 --init constant-value --expect obstructed";
+    let tiny = "verify -N 2 -n 3 -D 12 -d 3 -H 2 --theorem 2 --init paired --scale 1e-300 --expect obstructed";
+    for (case, eta, rows) in [
+        (hull, "1e300", 2),
+        (hull, "certified", 8),
+        (still, "certified", 8),
+        (still, "auto", 8),
+        (tiny, "auto", 8),
+    ] {
+        let args: Vec<_> = case.split(' ').collect();
+        folder.fine(&[&args[..], &["--eta", eta, "--steps", "7", "--out", "o"]].concat());
+        assert_eq!(folder.json("o/certificate.json")["kind"], "obstructed");
+        let table = folder.read("o/trajectory.csv");
+        assert_eq!(table.lines().count(), 1 + rows, "{case} {eta}");
+    }
+    let search =
+        "certify -N 2 -n 4 -D 16 -d 4 -H 4 --theorem 2 --init constant-value --search-scale";
+    let output = folder.run(&search.split(' ').collect::<Vec<_>>());
+    assert_eq!(code(&output), 1, "{output:?}");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(!said.contains("Smallest scale"), "{said}");
+}
+
+/// A page is about the results that it was made of.
+#[test]
+fn a_page_goes_with_what_it_is_about() {
+    let folder = Folder::new();
+    let into = |kernel| folder.verify(&["--steps", "3", "--kernel", kernel, "--out", "v"]);
+    into("softmax");
+    folder.fine(&["report", "v"]);
+    into("gaussian");
+    assert!(!folder.path("v/report.html").exists());
+    // One that gdcert did not write stays.
+    std::fs::write(folder.path("v/report.html"), "mine").unwrap();
+    into("softmax");
+    assert_eq!(folder.read("v/report.html"), "mine");
+}
+
 #[test]
 fn words_and_numbers_are_taken_as_people_write_them() {
     let folder = Folder::new();

@@ -119,7 +119,7 @@ pub(super) fn run(args: &Args, common: &Common, line: &str) -> Result<Outcome> {
                 (instance, scale, found) = rocq::scale_up(start, init, seed, &goal, &mut observe)?;
             }
             source.instance = instance;
-            found_scale = Some((init.name(), scale));
+            found_scale = matches!(found, Certified::Rate { .. }).then_some((init.name(), scale));
             found
         }
         _ if args.best_rate => best_rate(&source.instance, trained)?,

@@ -7,7 +7,7 @@ use gdcert_base::files::{Lock, Sharing, is_temporary, refuse_link, remove, same_
 use gdcert_base::input;
 pub(super) use gdcert_report::RUN;
 use gdcert_report::rocq::{Integers, library_files};
-use gdcert_report::{PAGE, VERIFICATION_FILES};
+use gdcert_report::{PAGE, VERIFICATION_FILES, is_page};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 
@@ -209,6 +209,11 @@ impl OutDir {
         let mut found = earlier(&self.path, &self.command)?;
         if run_of(&self.path).is_some_and(|run| !run["subcommand"].is_string()) {
             found.push(self.path.join(RUN));
+        }
+        // A page of what goes.
+        let page = self.path.join(PAGE);
+        if self.command != "report" && is_page(&page) && !found.contains(&page) {
+            found.push(page);
         }
         Ok(found)
     }

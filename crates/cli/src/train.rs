@@ -335,6 +335,12 @@ impl Runs {
         let mut runs: Vec<(Settings, Vec<Row>, &PathBuf)> = Vec::new();
         for folder in folders {
             let file = folder.join(CONFIG);
+            if folders.len() > 1 && folder.is_dir() && !file.exists() {
+                return Err(Error::file(
+                    folder,
+                    "is no folder of gdcert train; only those are shown together",
+                ));
+            }
             let table = read_table(&file)?;
             let settings = within(&file, Settings::preset(Task::Imdb).overlay(table))?;
             let rows = of_seeds(&settings, read_metrics(&folder.join("metrics.csv"))?);

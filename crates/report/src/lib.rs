@@ -57,6 +57,12 @@ pub const VERIFICATION_FILES: [&str; 6] = [
 /// The name of a page.
 pub const PAGE: &str = "report.html";
 
+/// Whether a file is such a page.
+pub fn is_page(file: &std::path::Path) -> bool {
+    gdcert_base::input::text(file)
+        .is_ok_and(|text| text.contains("<meta name=\"generator\" content=\"gdcert "))
+}
+
 /// The files of one verification, by name: `verdict.json`, `trajectory.csv`, `instance.safetensors`,
 /// `rate-vs-bound.svg` and `.png`; if something was proven `certificate.json` (and `centre.safetensors`
 /// if its tail starts at t > 0), and `refuted-NAME.json` for other claims that are refuted.
