@@ -8,8 +8,8 @@ pub(crate) use subject::AttentionClaims;
 use crate::bounds::{Obstruction, Reason, obstruction};
 use crate::certificate::{
     Centre, Certificate, Checked, Claimed, Constant, FileRef, Grounds, MARGIN, Obstructed,
-    OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, called, recheck, statement,
-    theorem_a::Step,
+    OrbitRecord, OwnClaim, Proof, Proven, Refusal, ScaleSearch, Site, at_one, called, recheck,
+    statement, theorem_a::Step,
 };
 use crate::eta::{AUTO, Eta, THETA};
 use crate::model::{Kernel, Trained};
@@ -314,18 +314,15 @@ pub fn search_scale(
         ..goal.clone()
     };
     // What no scale mends.
-    if init.scale().is_some() {
-        let instance = Instance::random(dims, kernel, init.with_scale(1.0), seed)?;
-        let found = match obstruction(&instance, goal.trained) {
-            // A hull may grow with the scale; what is zero stays zero.
-            Some(found) if found.reason == Reason::ZeroGradient => {
-                obstructed(&instance, goal.trained)?
-            }
-            _ => inapplicable(&goal.deciding(), &instance, goal.trained),
-        };
-        if let Some(found) = found {
-            return Ok((instance, 1.0, found));
-        }
+    let (init_at_one, _) = at_one(init, goal.trained)?;
+    let instance = Instance::random(dims, kernel, init_at_one, seed)?;
+    let found = match obstruction(&instance, goal.trained) {
+        // A hull may grow with the scale; what is zero stays zero.
+        Some(found) if found.reason == Reason::ZeroGradient => obstructed(&instance, goal.trained)?,
+        _ => inapplicable(&goal.deciding(), &instance, goal.trained),
+    };
+    if let Some(found) = found {
+        return Ok((instance, 1.0, found));
     }
     let estimate = ScaleSearch::new(dims, kernel, init, goal.trained, seed)?.smallest(THETA)?;
     let mut scale = estimate;

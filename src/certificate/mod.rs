@@ -20,5 +20,6 @@ pub use file::{
 pub(crate) use grounds::Grounds;
 pub use grounds::{Form, Proof, Refusal};
 pub(crate) use prove::Site;
+pub(crate) use search::at_one;
 pub use search::{ScaleSearch, inputs};
 pub use tail::Proven;

@@ -60,6 +60,31 @@ pub struct ScaleSearch {
     lazy: bool,
 }
 
+/// The law at scale 1, and the blocks whose part of J grows with the scale.
+///
+/// # Errors
+/// A law without a scale, or none of these blocks trained.
+pub(crate) fn at_one(init: Init, trained: Trained) -> Result<(Init, [bool; 3])> {
+    let (init, theorem) = match init {
+        Init::Lazy { .. } => (Init::Lazy { omega: 1.0 }, [false, false, true]),
+        Init::Paired { .. } => (Init::Paired { s: 1.0 }, [true, true, false]),
+        Init::ConstantValue { .. } => (Init::ConstantValue { s: 1.0 }, [true, true, false]),
+        Init::Lecun => {
+            return Err(Error::input(
+                "--init lecun has no scale to search; choose lazy, paired or constant-value",
+            ));
+        }
+    };
+    if both(trained.flags(), theorem) == [false; 3] {
+        let needed = if theorem[2] { "V" } else { "Q or K" };
+        return Err(Error::input(format!(
+            "--init {} needs {needed} trained, but only {trained} is",
+            init.name()
+        )));
+    }
+    Ok((init, theorem))
+}
+
 /// The bisection ends when the scale is known to this relative width.
 const WIDTH: f64 = 1.0 / 1024.0;
 
@@ -79,23 +104,7 @@ impl ScaleSearch {
         trained: Trained,
         seed: u64,
     ) -> Result<Self> {
-        let (init, theorem) = match init {
-            Init::Lazy { .. } => (Init::Lazy { omega: 1.0 }, [false, false, true]),
-            Init::Paired { .. } => (Init::Paired { s: 1.0 }, [true, true, false]),
-            Init::ConstantValue { .. } => (Init::ConstantValue { s: 1.0 }, [true, true, false]),
-            Init::Lecun => {
-                return Err(Error::input(
-                    "--init lecun has no scale to search; choose lazy, paired or constant-value",
-                ));
-            }
-        };
-        if both(trained.flags(), theorem) == [false; 3] {
-            let needed = if theorem[2] { "V" } else { "Q or K" };
-            return Err(Error::input(format!(
-                "--init {} needs {needed} trained, but only {trained} is",
-                init.name()
-            )));
-        }
+        let (init, theorem) = at_one(init, trained)?;
         if !affordable(dims) {
             return Err(Error::input(format!(
                 "the scale is searched with the sharp bound, which is not evaluated at {dims}; choose smaller sizes, or a --scale"
