@@ -333,11 +333,11 @@ impl Smooth for DoubleDouble {
         by_ball(self, Wide::cos)
     }
     fn atan(self) -> Self {
-        if !(self.hi().abs() > STEEP) {
-            return by_ball(self, Wide::atan);
+        if self.hi().abs() > STEEP {
+            let quarter = by_ball(Self::from_f64(1.0f64.copysign(self.hi())), Wide::atan);
+            return quarter + quarter - Self::from_f64(1.0 / self.hi());
         }
-        let quarter = by_ball(Self::from_f64(1.0f64.copysign(self.hi())), Wide::atan);
-        quarter + quarter - Self::from_f64(1.0 / self.hi())
+        by_ball(self, Wide::atan)
     }
     fn two_over_root_pi() -> Self {
         from_ball(Wide::two_over_root_pi())
