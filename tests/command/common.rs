@@ -21,7 +21,8 @@ impl Folder {
     /// A folder in which `gdcert reproduce --only readings-of-beta --json` was run, and what that printed. It was run once for
     /// all tests.
     pub fn reproduced() -> (Self, &'static [u8]) {
-        static ONCE: OnceLock<(Vec<(PathBuf, Vec<u8>)>, Vec<u8>)> = OnceLock::new();
+        type Contents = (PathBuf, Vec<u8>);
+        static ONCE: OnceLock<(Vec<Contents>, Vec<u8>)> = OnceLock::new();
         let (files, printed) = ONCE.get_or_init(|| {
             let folder = Folder::new();
             let output = folder.run(&["reproduce", "--only", "readings-of-beta", "--json"]);
