@@ -23,7 +23,7 @@ pub fn product_par(m: usize, k: usize, n: usize) -> Par {
 
 /// The degree of parallelism of a Cholesky, QR, singular value or eigenvalue decomposition of rank n: two threads need up to
 /// six times as long at n = 64 to 128, as long at 1024, half as long at 2048.
-pub fn decomposition_par(n: usize) -> Par {
+pub(crate) fn decomposition_par(n: usize) -> Par {
     if n <= 1024 { Par::Seq } else { Par::rayon(8) }
 }
 
