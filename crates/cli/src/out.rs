@@ -210,7 +210,7 @@ impl OutDir {
         if run_of(&self.path).is_some_and(|run| !run["subcommand"].is_string()) {
             found.push(self.path.join(RUN));
         }
-        // A page of what goes.
+        // The page of what goes; reproduce's is among its results.
         let page = self.path.join(PAGE);
         if self.command != "report" && is_page(&page) && !found.contains(&page) {
             found.push(page);
