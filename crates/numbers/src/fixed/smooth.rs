@@ -64,8 +64,8 @@ impl<const L: usize> Fixed<L> {
         Self::new(words, up(1.0 + 1e-9))
     }
 
-    /// log(1 + z) - log(1 - z) = 2 (z + z^3 / 3 + z^5 / 5 + ...) for |z| < 1/2. The terms shrink by z^2 < 1/4 at least.
-    fn twice_artanh(z: Self) -> Self {
+    /// z +- z^3 / 3 + z^5 / 5 +- ... for |z| <= 1/2: artanh z, or with alternating signs atan z. The terms shrink by z^2 <= 1/4 at least.
+    fn odd_series(z: Self, alternating: bool) -> Self {
         let (_, negative, _) = z.parts();
         let a = if negative { -z } else { z };
         let square = a * a;
@@ -75,11 +75,21 @@ impl<const L: usize> Fixed<L> {
                 break;
             }
             power = power * square;
-            sum += power.over(2 * k + 1);
+            let term = power.over(2 * k + 1);
+            if alternating && k % 2 == 1 {
+                sum -= term;
+            } else {
+                sum += term;
+            }
         }
         let sum = sum.with_rest(power, 1.0);
-        let twice = sum + sum;
-        if negative { -twice } else { twice }
+        if negative { -sum } else { sum }
+    }
+
+    /// log(1 + z) - log(1 - z) for |z| < 1/2.
+    fn twice_artanh(z: Self) -> Self {
+        let half = Self::odd_series(z, false);
+        half + half
     }
 
     /// sin and cos of |r| <= 1 for r >= 0, by Taylor's series. Terms shrink by r^2 / 2 at least and alternate.
@@ -300,7 +310,7 @@ impl<const L: usize> Smooth for Fixed<L> {
     }
 
     /// y + atan(d) with y near atan(mid) and d = (mid cos y - sin y) / (cos y + mid sin y), the tangent of the difference, which is
-    /// tiny: the terms of atan(d) = d - d^3 / 3 + ... alternate and shrink. The slope is at most 1.
+    /// tiny. The slope is at most 1.
     fn atan(self) -> Self {
         let (mid, radius) = self.split();
         let y = Self::from_f64(libm::atan(mid.value()));
@@ -309,24 +319,7 @@ impl<const L: usize> Smooth for Fixed<L> {
         if d.magnitude() > 0.5 {
             return Self::UNKNOWN;
         }
-        let (_, negative, _) = d.parts();
-        let a = if negative { -d } else { d };
-        let square = a * a;
-        let (mut power, mut sum) = (a, a);
-        for k in 1..=u32::MAX / 4 {
-            if power.vanishes() {
-                break;
-            }
-            power = power * square;
-            let term = power.over(2 * k + 1);
-            if k % 2 == 1 {
-                sum -= term;
-            } else {
-                sum += term;
-            }
-        }
-        let sum = sum.with_rest(power, 1.0);
-        (y + if negative { -sum } else { sum }).moved(radius, 1.0)
+        (y + Self::odd_series(d, true)).moved(radius, 1.0)
     }
 
     fn two_over_root_pi() -> Self {
