@@ -850,6 +850,17 @@ fn a_page_goes_with_what_it_is_about() {
     assert_eq!(folder.read("v/report.html"), "mine");
 }
 
+/// Only what train wrote is shown together.
+#[test]
+fn several_folders_of_other_commands_are_refused() {
+    let folder = Folder::new();
+    folder.verify(&["--steps", "3", "--out", "v"]);
+    for command in ["explain", "plot"] {
+        let args = [command, "v", "v"];
+        crate::common::refused(folder.0.path(), &args, &["v", "no folder of gdcert train"]);
+    }
+}
+
 #[test]
 fn words_and_numbers_are_taken_as_people_write_them() {
     let folder = Folder::new();
